@@ -1,0 +1,167 @@
+"""Networks as pairs of pure functions, `Model(init, apply)`, built with flax.
+
+A user's own linen or nnx module becomes a `Model` by `from_linen` or `from_nnx`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen, nnx
+
+from jaxphys.names import check_known
+from jaxphys.types import Array, Model, PyTree
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "tanh": jnp.tanh,
+    "softplus": jax.nn.softplus,
+    "relu": jax.nn.relu,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "sin": jnp.sin,
+}
+
+KERNEL_INITS = {
+    "glorot_uniform": linen.initializers.glorot_uniform(),
+    "glorot_normal": linen.initializers.glorot_normal(),
+    "lecun_normal": linen.initializers.lecun_normal(),
+    "he_normal": linen.initializers.he_normal(),
+    "orthogonal": linen.initializers.orthogonal(),
+}
+
+
+class _MLP(linen.Module):
+    widths: Sequence[int]
+    activation: Callable[[Array], Array]
+    kernel_init: Callable
+
+    @linen.compact
+    def __call__(self, x: Array) -> Array:
+        for width in self.widths[:-1]:
+            x = self.activation(linen.Dense(width, kernel_init=self.kernel_init)(x))
+        return linen.Dense(self.widths[-1], kernel_init=self.kernel_init)(x)
+
+
+def mlp(
+    sizes: Sequence[int],
+    *,
+    activation: str = "tanh",
+    kernel_init: str = "glorot_uniform",
+    dtype=jnp.float32,
+) -> Model:
+    """A multilayer perceptron x ↦ W_L σ(… σ(W_1 x + c_1) …) + c_L, biases zero at first.
+
+    Args:
+      sizes: numbers of inputs, of units in each hidden layer, and of outputs.
+      activation: one of `ACTIVATIONS`.
+      kernel_init: one of `KERNEL_INITS`.
+      dtype: of the parameters. They are drawn in float32 and cast, so that a key means
+        the same network in every precision.
+
+    Returns:
+      A `Model` whose `apply(params, x)` takes one x of shape (sizes[0],).
+
+    Raises:
+      ValueError: for unknown names, fewer than two sizes, or an x of another shape.
+
+    Example:
+      >>> import jax
+      >>> model = mlp((4, 20, 20, 24))
+      >>> model.apply(model.init(jax.random.key(0)), jax.numpy.zeros(4)).shape
+      (24,)
+    """
+    sizes = tuple(sizes)
+    if len(sizes) < 2 or any(int(n) != n or n < 1 for n in sizes):
+        raise ValueError(
+            f"sizes are {sizes}; expected at least inputs and outputs, each ≥ 1."
+        )
+    module = _MLP(
+        sizes[1:],
+        ACTIVATIONS[check_known("activation", activation, ACTIVATIONS)],
+        KERNEL_INITS[check_known("kernel_init", kernel_init, KERNEL_INITS)],
+    )
+    model = from_linen(module, jnp.zeros(sizes[0], jnp.float32), dtype=dtype)
+
+    def apply(params: PyTree, x: Array) -> Array:
+        if jnp.shape(x) != sizes[:1]:
+            raise ValueError(
+                f"mlp got x of shape {jnp.shape(x)}; expected ({sizes[0]},). For a "
+                "batch use jax.vmap(model.apply, in_axes=(None, 0))."
+            )
+        return model.apply(params, x)
+
+    return Model(model.init, apply)
+
+
+def from_linen(module: linen.Module, *example: Array, dtype=None) -> Model:
+    """A linen module as a `Model`; its params collection are the parameters.
+
+    Args:
+      module: a module without state beyond its parameters.
+      example: inputs of one sample, for shapes.
+      dtype: cast the parameters to this dtype.
+
+    Raises:
+      ValueError: for a module with other collections (batch statistics, say).
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from flax import linen
+      >>> model = from_linen(linen.Dense(3), jnp.zeros(2))
+      >>> model.apply(model.init(jax.random.key(0)), jnp.zeros(2)).shape
+      (3,)
+    """
+
+    def init(key: Array) -> PyTree:
+        variables = module.init(key, *example)
+        others = sorted(set(variables) - {"params"})
+        if others:
+            raise ValueError(
+                f"{type(module).__name__} has the collections {others} beside params; "
+                "expected parameters alone. Freeze them into the module first."
+            )
+        return _cast(variables["params"], dtype)
+
+    def apply(params: PyTree, *inputs: Array) -> Array:
+        return module.apply({"params": params}, *inputs)
+
+    return Model(init, apply)
+
+
+def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], *, dtype=None) -> Model:
+    """An nnx module as a `Model`.
+
+    Args:
+      make: `make(rngs) -> module`, for instance `lambda rngs: nnx.Linear(2, 3, rngs=rngs)`.
+      dtype: cast the parameters to this dtype.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from flax import nnx
+      >>> model = from_nnx(lambda rngs: nnx.Linear(2, 3, rngs=rngs))
+      >>> model.apply(model.init(jax.random.key(0)), jnp.zeros(2)).shape
+      (3,)
+    """
+    definition, _, others = nnx.split(
+        nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...
+    )
+    if [x for x in jax.tree.leaves(others) if jnp.issubdtype(x.dtype, jnp.floating)]:
+        raise ValueError(
+            "the nnx module has state beside its Params; expected parameters alone."
+        )
+
+    def init(key: Array) -> PyTree:
+        _, params, _ = nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)
+        return _cast(nnx.to_pure_dict(params), dtype)
+
+    def apply(params: PyTree, *inputs: Array) -> Array:
+        module = nnx.merge(definition, nnx.State(params), others)
+        return module(*inputs)
+
+    return Model(init, apply)
+
+
+def _cast(params: PyTree, dtype) -> PyTree:
+    if dtype is None:
+        return params
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)

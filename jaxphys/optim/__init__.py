@@ -1,0 +1,29 @@
+"""Second-order optimizers in sample space, as optax gradient transformations.
+
+| name | step | extras it reads |
+|---|---|---|
+| `hig` | −η Jᵀ K^(−3/4) g | linearisation, cotangent |
+| `gauss_newton` | −η J⁺ g | linearisation, cotangent |
+| `levenberg_marquardt` | −J̃ᵀ (K̃ + μ I)⁻¹ r̃, μ by the gain ratio | and curvature_fn, value, value_fn |
+| `spring` | Kaczmarz momentum on damped Gauss–Newton | and curvature_fn |
+| `sip` | an objective for Adam: invert the physics only | – |
+
+`linearise` gives them a batch's Jacobian without forming it, and
+`jaxphys.training.make_train_step` passes every extra, which `optax.adam` ignores.
+"""
+
+from jaxphys.optim.damped import levenberg_marquardt, spring
+from jaxphys.optim.linearise import Linearisation, linearise
+from jaxphys.optim.sip import sip
+from jaxphys.optim.spectral import gauss_newton, hig, scale_by_spectral
+
+__all__ = [
+    "Linearisation",
+    "gauss_newton",
+    "hig",
+    "levenberg_marquardt",
+    "linearise",
+    "scale_by_spectral",
+    "sip",
+    "spring",
+]

@@ -1,0 +1,231 @@
+"""Find a network's dense layers in any JAX function, and read its Jacobian off them.
+
+A weight that a function uses in products z = x W alone has the Jacobian rows
+∂y/∂W = x ⊗ δ with δ = ∂y/∂z. Holding the x and the δ of every use in place of the rows
+is what lets a Gram matrix be built without the Jacobian: (δ·δ′)(x·x′) for each pair.
+The uses are found in the function's jaxpr, so any network qualifies that applies its
+weights by `dot_general`, whoever wrote it: linen, nnx, or a plain `x @ w`. A bias is
+the weight of a constant input one. A weight used in any other way (a convolution, a
+scan over layers) is left to the caller.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from jaxphys.types import Array, PyTree
+
+_INLINED = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat": "jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+}
+
+
+class Site(NamedTuple):
+    """One use of a weight in a traced function.
+
+    Attributes:
+      leaf: which parameter leaf is used.
+      contracted: the axis of W summed over, 0 for x W and 1 for x Wᵀ; None for a bias.
+      operand_axis: the axis of x summed over.
+      weight_first: whether W is the left operand, so that z's first axis is its own.
+      shape: shape of z.
+    """
+
+    leaf: int
+    contracted: int | None
+    operand_axis: int
+    weight_first: bool
+    shape: tuple[int, ...]
+
+
+class Trace(NamedTuple):
+    """A function as a jaxpr, with the uses of its weights found.
+
+    Attributes:
+      run: `run(leaves, inputs, probes) -> (outputs, operands)`: evaluates the function
+        with `probes[i]` added to the product of site i, and returns the x of each site.
+      sites: the uses of the weights that are used in products or as biases alone.
+      others: indices of the leaves used in any other way.
+    """
+
+    run: Callable[[list, PyTree, list], tuple[Array, list]]
+    sites: list[Site]
+    others: list[int]
+
+
+class _Value(NamedTuple):
+    """A value in evaluation, and which leaf it is where it is still a leaf itself.
+
+    A row is a leaf whose entries all lie along its last axis, as a bias does.
+    """
+
+    value: Any
+    leaf: int | None = None
+    row: bool = False
+
+
+def _dense_site(eqn, values) -> Site | None:
+    """The site of an equation z = x W, z = W x or z = x + b; None if it is neither."""
+    leaves = [v.leaf for v in values]
+    if len(values) != 2 or (leaves[0] is None) == (leaves[1] is None):
+        return None
+    weight_first = leaves[0] is not None
+    weight, other = values if weight_first else values[::-1]
+    name, shape = eqn.primitive.name, eqn.outvars[0].aval.shape
+    if name == "add":
+        same = jnp.shape(weight.value) == jnp.shape(other.value) == shape
+        is_bias = weight.row and same
+        return Site(weight.leaf, None, 0, weight_first, shape) if is_bias else None
+    if name != "dot_general" or jnp.ndim(weight.value) != 2:
+        return None
+    contracting, batch = eqn.params["dimension_numbers"]
+    axes, x_axes = contracting if weight_first else contracting[::-1]
+    if batch[0] or len(axes) != 1 or jnp.ndim(other.value) < 1:
+        return None
+    return Site(weight.leaf, axes[0], x_axes[0], weight_first, shape)
+
+
+def _keeps_leaf(eqn, value: _Value) -> bool:
+    """Whether an equation only casts a leaf, or repeats a bias along leading axes."""
+    if eqn.primitive.name == "convert_element_type":
+        return True
+    shape = eqn.outvars[0].aval.shape
+    if not value.row or not shape or shape[-1] != jnp.shape(value.value)[-1]:
+        return False
+    if eqn.primitive.name == "broadcast_in_dim":
+        last = eqn.params["broadcast_dimensions"][-1:]
+        return last == (len(shape) - 1,)
+    return eqn.primitive.name == "reshape" and jnp.size(value.value) == shape[-1]
+
+
+def _evaluate(jaxpr, consts, args: list[_Value], on_site, on_other) -> list[_Value]:
+    """Run a jaxpr on values that remember which leaf they are.
+
+    `on_site(site, x, z)` may replace the result of a weight's use, `on_other(leaf)`
+    hears of every leaf that meets an equation this module does not know.
+    """
+    environment: dict = {}
+
+    def read(atom) -> _Value:
+        if isinstance(atom, core.Literal):
+            return _Value(atom.val)
+        return environment[atom]
+
+    for var, const in zip(jaxpr.constvars, consts, strict=True):
+        environment[var] = _Value(const)
+    environment.update(zip(jaxpr.invars, args, strict=True))
+    for eqn in jaxpr.eqns:
+        values = [read(atom) for atom in eqn.invars]
+        leaves = [v.leaf for v in values if v.leaf is not None]
+        inner = eqn.params.get(_INLINED.get(eqn.primitive.name, ""))
+        if leaves and inner is not None:
+            inner_consts = getattr(inner, "consts", [])
+            inner = getattr(inner, "jaxpr", inner)
+            results = _evaluate(inner, inner_consts, values, on_site, on_other)
+            environment.update(zip(eqn.outvars, results, strict=True))
+            continue
+        params = eqn.primitive.get_bind_params(eqn.params)
+        with eqn.ctx.manager:
+            result = eqn.primitive.bind(*(v.value for v in values), **params)
+        results = result if eqn.primitive.multiple_results else [result]
+        if leaves:
+            site = _dense_site(eqn, values)
+            if site is not None:
+                other = next(v.value for v in values if v.leaf is None)
+                results = [on_site(site, other, results[0])]
+            elif len(values) == 1 and _keeps_leaf(eqn, values[0]):
+                environment[eqn.outvars[0]] = values[0]._replace(value=results[0])
+                continue
+            else:
+                for leaf in leaves:
+                    on_other(leaf)
+        for var, value in zip(eqn.outvars, results, strict=True):
+            environment[var] = _Value(value)
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
+    """Trace `outputs(params, inputs)`, one sample, and find its weights' uses.
+
+    Args:
+      outputs: a function of one sample, returning an array.
+      params: a pytree of arrays (or of shapes and dtypes).
+      inputs: one sample's inputs (or their shapes and dtypes).
+    """
+    closed = jax.make_jaxpr(outputs)(params, inputs)
+    num_leaves = len(jax.tree.leaves(params))
+
+    def evaluate(leaves, sample, on_site, on_other):
+        args = [
+            _Value(leaf, index, leaf.ndim > 0 and leaf.size == leaf.shape[-1])
+            for index, leaf in enumerate(leaves)
+        ]
+        args += [_Value(leaf) for leaf in jax.tree.leaves(sample)]
+        (result,) = _evaluate(closed.jaxpr, closed.consts, args, on_site, on_other)
+        if result.leaf is not None:
+            on_other(result.leaf)
+        return result.value
+
+    found: list[Site] = []
+    others: set[int] = set()
+
+    def note(site, x, z):
+        del x
+        found.append(site)
+        return z
+
+    jax.eval_shape(
+        lambda leaves, sample: evaluate(leaves, sample, note, others.add),
+        jax.tree.leaves(params),
+        inputs,
+    )
+    sites = [site for site in found if site.leaf not in others]
+    used = {site.leaf for site in sites}
+    unused = set(range(num_leaves)) - used - others
+
+    def run(leaves, sample, probes):
+        remaining = iter(probes)
+        operands = []
+
+        def add_probe(site, x, z):
+            if site.leaf in others:
+                return z
+            operands.append(x)
+            return z + next(remaining)
+
+        return evaluate(leaves, sample, add_probe, lambda leaf: None), operands
+
+    return Trace(run, sites, sorted(others | unused))
+
+
+def factors(site: Site, x: Array, delta: Array) -> tuple[Array | None, Array]:
+    """A site's Jacobian as factors: ∂y_k/∂W = Σ_t rows[k, t] ⊗ columns[k, t].
+
+    Args:
+      site: the use.
+      x: its other operand, any rank, for one sample.
+      delta: ∂y/∂z, shape (d, *z.shape), for one sample.
+
+    Returns:
+      Rows, shape (1 or d, T, W.shape[0]), and columns, (1 or d, T, W.shape[1]). For a
+      bias of n entries, None and the columns (d, 1, n).
+    """
+    num_outputs = delta.shape[0]
+    if site.contracted is None:
+        columns = delta.reshape(num_outputs, -1, delta.shape[-1])
+        return None, jnp.sum(columns, axis=1, keepdims=True)
+    if site.weight_first:
+        delta = jnp.moveaxis(delta, 1, -1)
+    product = delta.reshape(num_outputs, -1, delta.shape[-1])
+    operand = jnp.moveaxis(x, site.operand_axis, -1)
+    operand = operand.reshape(1, -1, operand.shape[-1])
+    return (operand, product) if site.contracted == 0 else (product, operand)

@@ -1,0 +1,28 @@
+"""Simulators to train a network through, each a function that returns a `Problem`."""
+
+from collections.abc import Callable
+
+from jaxphys.problems.oscillator_control import oscillator_control
+from jaxphys.types import Array, Model, Problem, PyTree
+
+
+def outputs(problem: Problem, model: Model) -> Callable[[PyTree, Array], Array]:
+    """The network and then the physics, as `outputs(params, inputs) -> (d,)`.
+
+    Example:
+      >>> import jax
+      >>> from jaxphys import models
+      >>> problem = oscillator_control()
+      >>> model = models.mlp((4, 20, 24))
+      >>> params = model.init(jax.random.key(0))
+      >>> outputs(problem, model)(params, jax.numpy.zeros(4)).shape
+      (4,)
+    """
+
+    def composed(params: PyTree, inputs: Array) -> Array:
+        return problem.simulate(model.apply(params, inputs), inputs)
+
+    return composed
+
+
+__all__ = ["oscillator_control", "outputs"]

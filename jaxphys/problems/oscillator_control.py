@@ -1,0 +1,129 @@
+"""Steer a chain of oscillators back to where it started, by pushing its last mass.
+
+From the initial state (q, v) the chain runs freely for T = N_t Δt but for a force u(t)
+on the last mass, constant over each of N_t steps of RK4. A network reads the target
+and chooses the N_t forces at once; the loss is |y(T) − y*|². Setting: Schnell, Holl &
+Thuerey, ICLR 2022, and Physics-based Deep Learning, https://physicsbaseddeeplearning.org.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxphys import integrators, losses, mechanics, systems
+from jaxphys.names import check_known
+from jaxphys.types import Array, PhaseState, Problem, PyTree, System
+
+COUPLINGS = {"linear": systems.linear_chain, "quartic": systems.quartic_chain}
+
+
+def system(num_oscillators: int = 2, coupling: str = "linear") -> System:
+    """The chain of that coupling, "linear" or "quartic"."""
+    return COUPLINGS[check_known("coupling", coupling, COUPLINGS)](num_oscillators)
+
+
+def motion(
+    chain: System, control: Array, state: Array, *, dt: float
+) -> PyTree:
+    """The controlled trajectory, a PhaseState with leading time axis N_t + 1.
+
+    Args:
+      chain: a system with unit masses, so that momenta are velocities.
+      control: forces on the last mass, shape (N_t,).
+      state: (q, v) at the start, shape (2N,).
+      dt: the time each force is held, one RK4 step.
+    """
+    args = _arguments(chain, control, state, dt)
+    return integrators.rollout(**args)
+
+
+def _arguments(chain, control, state, dt) -> dict:
+    num = len(chain.periodic)
+    if state.shape != (2 * num,):
+        raise ValueError(
+            f"state has shape {state.shape}; expected positions and velocities of "
+            f"{num} oscillators, ({2 * num},). For a batch of states use jax.vmap."
+        )
+    last = jnp.zeros(num, state.dtype).at[-1].set(1)
+    energy = mechanics.controlled(chain.hamiltonian, lambda u: u * last)
+    return {
+        "step": integrators.rk4(mechanics.hamiltonian_vector_field(energy)),
+        "y0": PhaseState(state[:num], state[num:]),
+        "dt": dt,
+        "num_steps": control.shape[0],
+        "args": chain.params,
+        "controls": control,
+    }
+
+
+def oscillator_control(
+    num_oscillators: int = 2,
+    coupling: str = "linear",
+    *,
+    num_steps: int = 24,
+    dt: float = 0.5,
+    dtype=jnp.float32,
+) -> Problem:
+    """The problem of returning N oscillators to their initial state at T = N_t Δt.
+
+    Args:
+      num_oscillators: N ≥ 1.
+      coupling: "linear", the chain of the published code, or "quartic", the chain of
+        its printed Hamiltonian.
+      num_steps: N_t, the number of forces and of RK4 steps.
+      dt: Δt > 0; RK4 is stable here up to 2√2/ω, ω the chain's highest frequency.
+      dtype: of the sampled states.
+
+    Returns:
+      A `Problem`; inputs and targets are both the initial state, uniform in [0, 1).
+
+    Raises:
+      ValueError: on N < 1, Δt ≤ 0 or beyond stability, N_t < 1, unknown coupling.
+
+    Example:
+      >>> import jax
+      >>> problem = oscillator_control(num_oscillators=3)
+      >>> inputs, targets = problem.sample(jax.random.key(0), 5)
+      >>> inputs.shape, problem.simulate(jax.numpy.zeros(24), inputs[0]).shape
+      ((5, 6), (6,))
+    """
+    chain = system(num_oscillators, coupling)
+    integrators.check_time_step(dt, num_steps)
+    if dt < 0:
+        raise ValueError(f"dt is {dt}; expected a time step above zero.")
+    limit = stability_limit(chain)
+    if dt > limit:
+        raise ValueError(
+            f"dt is {dt}; RK4 of this chain is stable up to {limit:.3g}. Take a smaller "
+            "dt and more steps."
+        )
+
+    def sample(key: Array, num_samples: int) -> tuple[Array, Array]:
+        shape = (num_samples, 2 * num_oscillators)
+        # Drawn in float32 whatever the dtype, so that one key means one data set.
+        states = jax.random.uniform(key, shape, jnp.float32).astype(dtype)
+        return states, states
+
+    def simulate(control: Array, inputs: Array) -> Array:
+        arguments = _arguments(chain, control, inputs, dt)
+        return jnp.concatenate(integrators.repeat(**arguments))
+
+    return Problem(
+        name=f"{num_oscillators} oscillators, {coupling} coupling",
+        num_inputs=2 * num_oscillators,
+        num_controls=num_steps,
+        num_outputs=2 * num_oscillators,
+        sample=sample,
+        simulate=simulate,
+        objective=losses.squared_error,
+    )
+
+
+def stability_limit(chain: System) -> float:
+    """The largest Δt at which RK4 keeps the chain's small oscillations bounded.
+
+    RK4's stability region meets the imaginary axis at 2√2, so Δt ω_max ≤ 2√2, with
+    ω² the eigenvalues of the potential's Hessian at rest.
+    """
+    rest = jnp.zeros(len(chain.periodic))
+    stiffness = jax.hessian(chain.hamiltonian, argnums=1)(chain.params, rest, rest)
+    return float(jnp.sqrt(8 / jnp.linalg.eigvalsh(stiffness)[-1]))

@@ -1,0 +1,431 @@
+"""One train step for every optimizer, and a loop that knows budgets, clocks and disks.
+
+`make_train_step` joins outputs, objective and an optax transformation. It hands each
+transformation all that any of them reads, so Adam and a second-order method differ in
+`tx` alone. `fit` runs it inside one compiled loop and reports from outside.
+"""
+
+import functools
+import math
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from tqdm import tqdm
+
+from jaxphys import checkpoint, data as datasets, losses
+from jaxphys.optim import linearise
+from jaxphys.types import Array, PyTree
+
+#: Between two looks at the clock a compiled loop runs for about this long.
+CHUNK_SECONDS = 0.4
+#: A train loss beyond this many times its first value counts as divergence.
+DIVERGED = 1e6
+
+
+class TrainState(NamedTuple):
+    """All that training carries from one step to the next."""
+
+    params: PyTree
+    opt_state: PyTree
+    step: Array
+
+
+class Info(NamedTuple):
+    """What one step saw; None where the optimizer has no such thing.
+
+    Attributes:
+      loss: the batch-mean objective before the step.
+      finite: whether the loss and the update are finite.
+      rank: singular values kept (spectral methods).
+      damping: λ after the step (Levenberg–Marquardt).
+      accepted: whether the step was taken (damped methods).
+    """
+
+    loss: Array
+    finite: Array
+    rank: Array | None = None
+    damping: Array | None = None
+    accepted: Array | None = None
+
+
+class Fit(NamedTuple):
+    """What `fit` leaves.
+
+    Attributes:
+      state: the last good state.
+      history: one dict a look: step, epoch, seconds, and the evaluation's losses.
+      seconds: training time, without compilation and evaluation.
+      compile_seconds: time to compile the training loop.
+      status: "finished", "diverged" or "interrupted".
+      message: what happened, in words.
+    """
+
+    state: TrainState
+    history: list[dict[str, float]]
+    seconds: float
+    compile_seconds: float
+    status: str
+    message: str
+
+
+def init_state(params: PyTree, tx: optax.GradientTransformation) -> TrainState:
+    """The state before the first step."""
+    return TrainState(params, tx.init(params), jnp.zeros((), jnp.int32))
+
+
+def make_train_step(
+    outputs: Callable[[PyTree, PyTree], Array],
+    objective: Callable[[Array, PyTree], Array],
+    tx: optax.GradientTransformation,
+) -> Callable[[TrainState, tuple[PyTree, PyTree]], tuple[TrainState, Info]]:
+    """A train step on the batch mean of an objective, the same for every optimizer.
+
+    Args:
+      outputs: `outputs(params, inputs) -> (d,)` for one sample.
+      objective: `objective(outputs, targets) -> scalar` for one sample.
+      tx: any optax transformation. It is handed, beside gradients and parameters, the
+        extras linearisation, cotangent, curvature_fn, value and value_fn.
+
+    Returns:
+      `step(state, (inputs, targets)) -> (state, Info)` for a batch; pure, to be jitted.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> outputs = lambda params, x: params * x
+      >>> tx = optax.sgd(0.25)
+      >>> step = make_train_step(outputs, losses.squared_error, tx)
+      >>> batch = (jnp.ones((8, 1)), jnp.full((8, 1), 3.0))
+      >>> state, info = step(init_state(jnp.ones(1), tx), batch)
+      >>> print(info.loss, state.params)
+      4.0 [2.]
+    """
+    tx = optax.with_extra_args_support(tx)
+
+    def mean_objective(values: Array, targets: PyTree) -> Array:
+        per_sample = jax.vmap(objective)(values, targets)
+        if per_sample.ndim != 1:
+            raise ValueError(
+                f"the objective gave shape {per_sample.shape[1:]} for one sample; "
+                "expected a scalar. Sum over components."
+            )
+        return jnp.mean(per_sample)
+
+    def step(state: TrainState, batch: tuple[PyTree, PyTree]):
+        inputs, targets = batch
+        params = state.params
+        batched = linearise(outputs, params, inputs)
+        loss, cotangent = jax.value_and_grad(mean_objective)(batched.values, targets)
+
+        def curvature_fn() -> Array:
+            one = functools.partial(losses.curvature, objective)
+            return jax.vmap(one)(batched.values, targets) / batched.values.shape[0]
+
+        def value_fn(params: PyTree) -> Array:
+            values = jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
+            return mean_objective(values, targets)
+
+        updates, opt_state = tx.update(
+            batched.vjp(cotangent),
+            state.opt_state,
+            params,
+            linearisation=batched,
+            cotangent=cotangent,
+            curvature_fn=curvature_fn,
+            value=loss,
+            value_fn=value_fn,
+        )
+        info = Info(
+            loss,
+            jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates)),
+            *(optax.tree.get(opt_state, key) for key in ("rank", "damping", "accepted")),
+        )
+        params = optax.apply_updates(params, updates)
+        return TrainState(params, opt_state, state.step + 1), info
+
+    return step
+
+
+def make_evaluate(
+    outputs: Callable, objective: Callable, sets: dict[str, tuple[PyTree, PyTree]]
+) -> Callable[[PyTree], dict[str, Array]]:
+    """`evaluate(params) -> {name: mean objective}` over whole data sets, compiled once.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> sets = {"test_loss": (jnp.ones((4, 1)), jnp.zeros((4, 1)))}
+      >>> evaluate = make_evaluate(lambda w, x: w * x, losses.squared_error, sets)
+      >>> print(evaluate(jnp.array([2.0]))["test_loss"])
+      4.0
+    """
+
+    @jax.jit
+    def run(params: PyTree, sets: dict) -> dict[str, Array]:
+        def mean(inputs, targets):
+            values = jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
+            return jnp.mean(jax.vmap(objective)(values, targets))
+
+        return {name: mean(*pair) for name, pair in sets.items()}
+
+    return lambda params: run(params, sets)
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled_loop(step: Callable, total: int, batch_size: int) -> Callable:
+    """`loop(state, data, key, n)`: n steps, or fewer where one is not finite.
+
+    The number of steps is an argument, so one compilation serves every length; called
+    with n = 0 it compiles and does nothing.
+    """
+    batches = total // batch_size
+
+    @jax.jit
+    def loop(state: TrainState, data: PyTree, key: Array | None, num_steps: Array):
+        def order_of(step_number: Array) -> Array:
+            return datasets.epoch_order(key, step_number // batches, total, batch_size)
+
+        def body(carry):
+            state, order, done, _ = carry
+            index = state.step % batches
+            if key is not None and batches > 1:
+                order = jax.lax.cond(
+                    index == 0, order_of, lambda number: order, state.step
+                )
+            elif key is not None:
+                order = order_of(state.step)
+            batch = jax.tree.map(lambda x: x[order[index]], data)
+            state, info = step(state, batch)
+            return state, order, done + 1, info
+
+        def unfinished(carry):
+            return (carry[2] < num_steps) & carry[3].finite
+
+        shapes = jax.eval_shape(
+            lambda: step(state, jax.tree.map(lambda x: x[:batch_size], data))[1]
+        )
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        nothing = nothing._replace(finite=jnp.array(True))
+        start = (state, order_of(state.step), jnp.zeros_like(num_steps), nothing)
+        state, _, done, info = jax.lax.while_loop(unfinished, body, start)
+        return state, done, info
+
+    return loop
+
+
+class Budget(NamedTuple):
+    """When to stop: exactly one of steps, epochs and seconds of training time."""
+
+    steps: int | None = None
+    epochs: float | None = None
+    seconds: float | None = None
+
+    def check(self) -> "Budget":
+        given = {k: v for k, v in self._asdict().items() if v is not None}
+        if len(given) != 1:
+            raise ValueError(
+                f"got the budgets {given or 'none'}; expected exactly one of steps, "
+                "epochs and seconds."
+            )
+        ((name, value),) = given.items()
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} is {value}; expected a finite number above zero.")
+        return self
+
+    def in_steps(self, batches: int) -> int | None:
+        """The number of updates, or None where the clock decides."""
+        if self.steps is not None:
+            return int(self.steps)
+        return None if self.epochs is None else math.ceil(self.epochs * batches)
+
+
+def _next_look(step: int, batches: int) -> int:
+    """When to evaluate next: 1, 2, 4 … updates, then whole epochs some 10 % apart."""
+    if step < batches:
+        return min(max(1, 2 * step), batches)
+    epoch = step // batches
+    return (epoch + max(1, epoch // 10)) * batches
+
+
+def fit(
+    step: Callable,
+    state: TrainState,
+    data: tuple[PyTree, PyTree],
+    *,
+    batch_size: int,
+    steps: int | None = None,
+    epochs: float | None = None,
+    seconds: float | None = None,
+    key: Array | None = None,
+    evaluate: Callable[[PyTree], dict[str, Array]] | None = None,
+    name: str = "fit",
+    progress: bool = True,
+    checkpoint_dir: str | pathlib.Path | None = None,
+    checkpoint_seconds: float = 20.0,
+    resume: bool = False,
+) -> Fit:
+    """Train until a budget is spent, all of it inside one compiled loop.
+
+    Args:
+      step: `step(state, batch) -> (state, Info)`, from `make_train_step`.
+      state: where to start, from `init_state`.
+      data: (inputs, targets), each a pytree with a leading sample axis.
+      batch_size: samples an update; must divide the data.
+      steps, epochs, seconds: the budget, exactly one of them. Seconds are training
+        time: compilation and evaluation are not counted.
+      key: shuffles each epoch anew; None keeps the stored order.
+      evaluate: `evaluate(params) -> {name: loss}`, recorded in the history at 1, 2, 4 …
+        updates, then at epochs some 10 % apart, and at the end.
+      name: of the progress bar.
+      progress: whether to show one.
+      checkpoint_dir: where to keep state and history on disk, if anywhere.
+      checkpoint_seconds: how often.
+      resume: go on from the checkpoint in checkpoint_dir, where there is one.
+
+    Returns:
+      A `Fit`. Divergence and Ctrl-C do not raise: they end the fit, say so in `status`
+      and `message`, and leave the last good state.
+
+    Raises:
+      ValueError: on budgets, batch sizes or data that do not fit, before compiling.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> tx = optax.sgd(0.1)
+      >>> step = make_train_step(lambda w, x: w * x, losses.squared_error, tx)
+      >>> data = (jnp.ones((8, 1)), jnp.full((8, 1), 3.0))
+      >>> start = init_state(jnp.zeros(1), tx)
+      >>> result = fit(step, start, data, batch_size=4, epochs=20, progress=False)
+      >>> result.status, bool(abs(result.state.params[0] - 3) < 1e-2)
+      ('finished', True)
+    """
+    budget = Budget(steps, epochs, seconds).check()
+    batches = datasets.num_batches(data, batch_size)
+    datasets.check_finite(data)
+    limit = budget.in_steps(batches)
+    history: list[dict[str, float]] = []
+    spent = earlier_compile = 0.0
+    if resume and checkpoint_dir is not None and checkpoint.exists(checkpoint_dir):
+        state, notes = checkpoint.restore(checkpoint_dir, state)
+        history, spent = notes["history"], notes["seconds"]
+        earlier_compile = notes["compile_seconds"]
+
+    started = time.perf_counter()
+    loop = _compiled_loop(step, batches * batch_size, batch_size)
+    data = jax.tree.map(jnp.asarray, data)
+    jax.block_until_ready(loop(state, data, key, jnp.zeros((), jnp.int32)))
+    compile_seconds = time.perf_counter() - started + earlier_compile
+
+    def look(state: TrainState) -> dict[str, float]:
+        record: dict[str, float] = {
+            "step": int(state.step),
+            "epoch": int(state.step) / batches,
+            "seconds": spent,
+        }
+        if evaluate is not None:
+            record |= {k: float(v) for k, v in evaluate(state.params).items()}
+        return record
+
+    def save(state: TrainState) -> None:
+        if checkpoint_dir is None:
+            return
+        notes = {
+            "history": history,
+            "seconds": spent,
+            "compile_seconds": compile_seconds,
+        }
+        checkpoint.save(checkpoint_dir, int(state.step), state, notes)
+
+    good, status, message = state, "finished", ""
+    number = int(state.step)
+    if not history:
+        history.append(look(state))
+    looked, saved = spent, time.perf_counter()
+    pace: float | None = None
+    bar = _progress_bar(name, budget, limit, progress)
+    try:
+        while True:
+            room = math.inf if limit is None else limit - number
+            if room <= 0 or (budget.seconds is not None and spent >= budget.seconds):
+                break
+            target = min(_next_look(number, batches) - number, room)
+            wish = 1 if pace is None else max(1, int(CHUNK_SECONDS / pace))
+            if pace is not None and budget.seconds is not None:
+                wish = min(wish, max(1, math.ceil((budget.seconds - spent) / pace)))
+            chunk = int(min(target, wish))
+            begin = time.perf_counter()
+            state, done, info = jax.block_until_ready(
+                loop(good, data, key, jnp.asarray(chunk, jnp.int32))
+            )
+            took = time.perf_counter() - begin
+            spent += took
+            pace = took / chunk
+            if not bool(info.finite):
+                status = "diverged"
+                where = int(state.step)
+                message = f"not finite at update {where}, {spent:.1f} s into training"
+                break
+            number = int(state.step)
+            over = (budget.seconds is not None and spent >= budget.seconds) or (
+                limit is not None and number >= limit
+            )
+            due = chunk == target or over or spent - looked > 2 * CHUNK_SECONDS + pace
+            if due:
+                record = look(state)
+                looked = spent
+                if _diverged(record, history):
+                    status = "diverged"
+                    message = (
+                        f"loss {_shown(record):.3g} at update {number}, {spent:.1f} s "
+                        "into training"
+                    )
+                    break
+                history.append(record)
+            good = state
+            _advance(bar, budget, number, spent, float(info.loss), history)
+            if time.perf_counter() - saved > checkpoint_seconds:
+                save(good)
+                saved = time.perf_counter()
+    except KeyboardInterrupt:
+        status = "interrupted"
+        message = f"interrupted at update {number}, {spent:.1f} s into training"
+    finally:
+        bar.close()
+    save(good)
+    return Fit(good, history, spent, compile_seconds, status, message)
+
+
+def _shown(record: dict[str, float]) -> float:
+    """The first loss of a record, or NaN where nothing was evaluated."""
+    values = [v for k, v in record.items() if k not in ("step", "epoch", "seconds")]
+    return values[0] if values else math.nan
+
+
+def _diverged(record: dict[str, float], history: list[dict[str, float]]) -> bool:
+    values = [v for v in record.values() if not math.isfinite(v)]
+    return bool(values) or _shown(record) > DIVERGED * _shown(history[0])
+
+
+def _progress_bar(name: str, budget: Budget, limit: int | None, show: bool) -> tqdm:
+    total: Any = budget.seconds if limit is None else limit
+    unit = "s" if limit is None else "updates"
+    return tqdm(
+        total=total,
+        desc=name,
+        disable=not show,
+        bar_format="{desc:<24}{percentage:4.0f}% |{bar:24}| {n:.4g}/{total:.4g} "
+        + unit
+        + ", {remaining} left{postfix}",
+        dynamic_ncols=True,
+    )
+
+
+def _advance(bar, budget, number, spent, batch_loss, history) -> None:
+    value = spent if budget.seconds is not None else number
+    bar.n = min(value, bar.total)
+    shown = _shown(history[-1])
+    loss = batch_loss if math.isnan(shown) else shown
+    bar.set_postfix_str(f"update {number}, loss {loss:.2e}")
