@@ -16,41 +16,41 @@ from jaxphys.types import Array, PhaseState, Problem, PyTree, System
 COUPLINGS = {"linear": systems.linear_chain, "quartic": systems.quartic_chain}
 
 
-def system(num_oscillators: int = 2, coupling: str = "linear") -> System:
+def chain(num_oscillators: int = 2, coupling: str = "linear") -> System:
     """The chain of that coupling, "linear" or "quartic"."""
     return COUPLINGS[check_known("coupling", coupling, COUPLINGS)](num_oscillators)
 
 
 def motion(
-    chain: System, control: Array, state: Array, *, dt: float
+    system: System, control: Array, state: Array, *, dt: float
 ) -> PyTree:
     """The controlled trajectory, a PhaseState with leading time axis N_t + 1.
 
     Args:
-      chain: a system with unit masses, so that momenta are velocities.
+      system: a system with unit masses, so that momenta are velocities.
       control: forces on the last mass, shape (N_t,).
       state: (q, v) at the start, shape (2N,).
       dt: the time each force is held, one RK4 step.
     """
-    args = _arguments(chain, control, state, dt)
+    args = _arguments(system, control, state, dt)
     return integrators.rollout(**args)
 
 
-def _arguments(chain, control, state, dt) -> dict:
-    num = len(chain.periodic)
+def _arguments(system, control, state, dt) -> dict:
+    num = len(system.periodic)
     if state.shape != (2 * num,):
         raise ValueError(
             f"state has shape {state.shape}; expected positions and velocities of "
             f"{num} oscillators, ({2 * num},). For a batch of states use jax.vmap."
         )
     last = jnp.zeros(num, state.dtype).at[-1].set(1)
-    energy = mechanics.controlled(chain.hamiltonian, lambda u: u * last)
+    energy = mechanics.controlled(system.hamiltonian, lambda u: u * last)
     return {
         "step": integrators.rk4(mechanics.hamiltonian_vector_field(energy)),
         "y0": PhaseState(state[:num], state[num:]),
         "dt": dt,
         "num_steps": control.shape[0],
-        "args": chain.params,
+        "args": system.params,
         "controls": control,
     }
 
@@ -86,11 +86,11 @@ def oscillator_control(
       >>> inputs.shape, problem.simulate(jax.numpy.zeros(24), inputs[0]).shape
       ((5, 6), (6,))
     """
-    chain = system(num_oscillators, coupling)
+    system = chain(num_oscillators, coupling)
     integrators.check_time_step(dt, num_steps)
     if dt < 0:
         raise ValueError(f"dt is {dt}; expected a time step above zero.")
-    limit = stability_limit(chain)
+    limit = stability_limit(system)
     if dt > limit:
         raise ValueError(
             f"dt is {dt}; RK4 of this chain is stable up to {limit:.3g}. Take a smaller "
@@ -104,7 +104,7 @@ def oscillator_control(
         return states, states
 
     def simulate(control: Array, inputs: Array) -> Array:
-        arguments = _arguments(chain, control, inputs, dt)
+        arguments = _arguments(system, control, inputs, dt)
         return jnp.concatenate(integrators.repeat(**arguments))
 
     return Problem(
@@ -118,12 +118,12 @@ def oscillator_control(
     )
 
 
-def stability_limit(chain: System) -> float:
+def stability_limit(system: System) -> float:
     """The largest Δt at which RK4 keeps the chain's small oscillations bounded.
 
     RK4's stability region meets the imaginary axis at 2√2, so Δt ω_max ≤ 2√2, with
     ω² the eigenvalues of the potential's Hessian at rest.
     """
-    rest = jnp.zeros(len(chain.periodic))
-    stiffness = jax.hessian(chain.hamiltonian, argnums=1)(chain.params, rest, rest)
+    rest = jnp.zeros(len(system.periodic))
+    stiffness = jax.hessian(system.hamiltonian, argnums=1)(system.params, rest, rest)
     return float(jnp.sqrt(8 / jnp.linalg.eigvalsh(stiffness)[-1]))

@@ -1,0 +1,111 @@
+"""The command line: `jaxphys list | run | plot`."""
+
+import json
+import pathlib
+import sys
+from typing import Annotated
+
+USAGE = """usage: jaxphys COMMAND ...
+
+commands:
+  list                        what can be run
+  run EXPERIMENT [options]    train every method of an experiment, side by side
+  plot DIR ... [--out FILE]   draw the comparison of stored runs
+
+jaxphys run EXPERIMENT --help lists an experiment's options."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status, 2 for a request that cannot be met."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    commands = {"list": _list, "run": _run, "plot": _plot, "--version": _version}
+    try:
+        from jaxphys.names import check_known
+
+        check_known("command", arguments[0], commands)
+        return commands[arguments[0]](arguments[1:])
+    except (ValueError, FileNotFoundError) as error:
+        print(f"jaxphys: {error}", file=sys.stderr)
+        return 2
+
+
+def _version(arguments: list[str]) -> int:
+    import jaxphys
+
+    print(jaxphys.__version__)
+    return 0
+
+
+def _list(arguments: list[str]) -> int:
+    from jaxphys import experiments
+
+    for name, what in experiments.EXPERIMENTS.items():
+        print(f"{name:<14} {what}")
+        print(f"{'':<14} methods: {', '.join(experiments.get(name).METHODS)}")
+    return 0
+
+
+def _run(arguments: list[str]) -> int:
+    from jaxphys import experiments
+
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        known = ", ".join(experiments.EXPERIMENTS)
+        raise ValueError(f"run needs the name of an experiment; known: {known}.")
+    name = arguments[0]
+    experiment = experiments.get(name)
+
+    import jax
+    import tyro
+
+    jax.config.update("jax_enable_x64", True)
+    config = tyro.cli(
+        experiment.Config,
+        prog=f"jaxphys run {name}",
+        args=arguments[1:],
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    experiment.run(config)
+    return 0
+
+
+def _plot(arguments: list[str]) -> int:
+    import tyro
+
+    def plot(
+        runs: tyro.conf.Positional[tuple[pathlib.Path, ...]],
+        /,
+        out: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    ) -> None:
+        """Draw the comparison of stored runs.
+
+        Args:
+          runs: directories that hold a results.json.
+          out: the PNG to write; comparison.png in the one run's directory, or here.
+        """
+        from jaxphys import plots
+
+        if not runs:
+            raise ValueError("plot needs at least one directory with a results.json.")
+        stored = {}
+        for run in runs:
+            path = run / "results.json"
+            if not path.exists():
+                raise ValueError(f"{run} holds no results.json; name a run's directory.")
+            stored[run.name] = json.loads(path.read_text())
+            if not stored[run.name]["methods"]:
+                raise ValueError(f"{path} holds no method that was trained yet.")
+        target = out or (runs[0] if len(runs) == 1 else pathlib.Path()) / "comparison.png"
+        print(plots.save(plots.comparison(stored), target))
+
+    tyro.cli(plot, prog="jaxphys plot", args=arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

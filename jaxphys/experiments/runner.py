@@ -1,0 +1,408 @@
+"""What every comparison of training methods does, whatever it trains.
+
+A comparison is a problem, a model and a table of methods. This module trains each
+method for the same budget, prints a table, and keeps `results.json`, figures and
+checkpoints in one directory that an interrupted run can go on from.
+"""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import statistics
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxphys import data, plots, problems, training
+from jaxphys.names import check_known
+from jaxphys.types import Model, Problem, PyTree
+
+#: The losses to which the table gives the training time.
+MILESTONES = (1e-4, 1e-6, 1e-8)
+DTYPES = ("float32", "float64")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What every `jaxphys run` understands.
+
+    Attributes:
+      method: which methods to train, or `all`.
+      seconds: training time of each method, 15 by default; compilation and evaluation
+        come on top.
+      steps: number of updates of each method, in place of seconds.
+      seed: of the data, the network and the order of batches.
+      seeds: how many seeds, counted up from `seed`, to repeat each method with.
+      dtype: of data, network and physics, `float32` or `float64`.
+      shuffle: whether each epoch has its own order of samples; the published runs
+        keep one.
+      batch_size: samples an update, for all methods; by default each its own.
+      out: directory of the results; `runs/EXPERIMENT-DATE-TIME` by default.
+      resume: go on with the run in `out`, or with the newest where none is given.
+      progress: whether to show progress bars.
+    """
+
+    method: tuple[str, ...] = ("all",)
+    seconds: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    seeds: int = 1
+    dtype: str = "float32"
+    shuffle: bool = True
+    batch_size: int | None = None
+    out: pathlib.Path | None = None
+    resume: bool = False
+    progress: bool = True
+
+
+class Method(NamedTuple):
+    """How one method trains.
+
+    Attributes:
+      batch_size: samples an update.
+      make: `make(batch_size) -> optax transformation`.
+      proxy: for methods that train the network on an objective of its own,
+        `proxy(problem, batch_size) -> objective(control, (inputs, targets))`.
+    """
+
+    batch_size: int
+    make: Callable[[int], optax.GradientTransformation]
+    proxy: Callable[[Problem, int], Callable] | None = None
+
+
+class Trained(NamedTuple):
+    """What a comparison leaves.
+
+    Attributes:
+      results: the contents of results.json.
+      params: method → its trained parameters, of the first seed.
+      out: the directory of the run.
+    """
+
+    results: dict[str, Any]
+    params: dict[str, PyTree]
+    out: pathlib.Path
+
+
+def compare(
+    experiment: str,
+    problem: Problem,
+    model: Model,
+    methods: dict[str, Method],
+    options: RunOptions,
+    *,
+    settings: dict[str, Any],
+    num_samples: int,
+) -> Trained:
+    """Train each method on a problem for one budget, and keep what came of it.
+
+    Args:
+      experiment: its name, in results and directories.
+      problem, model: what to train through, and what to train.
+      methods: name → `Method`, in the order of the table.
+      options: budget, seeds, output.
+      settings: the experiment's own settings, recorded beside the options.
+      num_samples: size of the training set, and of the fresh test set.
+
+    Raises:
+      ValueError: for anything in the options that cannot be meant, or an output
+        directory that holds another run; before compiling, with nothing written.
+    """
+    chosen = _chosen_methods(options.method, methods)
+    budget = _budget(options)
+    if options.seeds < 1:
+        raise ValueError(f"seeds is {options.seeds}; expected a number ≥ 1.")
+    if num_samples < 1:
+        raise ValueError(f"num_samples is {num_samples}; expected a number ≥ 1.")
+    for name in chosen:
+        data.num_batches(np.zeros(num_samples), _batch_size(options, methods[name]))
+    config = _config(options, settings)
+    out = _output_directory(experiment, options)
+    results = _open_results(out, experiment, problem.name, config, options)
+    print(f"{problem.name}: {', '.join(chosen)}; results in {out}", flush=True)
+
+    sets = _data_sets(problem, options, num_samples)
+    outputs = problems.outputs(problem, model)
+    params: dict[str, PyTree] = {}
+    for name in chosen:
+        fits = _train_seeds(
+            name, methods[name], problem, model, outputs, sets, options, budget, out
+        )
+        if fits:
+            params[name] = fits[0].state.params
+            results["methods"][name] = _entry(fits, options.seed)
+            write_json(out / "results.json", results)
+        if not fits or fits[-1].status == "interrupted":
+            print("interrupted: results and figures are of what was done", flush=True)
+            break
+    order = [name for name in methods if name in results["methods"]]
+    results["methods"] = {name: results["methods"][name] for name in order}
+    write_json(out / "results.json", results)
+    if results["methods"]:
+        print(table(results))
+        plots.save(plots.comparison({out.name: results}), out / "comparison.png")
+    return Trained(results, params, out)
+
+
+def _train_seeds(
+    name, method, problem, model, outputs, sets, options, budget, out
+) -> list[training.Fit]:
+    """One fit a seed; they share one compilation."""
+    batch_size = _batch_size(options, method)
+    tx = method.make(batch_size)
+    if method.proxy is None:
+        step = training.make_train_step(outputs, problem.objective, tx)
+    else:
+        objective = method.proxy(problem, batch_size)
+        step = training.make_train_step(model.apply, objective, tx)
+    fits: list[training.Fit] = []
+    for seed, (train, test) in sets.items():
+        key = jax.random.key(seed)
+        state = training.init_state(model.init(jax.random.fold_in(key, 0)), tx)
+        pair = train if method.proxy is None else (train[0], train)
+        evaluate = training.make_evaluate(
+            outputs, problem.objective, {"train_loss": train, "test_loss": test}
+        )
+        fit = training.fit(
+            step,
+            state,
+            pair,
+            batch_size=batch_size,
+            **budget,
+            key=jax.random.fold_in(key, 3) if options.shuffle else None,
+            evaluate=evaluate,
+            name=plots.label(name) + (f" [{seed}]" if options.seeds > 1 else ""),
+            progress=options.progress,
+            checkpoint_dir=out / "checkpoints" / f"{name}-{seed}",
+            resume=options.resume,
+        )
+        fits.append(fit)
+        if fit.status != "finished":
+            print(f"{name}, seed {seed}: {fit.status}, {fit.message}", flush=True)
+        if fit.status == "interrupted":
+            break
+    return fits
+
+
+def _data_sets(problem: Problem, options: RunOptions, num_samples: int) -> dict:
+    """Seed → (train, test), drawn from keys of their own."""
+    sets = {}
+    for seed in range(options.seed, options.seed + options.seeds):
+        key = jax.random.key(seed)
+        train, test = (
+            problem.sample(jax.random.fold_in(key, purpose), num_samples)
+            for purpose in (1, 2)
+        )
+        data.check_finite(train)
+        sets[seed] = (train, test)
+    return sets
+
+
+def _chosen_methods(wanted: tuple[str, ...], methods: dict[str, Method]) -> list[str]:
+    if not wanted:
+        raise ValueError(f"no method given; known: {', '.join(methods)}, all.")
+    for name in wanted:
+        check_known("method", name, [*methods, "all"])
+    if "all" in wanted:
+        return list(methods)
+    return [name for name in methods if name in wanted]
+
+
+def _batch_size(options: RunOptions, method: Method) -> int:
+    return method.batch_size if options.batch_size is None else options.batch_size
+
+
+def _budget(options: RunOptions) -> dict[str, Any]:
+    given = {"seconds": options.seconds, "steps": options.steps}
+    given = {k: v for k, v in given.items() if v is not None} or {"seconds": 15.0}
+    training.Budget(**given).check()
+    return given
+
+
+def model_dtype(options: RunOptions) -> jnp.dtype:
+    """The dtype asked for, after checking that it is to be had."""
+    check_known("dtype", options.dtype, DTYPES)
+    if options.dtype == "float64" and not jax.config.jax_enable_x64:
+        raise ValueError(
+            "dtype float64 needs jax.config.update('jax_enable_x64', True) first."
+        )
+    return jnp.dtype(options.dtype)
+
+
+#: Options that may change from a run to its continuation.
+_FREE = ("method", "seconds", "steps", "out", "resume", "progress")
+
+
+def _config(options: RunOptions, settings: dict[str, Any]) -> dict[str, Any]:
+    kept = dataclasses.asdict(options)
+    config = {k: v for k, v in kept.items() if k not in ("out", "resume", "progress")}
+    return json.loads(json.dumps(settings | config))
+
+
+def _output_directory(experiment: str, options: RunOptions) -> pathlib.Path:
+    if options.out is not None:
+        return pathlib.Path(options.out)
+    if options.resume:
+        runs = sorted(pathlib.Path("runs").glob(f"{experiment}-*/results.json"))
+        if not runs:
+            raise ValueError(
+                f"resume found no runs/{experiment}-*/results.json here; name the "
+                "run's directory with out."
+            )
+        return runs[-1].parent
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return pathlib.Path("runs") / f"{experiment}-{now}"
+
+
+def _open_results(
+    out: pathlib.Path, experiment: str, title: str, config: dict, options: RunOptions
+) -> dict[str, Any]:
+    """New results in an empty directory, or those of the run that is continued."""
+    path = out / "results.json"
+    if path.exists():
+        old = json.loads(path.read_text())
+        if not options.resume:
+            raise ValueError(
+                f"{out} holds another run, of {old['experiment']}; nothing was "
+                "overwritten. Choose another --out, or go on with --resume."
+            )
+        fixed = {k: v for k, v in config.items() if k not in _FREE}
+        changed = [
+            f"{k} {old['config'].get(k)!r} → {v!r}"
+            for k, v in fixed.items()
+            if old["config"].get(k) != v
+        ]
+        if old["experiment"] != experiment or changed:
+            raise ValueError(
+                f"cannot resume {out}: {'; '.join(changed) or old['experiment']}. Only "
+                "methods and budget may change; choose another --out."
+            )
+        return old | {"config": config}
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(
+            f"{out} exists and is not empty; nothing was overwritten. Choose another "
+            "--out."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    results = {
+        "experiment": experiment,
+        "title": title,
+        "config": config,
+        "versions": versions(),
+        "device": device(),
+        "methods": {},
+    }
+    write_json(path, results)
+    return results
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    packages = ("jaxphys", "jax", "jaxlib", "flax", "optax", "numpy")
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def device() -> dict[str, Any]:
+    """What computes: platform, kind, and the number of processors."""
+    first = jax.devices()[0]
+    return {
+        "platform": first.platform,
+        "kind": first.device_kind,
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(value, indent=1))
+    os.replace(partial, path)
+
+
+def time_to(history: list[dict], loss: float, name: str = "test_loss") -> float | None:
+    """Training seconds at which a loss was first seen at or below a value."""
+    reached = (h["seconds"] for h in history if h.get(name, math.inf) <= loss)
+    return next(reached, None)
+
+
+def _final(fit: training.Fit) -> dict[str, Any]:
+    last = fit.history[-1]
+    milestones = {f"{x:g}": time_to(fit.history, x) for x in MILESTONES}
+    return last | {
+        "status": fit.status,
+        "message": fit.message,
+        "time_to": milestones,
+    }
+
+
+def _entry(fits: list[training.Fit], first_seed: int) -> dict[str, Any]:
+    """A method's record: the first seed, and the others as repeats."""
+    records = [
+        {
+            "seed": first_seed + number,
+            "compile_seconds": fit.compile_seconds,
+            "history": fit.history,
+            "final": _final(fit),
+        }
+        for number, fit in enumerate(fits)
+    ]
+    return records[0] | ({"repeats": records[1:]} if records[1:] else {})
+
+
+def table(results: dict[str, Any]) -> str:
+    """The closing table of a run; medians where there are several seeds."""
+    header = ["method", "updates", "compile s", "train loss", "test loss"]
+    header += [f"s to {x:g}" for x in MILESTONES]
+    rows = [header]
+    for name, entry in results["methods"].items():
+        finals = [e["final"] for e in (entry, *entry.get("repeats", []))]
+
+        def median(key: str, finals=finals) -> float:
+            return statistics.median(f[key] for f in finals)
+
+        row = [name, f"{median('step'):.0f}", f"{entry['compile_seconds']:.1f}"]
+        row += [f"{median('train_loss'):.2e}", f"{median('test_loss'):.2e}"]
+        for x in MILESTONES:
+            times = [f["time_to"][f"{x:g}"] for f in finals]
+            reached = [math.inf if t is None else t for t in times]
+            middle = statistics.median(reached)
+            row.append("–" if math.isinf(middle) else f"{middle:.2f}")
+        status = {f["status"] for f in finals} - {"finished"}
+        rows.append([*row, ", ".join(sorted(status))])
+    rows[0].append("")
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
