@@ -220,6 +220,15 @@ def damped_solve(gram: Array, rhs: Array, damping: Array) -> Array:
     return jax.scipy.linalg.cho_solve(factor, rhs.astype(gram.dtype))
 
 
+def damped_root_solve(root: Array, rhs: Array, damping: Array) -> Array:
+    """(Rᵀ R + λ I)⁻¹ rhs without squaring R: QR of (R; √λ I); R (k, n), rhs (n,)."""
+    size = root.shape[1]
+    shift = jnp.sqrt(damping).astype(root.dtype) * jnp.eye(size, dtype=root.dtype)
+    factor = jnp.linalg.qr(jnp.concatenate([root, shift]), mode="r")
+    half = jax.scipy.linalg.solve_triangular(factor, rhs.astype(root.dtype), trans="T")
+    return jax.scipy.linalg.solve_triangular(factor, half)
+
+
 def ravel(tree: PyTree):
     """Flatten a pytree of real arrays of one dtype: the vector and its inverse.
 

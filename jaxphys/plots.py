@@ -163,9 +163,9 @@ def controlled_motion(
     """A chain with and without its control: positions, force and phase plane.
 
     Args:
-      times: shape (N_t + 1,).
-      controlled, free: trajectories, q and p of shape (N_t + 1, N).
-      control: the force held over each step, shape (N_t,).
+      times: shape (T,), from start to end.
+      controlled, free: trajectories, q and p of shape (T, N).
+      control: the forces, each held for an equal part of the time, shape (N_t,).
     """
     times, control = np.asarray(times), np.asarray(control)
     (q, v), (free_q, free_v) = (
@@ -194,7 +194,8 @@ def controlled_motion(
         position.tick_params(labelbottom=False)
         position.legend(ncols=2, fontsize=8, loc="upper right")
         position.margins(y=0.25)
-        force.stairs(control, times, color="#d62728", linewidth=1.6, baseline=0)
+        edges = np.linspace(times[0], times[-1], len(control) + 1)
+        force.stairs(control, edges, color="#d62728", linewidth=1.6, baseline=0)
         force.axhline(0, color="black", lw=0.6)
         force.set_xlabel("time $t$ [1]")
         force.set_ylabel("force $u$ on the last mass [1]")

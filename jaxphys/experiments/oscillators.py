@@ -9,7 +9,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxphys import models, optim, plots, problems
@@ -109,9 +108,8 @@ def motion_figure(config: Config, model: Model, params):
     (state,), _ = problem.sample(key, 1)
     system = chain(config.oscillators, config.coupling)
     control = model.apply(params, state)
-    controlled, free = (
-        motion(system, u, state, dt=config.dt)
+    (times, controlled), (_, free) = (
+        motion(system, u, state, dt=config.dt, points=16)
         for u in (control, jnp.zeros_like(control))
     )
-    times = np.arange(config.control_steps + 1) * config.dt
     return plots.controlled_motion(times, controlled, free, control)

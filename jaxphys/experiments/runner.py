@@ -14,7 +14,7 @@ import os
 import pathlib
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -86,11 +86,13 @@ class Trained(NamedTuple):
       results: the contents of results.json.
       params: method → its trained parameters, of the first seed.
       out: the directory of the run.
+      interrupted: whether it was ended by Ctrl-C.
     """
 
     results: dict[str, Any]
     params: dict[str, PyTree]
     out: pathlib.Path
+    interrupted: bool
 
 
 def compare(
@@ -133,15 +135,24 @@ def compare(
     sets = _data_sets(problem, options, num_samples)
     outputs = problems.outputs(problem, model)
     params: dict[str, PyTree] = {}
+    interrupted = False
     for name in chosen:
-        fits = _train_seeds(
-            name, methods[name], problem, model, outputs, sets, options, budget, out
-        )
+        fits: list[training.Fit] = []
+        try:
+            for fit in _train_seeds(
+                name, methods[name], problem, model, outputs, sets, options, budget, out
+            ):
+                fits.append(fit)
+                interrupted = fit.status == "interrupted"
+                if interrupted:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
         if fits:
             params[name] = fits[0].state.params
             results["methods"][name] = _entry(fits, options.seed)
             write_json(out / "results.json", results)
-        if not fits or fits[-1].status == "interrupted":
+        if interrupted:
             print("interrupted: results and figures are of what was done", flush=True)
             break
     order = [name for name in methods if name in results["methods"]]
@@ -150,12 +161,12 @@ def compare(
     if results["methods"]:
         print(table(results))
         plots.save(plots.comparison({out.name: results}), out / "comparison.png")
-    return Trained(results, params, out)
+    return Trained(results, params, out, interrupted)
 
 
 def _train_seeds(
     name, method, problem, model, outputs, sets, options, budget, out
-) -> list[training.Fit]:
+) -> Iterator[training.Fit]:
     """One fit a seed; they share one compilation."""
     batch_size = _batch_size(options, method)
     tx = method.make(batch_size)
@@ -164,7 +175,6 @@ def _train_seeds(
     else:
         objective = method.proxy(problem, batch_size)
         step = training.make_train_step(model.apply, objective, tx)
-    fits: list[training.Fit] = []
     for seed, (train, test) in sets.items():
         key = jax.random.key(seed)
         state = training.init_state(model.init(jax.random.fold_in(key, 0)), tx)
@@ -185,12 +195,9 @@ def _train_seeds(
             checkpoint_dir=out / "checkpoints" / f"{name}-{seed}",
             resume=options.resume,
         )
-        fits.append(fit)
         if fit.status != "finished":
             print(f"{name}, seed {seed}: {fit.status}, {fit.message}", flush=True)
-        if fit.status == "interrupted":
-            break
-    return fits
+        yield fit
 
 
 def _data_sets(problem: Problem, options: RunOptions, num_samples: int) -> dict:

@@ -9,6 +9,7 @@ and its minimizer within reach is δ = −J̃ᵀ (K̃ + μ I)⁻¹ r̃. The damp
 μ = λ tr(K̃)/m, so that it does not change with the units of y or θ.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -35,6 +36,45 @@ class DampedState(NamedTuple):
     gain_ratio: Array
 
 
+class _Form(NamedTuple):
+    """A symmetric matrix M = Rᵀ R, as the damped steps use it.
+
+    Attributes:
+      apply: w ↦ M w.
+      solve: (w, μ) ↦ (M + μ I)⁻¹ w.
+      trace: tr M.
+    """
+
+    apply: Callable[[Array], Array]
+    solve: Callable[[Array, Array], Array]
+    trace: Array
+
+
+def _form(linearisation, scale: Array, sample_side: bool, wide) -> _Form:
+    """K̃ = J̃ J̃ᵀ or J̃ᵀ J̃: formed in double precision, by QR of J̃ where there is none.
+
+    Squaring J̃ in single precision would lose half of its few digits.
+    """
+    if wide == jnp.float64:
+        if sample_side:
+            matrix = linearisation.gram(wide) * scale[:, None] * scale[None, :]
+        else:
+            rows = scale.reshape(linearisation.values.shape)
+            matrix = linearisation.normal(wide, rows)
+        return _Form(
+            lambda w: matrix @ w,
+            lambda w, shift: linalg.damped_solve(matrix, w, shift),
+            jnp.trace(matrix),
+        )
+    jacobian = linearisation.jacobian() * scale[:, None]
+    root = jnp.linalg.qr(jacobian.T if sample_side else jacobian, mode="r")
+    return _Form(
+        lambda w: root.T @ (root @ w),
+        lambda w, shift: linalg.damped_root_solve(root, w, shift),
+        jnp.sum(root**2),
+    )
+
+
 class _Model(NamedTuple):
     """The damped step and what the quadratic model says of it."""
 
@@ -43,11 +83,10 @@ class _Model(NamedTuple):
 
 
 def _sample_side(linearisation, scale, residual, damping, wide) -> _Model:
-    """The step from K̃ (m × m): |r̃ + J̃ δ| is known without another product by J."""
-    gram = linearisation.gram(wide) * scale[:, None] * scale[None, :]
-    shift = damping * jnp.trace(gram) / gram.shape[0]
-    weights = linalg.damped_solve(gram, residual, shift)
-    change = -(gram @ weights)
+    """The step from K̃ (m × m): J̃ δ is known without another product by J."""
+    form = _form(linearisation, scale, True, wide)
+    weights = form.solve(residual, damping * form.trace / scale.size)
+    change = -form.apply(weights)
     step = pull_back(linearisation.factors(), -scale * weights)
     return _Model(step, -(residual @ change + 0.5 * change @ change))
 
@@ -56,10 +95,9 @@ def _parameter_side(linearisation, scale, gradient, damping, wide) -> _Model:
     """The same step from J̃ᵀ J̃ (P × P), for fewer parameters than outputs."""
     flat, unravel = linalg.ravel(gradient)
     pulled = flat.astype(wide)
-    normal = linearisation.normal(wide, scale.reshape(linearisation.values.shape))
-    shift = damping * jnp.trace(normal) / scale.size
-    step = -linalg.damped_solve(normal, pulled, shift)
-    predicted = -(pulled @ step + 0.5 * step @ (normal @ step))
+    form = _form(linearisation, scale, False, wide)
+    step = -form.solve(pulled, damping * form.trace / scale.size)
+    predicted = -(pulled @ step + 0.5 * step @ form.apply(step))
     return _Model(unravel(step.astype(flat.dtype)), predicted)
 
 
@@ -85,9 +123,8 @@ def levenberg_marquardt(
 
     The gain ratio ρ compares the loss's actual reduction on the batch with the model's
     prediction. A step with ρ ≤ 0, or a non-finite one, is rejected: the update is zero
-    and λ grows by a factor that doubles with each further rejection asked for by the
-    caller's next call. λ falls by `decrease` where ρ > ¾ and grows by `increase` where
-    ρ < ¼.
+    and λ grows by `increase` squared. An accepted step lets λ fall by `decrease` where
+    ρ > ¾ and grow by `increase` where ρ < ¼.
 
     Args:
       damping: λ at the start, relative to tr(J̃ J̃ᵀ)/m, hence free of units.
@@ -187,7 +224,7 @@ class SpringState(NamedTuple):
 def spring(
     learning_rate: optax.ScalarOrSchedule = 1.0,
     *,
-    damping: float = 1e-6,
+    damping: float | None = None,
     decay: float = 0.9,
     max_step: float = 0.1,
 ) -> optax.GradientTransformationExtraArgs:
@@ -195,28 +232,28 @@ def spring(
 
     The Kaczmarz idea: of all steps that solve this batch's (damped) least squares,
     take the one nearest to the last step, so that what earlier batches asked for is
-    kept. Unbounded it can run away; here |η φ| is at most `max_step` times
-    the larger of |θ| and 1, and a
-    step that is not finite is dropped together with its momentum.
+    kept. Unbounded it can run away; here |φ| is at most `max_step` times the larger of
+    |θ| and 1, and a step that is not finite is dropped together with its momentum.
 
     Args:
       learning_rate: η, a number or an optax schedule; 1 is the full step.
-      damping: λ, relative to tr(J̃ J̃ᵀ)/m.
+      damping: λ, relative to tr(J̃ J̃ᵀ)/m; by default 1e-9 for float64 parameters and
+        1e-7 for others, as less lets rounding in r̃ through.
       decay: μ, in [0, 1); 0 is damped Gauss–Newton.
-      max_step: bound of |η φ| / max(|θ|, 1).
+      max_step: bound of |φ| / max(|θ|, 1).
 
     Extras of `update`: linearisation, cotangent, curvature_fn, as in
     `levenberg_marquardt`.
 
     Example:
-      >>> tx = spring(learning_rate=1.0, damping=1e-6, decay=0.9)
+      >>> tx = spring(learning_rate=1.0, damping=1e-7, decay=0.9)
 
     References: Goldshlager, Abrahamsen & Lin, A Kaczmarz-inspired approach to
     accelerate the optimization of neural network wavefunctions, J. Comput. Phys. 2024,
     https://arxiv.org/abs/2401.10190; for physics-informed networks
     https://arxiv.org/abs/2505.12149.
     """
-    if damping <= 0 or not 0 <= decay < 1 or max_step <= 0:
+    if (damping is not None and damping <= 0) or not 0 <= decay < 1 or max_step <= 0:
         raise ValueError(
             f"got damping {damping}, decay {decay}, max_step {max_step}; expected "
             "damping > 0, 0 <= decay < 1 and max_step > 0."
@@ -250,10 +287,11 @@ def spring(
         wide = linalg.double(dtype)
         scale, residual = _scaled(curvature_fn(), cotangent, wide)
         kept = jax.tree.map(lambda x: decay * x, state.momentum)
-        gram = linearisation.gram(wide) * scale[:, None] * scale[None, :]
-        shift = damping * jnp.trace(gram) / gram.shape[0]
+        form = _form(linearisation, scale, True, wide)
+        usual = 1e-9 if dtype == jnp.float64 else 1e-7
+        shift = (usual if damping is None else damping) * form.trace / scale.size
         already = scale * linearisation.jvp(kept).reshape(-1).astype(wide)
-        weights = linalg.damped_solve(gram, -residual - already, shift)
+        weights = form.solve(-residual - already, shift)
         new = pull_back(linearisation.factors(), scale * weights)
         momentum = optax.tree.add(kept, new)
         size = optax.tree.norm(momentum)

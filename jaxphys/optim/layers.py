@@ -34,7 +34,7 @@ class Site(NamedTuple):
 
     Attributes:
       leaf: which parameter leaf is used.
-      contracted: the axis of W summed over, 0 for x W and 1 for x Wᵀ; None for a bias.
+      contracted: the axis of W summed over, 0 for x W, 1 for W x; None for a bias.
       operand_axis: the axis of x summed over.
       weight_first: whether W is the left operand, so that z's first axis is its own.
       shape: shape of z.
@@ -65,12 +65,14 @@ class Trace(NamedTuple):
 class _Value(NamedTuple):
     """A value in evaluation, and which leaf it is where it is still a leaf itself.
 
-    A row is a leaf whose entries all lie along its last axis, as a bias does.
+    A row is a leaf whose entries all lie along its last axis, as a bias does; a
+    transposed value is the transpose of its leaf.
     """
 
     value: Any
     leaf: int | None = None
     row: bool = False
+    transposed: bool = False
 
 
 def _dense_site(eqn, values) -> Site | None:
@@ -91,20 +93,27 @@ def _dense_site(eqn, values) -> Site | None:
     axes, x_axes = contracting if weight_first else contracting[::-1]
     if batch[0] or len(axes) != 1 or jnp.ndim(other.value) < 1:
         return None
-    return Site(weight.leaf, axes[0], x_axes[0], weight_first, shape)
+    contracted = 1 - axes[0] if weight.transposed else axes[0]
+    return Site(weight.leaf, contracted, x_axes[0], weight_first, shape)
 
 
-def _keeps_leaf(eqn, value: _Value) -> bool:
-    """Whether an equation only casts a leaf, or repeats a bias along leading axes."""
-    if eqn.primitive.name == "convert_element_type":
-        return True
-    shape = eqn.outvars[0].aval.shape
+def _still_leaf(eqn, value: _Value) -> _Value | None:
+    """The leaf after an equation that casts, transposes or repeats it, or None.
+
+    Repeated it may be along leading axes, as a bias is for several points.
+    """
+    name, shape = eqn.primitive.name, eqn.outvars[0].aval.shape
+    if name == "convert_element_type":
+        return value
+    if name == "transpose" and eqn.params["permutation"] == (1, 0):
+        return value._replace(transposed=not value.transposed, row=False)
     if not value.row or not shape or shape[-1] != jnp.shape(value.value)[-1]:
-        return False
-    if eqn.primitive.name == "broadcast_in_dim":
+        return None
+    if name == "broadcast_in_dim":
         last = eqn.params["broadcast_dimensions"][-1:]
-        return last == (len(shape) - 1,)
-    return eqn.primitive.name == "reshape" and jnp.size(value.value) == shape[-1]
+        return value if last == (len(shape) - 1,) else None
+    one_row = name == "reshape" and jnp.size(value.value) == shape[-1]
+    return value if one_row else None
 
 
 def _evaluate(jaxpr, consts, args: list[_Value], on_site, on_other) -> list[_Value]:
@@ -139,11 +148,12 @@ def _evaluate(jaxpr, consts, args: list[_Value], on_site, on_other) -> list[_Val
         results = result if eqn.primitive.multiple_results else [result]
         if leaves:
             site = _dense_site(eqn, values)
+            kept = _still_leaf(eqn, values[0]) if len(values) == 1 else None
             if site is not None:
                 other = next(v.value for v in values if v.leaf is None)
                 results = [on_site(site, other, results[0])]
-            elif len(values) == 1 and _keeps_leaf(eqn, values[0]):
-                environment[eqn.outvars[0]] = values[0]._replace(value=results[0])
+            elif kept is not None:
+                environment[eqn.outvars[0]] = kept._replace(value=results[0])
                 continue
             else:
                 for leaf in leaves:

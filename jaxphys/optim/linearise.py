@@ -301,7 +301,8 @@ def linearise(
         return outputs(tree.unflatten(new), sample)
 
     def vjp(cotangents: Array) -> PyTree:
-        return tree.unflatten(pull(cotangents.reshape(batch, d))[0])
+        whole = cotangents.reshape(batch, d).astype(values.dtype)
+        return tree.unflatten(pull(whole)[0])
 
     def jvp(tangent: PyTree) -> Array:
         def function(params):

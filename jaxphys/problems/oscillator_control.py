@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxphys import integrators, losses, mechanics, systems
 from jaxphys.names import check_known
-from jaxphys.types import Array, PhaseState, Problem, PyTree, System
+from jaxphys.types import Array, PhaseState, Problem, System
 
 COUPLINGS = {"linear": systems.linear_chain, "quartic": systems.quartic_chain}
 
@@ -22,21 +22,42 @@ def chain(num_oscillators: int = 2, coupling: str = "linear") -> System:
 
 
 def motion(
-    system: System, control: Array, state: Array, *, dt: float
-) -> PyTree:
-    """The controlled trajectory, a PhaseState with leading time axis N_t + 1.
+    system: System, control: Array, state: Array, *, dt: float, points: int = 1
+) -> tuple[Array, PhaseState]:
+    """The controlled trajectory, as the problem computes it.
 
     Args:
       system: a system with unit masses, so that momenta are velocities.
       control: forces on the last mass, shape (N_t,).
       state: (q, v) at the start, shape (2N,).
       dt: the time each force is held, one RK4 step.
+      points: states a step; those between two ends of steps are shorter RK4 steps from
+        the earlier end.
+
+    Returns:
+      Times, shape (N_t · points + 1,), and a PhaseState of arrays (…, N) at them.
     """
-    args = _arguments(system, control, state, dt)
-    return integrators.rollout(**args)
+    arguments = _arguments(system, control, state, dt)
+    nodes = integrators.rollout(**arguments)
+    ends = jax.tree.map(lambda x: x[:-1], nodes)
+    fractions = dt * jnp.arange(points, dtype=state.dtype) / points
+
+    def between(y: PhaseState, u: Array, part: Array) -> PhaseState:
+        return arguments["step"](0.0, y, part, (system.params, u))
+
+    inner = jax.vmap(jax.vmap(between, (None, None, 0)), (0, 0, None))
+    dense = inner(ends, control, fractions)
+    path = jax.tree.map(
+        lambda x, last: jnp.concatenate([x.reshape(-1, x.shape[-1]), last[-1:]]),
+        dense,
+        nodes,
+    )
+    times = jnp.arange(len(control) * points + 1) * (dt / points)
+    return times, path
 
 
-def _arguments(system, control, state, dt) -> dict:
+def _arguments(system: System, control: Array, state: Array, dt: float) -> dict:
+    """What `repeat` and `rollout` need to run the controlled chain."""
     num = len(system.periodic)
     if state.shape != (2 * num,):
         raise ValueError(

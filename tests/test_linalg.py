@@ -1,0 +1,191 @@
+"""Facts of the spectral family J^κ g = V Λ^κ Uᵀ g."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxphys import linalg
+from jaxphys.linalg import spectral_direction
+
+ROUTES = ["svd", "qr", "gram", "auto"]
+SHAPES = [(6, 40), (40, 6), (9, 9)]
+TOLERANCE = {"float32": 2e-4, "float64": 1e-9}
+
+
+def random_problem(shape, dtype, condition=1e2, seed=0):
+    """A Jacobian with singular values spread evenly over a condition number."""
+    generator = np.random.default_rng(seed)
+    left, _, right = np.linalg.svd(generator.normal(size=shape), full_matrices=False)
+    values = np.geomspace(1, 1 / condition, min(shape))
+    jacobian = (left * values) @ right
+    return jnp.asarray(jacobian, dtype), jnp.asarray(generator.normal(size=shape[0]), dtype)
+
+
+def by_numpy(jacobian, cotangent, power, rcond=0.0):
+    left, values, right = np.linalg.svd(
+        np.asarray(jacobian, np.float64), full_matrices=False
+    )
+    keep = values > rcond * values.max()
+    weights = np.where(keep, np.where(keep, values, 1) ** power, 0)
+    return right.T @ (weights * (left.T @ np.asarray(cotangent, np.float64)))
+
+
+def assert_close(actual, desired, dtype, factor=1.0):
+    scale = np.linalg.norm(desired)
+    error = np.linalg.norm(np.asarray(actual, np.float64) - desired)
+    assert error <= factor * TOLERANCE[str(dtype)] * scale
+
+
+@pytest.mark.parametrize("method", ROUTES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("power", [1.0, 0.5, 0.0, -0.5, -1.0])
+def test_every_route_is_the_svd_written_out_in_numpy(shape, power, method, dtype):
+    jacobian, cotangent = random_problem(shape, dtype)
+    direction = spectral_direction(jacobian, cotangent, power=power, method=method)
+    single_gram = method == "gram" and not jax.config.jax_enable_x64
+    factor = 1e3 if single_gram else 1.0
+    assert_close(direction, by_numpy(jacobian, cotangent, power), dtype, factor)
+    assert direction.dtype == dtype
+
+
+def test_power_one_is_the_gradient(dtype):
+    jacobian, cotangent = random_problem((8, 30), dtype)
+
+    def loss(x):
+        return cotangent @ (jacobian @ x)
+
+    gradient = jax.grad(loss)(jnp.zeros(30, dtype))
+    for method in ROUTES:
+        direction = spectral_direction(jacobian, cotangent, power=1.0, method=method)
+        assert_close(direction, np.asarray(gradient), dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_power_minus_one_is_least_squares(shape, dtype):
+    jacobian, cotangent = random_problem(shape, dtype)
+    solution = np.linalg.lstsq(np.asarray(jacobian), np.asarray(cotangent))[0]
+    direction = spectral_direction(jacobian, cotangent, power=-1.0)
+    assert_close(direction, solution, dtype)
+
+
+def test_it_is_the_transpose_after_a_power_of_the_gram_matrix(dtype):
+    jacobian, cotangent = random_problem((7, 25), dtype)
+    wide = np.asarray(jacobian, np.float64)
+    values, vectors = np.linalg.eigh(wide @ wide.T)
+    powered = (vectors * values ** (-3 / 4)) @ vectors.T @ np.asarray(cotangent)
+    direction = spectral_direction(jacobian, cotangent, power=-0.5)
+    assert_close(direction, wide.T @ powered, dtype)
+
+
+@pytest.mark.parametrize("power", [1.0, 0.0, -0.5, -1.0])
+def test_a_duplicated_batch_scales_the_step_by_two_to_half_kappa_minus_one(power, dtype):
+    """Under the mean loss both halves carry g/2, and J is stacked on itself."""
+    jacobian, cotangent = random_problem((6, 30), dtype)
+    once = spectral_direction(jacobian, cotangent, power=power, rcond=1e-3)
+    twice = spectral_direction(
+        jnp.concatenate([jacobian, jacobian]),
+        jnp.concatenate([cotangent, cotangent]) / 2,
+        power=power,
+        rcond=1e-3,
+    )
+    assert_close(twice, 2 ** ((power - 1) / 2) * np.asarray(once), dtype)
+
+
+@pytest.mark.parametrize("method", ROUTES)
+def test_rcond_discards_small_singular_values_and_does_not_clamp_them(method, dtype):
+    jacobian, cotangent = random_problem((5, 20), dtype, condition=1e2)
+    result = linalg.spectral(jacobian, cotangent, power=-1.0, rcond=0.05, method=method)
+    assert_close(result.direction, by_numpy(jacobian, cotangent, -1.0, 0.05), dtype, 5)
+    assert result.rank == 3  # of 1, 0.32, 0.1, 0.03, 0.01
+    assert result.largest == pytest.approx(1.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ROUTES)
+@pytest.mark.parametrize("power", [0.0, -0.5, -1.0])
+def test_a_zero_jacobian_gives_a_zero_step(method, power, dtype):
+    result = linalg.spectral(
+        jnp.zeros((4, 9), dtype), jnp.ones(4, dtype), power=power, method=method
+    )
+    assert np.all(np.asarray(result.direction) == 0)
+    assert result.rank == 0
+
+
+@pytest.mark.parametrize("method", ROUTES)
+def test_a_rank_deficient_jacobian_gives_the_step_of_its_range(method, dtype):
+    jacobian, cotangent = random_problem((4, 20), dtype, condition=10)
+    stacked = jnp.concatenate([jacobian, jacobian[:2]])
+    cotangents = jnp.concatenate([cotangent, cotangent[:2]])
+    rcond = 1e-2 if not jax.config.jax_enable_x64 else 1e-4
+    result = linalg.spectral(
+        stacked, cotangents, power=-0.5, rcond=rcond, method=method
+    )
+    assert result.rank == 4
+    assert_close(
+        result.direction, by_numpy(stacked, cotangents, -0.5, rcond), dtype, 100
+    )
+
+
+@pytest.mark.parametrize("method", ROUTES)
+def test_jit_and_vmap_change_nothing(method, dtype):
+    pairs = [random_problem((5, 12), dtype, seed=seed) for seed in range(3)]
+    jacobians, cotangents = (jnp.stack(x) for x in zip(*pairs, strict=True))
+
+    def direction(jacobian, cotangent):
+        return spectral_direction(jacobian, cotangent, power=-0.5, method=method)
+
+    together = jax.jit(jax.vmap(direction))(jacobians, cotangents)
+    for row, pair in zip(together, pairs, strict=True):
+        assert_close(row, np.asarray(direction(*pair)), dtype)
+
+
+def test_auto_takes_the_gram_matrix_only_where_it_resolves_what_j_resolves():
+    if jax.config.jax_enable_x64:
+        assert linalg.auto_method(jnp.float32, 128, 1e-10) == "gram"
+        assert linalg.auto_method(jnp.float64, 128, 1e-10) == "qr"
+        assert linalg.auto_method(jnp.float64, 128, 1e-5) == "gram"
+    else:
+        assert linalg.auto_method(jnp.float32, 128, 1e-10) == "qr"
+
+
+def test_auto_is_right_where_a_single_precision_gram_matrix_is_not():
+    """Condition number 1e5: a float32 Gram matrix loses its small eigenvalues."""
+    jacobian, cotangent = random_problem((24, 200), jnp.float32, condition=1e5)
+    reference = by_numpy(jacobian, cotangent, -0.5)
+    direction = spectral_direction(jacobian, cotangent, power=-0.5, rcond=1e-7)
+    error = np.linalg.norm(np.asarray(direction) - reference) / np.linalg.norm(reference)
+    assert error < 2e-2
+    gram = jacobian @ jacobian.T
+    single = linalg.gram_power(gram, cotangent, -0.5, 0.0).direction @ jacobian
+    wrong = np.linalg.norm(np.asarray(single) - reference) / np.linalg.norm(reference)
+    assert wrong > 5 * error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        ((jnp.ones((2, 3, 4)), jnp.ones(2)), {}, r"\(2, 3, 4\).*jax\.vmap"),
+        ((jnp.ones((2, 3)), jnp.ones(3)), {}, r"expected \(m, P\) and \(m,\)"),
+        ((jnp.ones((2, 3), int), jnp.ones(2)), {}, "real floating"),
+        ((jnp.ones((2, 3)), jnp.ones(2)), {"method": "lu"}, "known: auto, svd, qr, gram"),
+        ((jnp.ones((2, 3)), jnp.ones(2)), {"rcond": 1.5}, r"\[0, 1\)"),
+    ],
+)
+def test_bad_input_is_told(arguments, options, words):
+    with pytest.raises(ValueError, match=words):
+        spectral_direction(*arguments, power=-0.5, **options)
+
+
+def test_ravel_refuses_mixed_dtypes():
+    with pytest.raises(ValueError, match="one real floating dtype"):
+        linalg.ravel({"a": jnp.ones(2), "b": jnp.ones(2, jnp.float16)})
+
+
+def test_damped_solve_is_a_ridge_solve(dtype):
+    jacobian, rhs = random_problem((6, 20), dtype)
+    gram = jacobian @ jacobian.T
+    expected = np.linalg.solve(np.asarray(gram) + 0.1 * np.eye(6), np.asarray(rhs))
+    assert_close(linalg.damped_solve(gram, rhs, 0.1), expected, dtype)
+    root = jnp.linalg.qr(jacobian.T, mode="r")
+    by_root = linalg.damped_root_solve(root, rhs, jnp.asarray(0.1))
+    assert_close(by_root, expected, dtype)

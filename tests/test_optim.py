@@ -1,0 +1,367 @@
+"""The second-order optimizers do what their formulas say, inside optax and out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxphys import linalg, losses, models, optim, training
+from jaxphys.optim.damped import DampedState
+
+BATCH, OUTPUTS = 8, 3
+
+
+@pytest.fixture
+def fitting(dtype):
+    """A small network and a batch that it does not fit yet."""
+    model = models.mlp((3, 10, 10, OUTPUTS), dtype=dtype)
+    inputs = jax.random.normal(jax.random.key(1), (BATCH, 3), dtype)
+    targets = jnp.stack([inputs[:, 0] ** 2, jnp.sin(inputs[:, 1]), inputs[:, 2]], axis=1)
+    return model.apply, model.init(jax.random.key(0)), (inputs, targets)
+
+
+def one_step(tx, fitting, objective=losses.squared_error):
+    outputs, params, batch = fitting
+    step = jax.jit(training.make_train_step(outputs, objective, tx))
+    state, info = step(training.init_state(params, tx), batch)
+    change = jax.tree.map(lambda new, old: new - old, state.params, params)
+    return linalg.ravel(change)[0], state, info
+
+
+def jacobian_and_cotangent(fitting):
+    outputs, params, (inputs, targets) = fitting
+    batch = optim.linearise(outputs, params, inputs)
+    cotangent = 2 / BATCH * (batch.values - targets)
+    return (
+        np.asarray(batch.jacobian(), np.float64),
+        np.asarray(cotangent, np.float64).reshape(-1),
+    )
+
+
+def tolerance(dtype):
+    return 3e-3 if dtype == jnp.float32 else 1e-7
+
+
+def relative_error(actual, desired):
+    actual, desired = np.asarray(actual, np.float64), np.asarray(desired, np.float64)
+    return np.linalg.norm(actual - desired) / (np.linalg.norm(desired) + 1e-12)
+
+
+@pytest.mark.parametrize("method", ["auto", "svd", "qr"])
+def test_hig_is_the_half_inverse_by_a_numpy_svd(method, fitting, dtype):
+    jacobian, cotangent = jacobian_and_cotangent(fitting)
+    left, values, right = np.linalg.svd(jacobian, full_matrices=False)
+    keep = values > 1e-4 * values[0]
+    half = np.where(keep, values, np.inf) ** -0.5
+    expected = -right.T @ (half * (left.T @ cotangent))
+    change, state, info = one_step(optim.hig(1.0, rcond=1e-4, method=method), fitting)
+    assert relative_error(change, expected) < tolerance(dtype)
+    assert info.rank == keep.sum()
+    assert change.dtype == dtype
+    assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(state.params))
+
+
+def test_power_one_is_gradient_descent(fitting, dtype):
+    spectral = optax.chain(
+        optim.scale_by_spectral(power=1.0), optax.scale_by_learning_rate(0.1)
+    )
+    change, _, _ = one_step(spectral, fitting)
+    plain, _, _ = one_step(optax.sgd(0.1), fitting)
+    assert relative_error(change, plain) < tolerance(dtype)
+
+
+def test_gauss_newton_at_half_the_batch_solves_linear_least_squares_at_once(dtype):
+    inputs = jax.random.normal(jax.random.key(1), (BATCH, 20), dtype)
+    targets = jax.random.normal(jax.random.key(2), (BATCH, OUTPUTS), dtype)
+    params = jnp.zeros((20, OUTPUTS), dtype)
+    linear = (lambda w, x: x @ w, params, (inputs, targets))
+    change, _, _ = one_step(optim.gauss_newton(BATCH / 2), linear)
+    solution = np.linalg.lstsq(np.asarray(inputs), np.asarray(targets))[0]
+    assert relative_error(change, solution.reshape(-1)) < tolerance(dtype)
+
+
+def test_gauss_newton_with_fewer_parameters_than_outputs_is_least_squares(dtype):
+    inputs = jax.random.normal(jax.random.key(1), (BATCH, 2), dtype)
+    targets = jax.random.normal(jax.random.key(2), (BATCH, OUTPUTS), dtype)
+    params = jnp.zeros((2, OUTPUTS), dtype)
+    linear = (lambda w, x: x @ w, params, (inputs, targets))
+    solution = np.linalg.lstsq(np.asarray(inputs), np.asarray(targets))[0].reshape(-1)
+    for tx in (
+        optim.gauss_newton(BATCH / 2),
+        optim.levenberg_marquardt(damping=1e-7, min_damping=1e-7),
+    ):
+        change, _, _ = one_step(tx, linear)
+        assert relative_error(change, solution) < tolerance(dtype)
+
+
+def test_a_duplicated_batch_scales_the_hig_step_by_two_to_minus_three_quarters(fitting):
+    outputs, params, batch = fitting
+    twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), batch)
+    tx = optim.hig(1.0, rcond=1e-3)
+    once, _, _ = one_step(tx, fitting)
+    both, _, _ = one_step(tx, (outputs, params, twice))
+    assert relative_error(both, 2**-0.75 * once) < 2e-3
+
+
+def test_levenberg_marquardt_is_the_damped_step_written_out(fitting, dtype):
+    jacobian, cotangent = jacobian_and_cotangent(fitting)
+    residual = cotangent * BATCH / 2
+    gram = jacobian @ jacobian.T
+    shift = 1e-2 * np.trace(gram) / len(gram)
+    expected = -jacobian.T @ np.linalg.solve(gram + shift * np.eye(len(gram)), residual)
+    change, _, _ = one_step(optim.levenberg_marquardt(damping=1e-2), fitting)
+    assert relative_error(change, expected) < tolerance(dtype)
+
+
+def test_both_sides_of_levenberg_marquardt_agree(dtype):
+    """m = 24 outputs, against networks of more and of fewer parameters."""
+    inputs = jax.random.normal(jax.random.key(1), (BATCH, 2), dtype)
+    targets = jnp.cos(inputs @ jnp.ones((2, OUTPUTS), dtype))
+    model = models.mlp((2, 2, OUTPUTS), dtype=dtype)
+    params = model.init(jax.random.key(3))
+    small = (model.apply, params, (inputs, targets))
+    change, _, _ = one_step(optim.levenberg_marquardt(damping=1e-2), small)
+    jacobian, cotangent = jacobian_and_cotangent(small)
+    assert jacobian.shape[0] > jacobian.shape[1]
+    gram = jacobian @ jacobian.T
+    shift = 1e-2 * np.trace(gram) / len(gram)
+    weights = np.linalg.solve(gram + shift * np.eye(len(gram)), cotangent * BATCH / 2)
+    assert relative_error(change, -jacobian.T @ weights) < tolerance(dtype)
+
+
+def test_the_damping_falls_on_success_and_rises_on_rejection(fitting):
+    outputs, params, batch = fitting
+    tx = optim.levenberg_marquardt(damping=1e-2, decrease=3.0, increase=2.0)
+    step = jax.jit(training.make_train_step(outputs, losses.squared_error, tx))
+    state, info = step(training.init_state(params, tx), batch)
+    assert info.accepted
+    assert state.opt_state.damping == pytest.approx(1e-2 / 3, rel=1e-5)
+    assert state.opt_state.gain_ratio > 0.75
+    reckless = training.init_state(params, tx)._replace(
+        opt_state=DampedState(
+            *(jnp.asarray(x, info.loss.dtype) for x in (1e-12,)),
+            jnp.array(True),
+            jnp.ones((), info.loss.dtype),
+        )
+    )
+
+    def steep(params, x):
+        return jnp.exp(20 * outputs(params, x))
+
+    step = jax.jit(training.make_train_step(steep, losses.squared_error, tx))
+    after, info = step(reckless, batch)
+    assert not info.accepted
+    assert info.finite
+    assert after.opt_state.damping == pytest.approx(4e-12, rel=1e-4)
+    same = jax.tree.map(lambda a, b: bool(jnp.all(a == b)), after.params, params)
+    assert all(jax.tree.leaves(same))
+
+
+def test_levenberg_marquardt_never_raises_the_loss_of_its_batch(fitting):
+    outputs, params, batch = fitting
+    tx = optim.levenberg_marquardt()
+    step = jax.jit(training.make_train_step(outputs, losses.squared_error, tx))
+    state = training.init_state(params, tx)
+    seen = []
+    for _ in range(30):
+        state, info = step(state, batch)
+        seen.append(float(info.loss))
+    assert all(later <= earlier for earlier, later in zip(seen, seen[1:], strict=False))
+    assert seen[-1] < 1e-6 * seen[0]
+
+
+def test_levenberg_marquardt_does_not_know_the_units_of_the_outputs(fitting, dtype):
+    """λ is relative: a loss in other units takes the same step."""
+    outputs, params, (inputs, targets) = fitting
+    tx = optim.levenberg_marquardt(damping=1e-2)
+    plain, _, _ = one_step(tx, fitting)
+    scaled = (lambda p, x: 1000 * outputs(p, x), params, (inputs, 1000 * targets))
+    assert relative_error(one_step(tx, scaled)[0], plain) < tolerance(dtype)
+    halved, _, _ = one_step(
+        tx, fitting, lambda y, target: losses.squared_error(y, target) / 2
+    )
+    assert relative_error(halved, plain) < tolerance(dtype)
+
+
+def test_weighted_squares_are_whitened_by_their_curvature(fitting, dtype):
+    outputs, params, (inputs, targets) = fitting
+    weights = jnp.array([1.0, 0.1, 5.0], dtype)
+
+    def weighted(y, target):
+        return jnp.sum((weights * (y - target)) ** 2)
+
+    tx = optim.levenberg_marquardt(damping=1e-2)
+    direct, _, _ = one_step(tx, fitting, weighted)
+    moved = (
+        lambda p, x: weights * outputs(p, x),
+        params,
+        (inputs, weights * targets),
+    )
+    assert relative_error(direct, one_step(tx, moved)[0]) < tolerance(dtype)
+
+
+def test_spring_without_memory_is_the_damped_step(fitting, dtype):
+    tx = optim.spring(damping=1e-2, decay=0.0, max_step=1e3)
+    change, _, _ = one_step(tx, fitting)
+    damped, _, _ = one_step(optim.levenberg_marquardt(damping=1e-2), fitting)
+    assert relative_error(change, damped) < tolerance(dtype)
+
+
+def test_spring_cannot_run_away(fitting):
+    """Random targets, no damping to speak of: steps stay within the bound."""
+    outputs, params, (inputs, _) = fitting
+    tx = optim.spring(damping=1e-12, decay=0.99, max_step=0.05)
+    step = jax.jit(training.make_train_step(outputs, losses.squared_error, tx))
+    state = training.init_state(params, tx)
+    for number in range(20):
+        before = state.params
+        key = jax.random.key(number)
+        targets = 100 * jax.random.normal(key, (BATCH, OUTPUTS), inputs.dtype)
+        state, info = step(state, (inputs, targets))
+        moved = optax.tree.norm(optax.tree.sub(state.params, before))
+        reach = 0.05 * max(1.0, float(optax.tree.norm(before)))
+        assert info.finite
+        assert float(moved) <= reach * 1.001
+
+
+METHODS = {
+    "hig": lambda: optim.hig(0.5),
+    "gauss_newton": lambda: optim.gauss_newton(2.0, rcond=1e-3),
+    "levenberg_marquardt": lambda: optim.levenberg_marquardt(),
+    "spring": lambda: optim.spring(),
+    "adam": lambda: optax.adam(1e-2),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_lowers_the_loss_by_the_same_train_step(name, fitting):
+    outputs, params, batch = fitting
+    tx = METHODS[name]()
+    step = jax.jit(training.make_train_step(outputs, losses.squared_error, tx))
+    state = training.init_state(params, tx)
+    first = None
+    for _ in range(60):
+        state, info = step(state, batch)
+        first = info.loss if first is None else first
+    assert info.loss < 0.3 * first
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_usable_in_a_chain_with_clipping_and_schedule(name, fitting):
+    schedule = optax.linear_schedule(1.0, 0.5, 10)
+    tx = optax.chain(
+        METHODS[name](),
+        optax.clip_by_global_norm(1e-2),
+        optax.scale_by_schedule(schedule),
+    )
+    change, state, info = one_step(tx, fitting)
+    assert np.linalg.norm(np.asarray(change)) <= 1.001e-2
+    assert info.finite
+    assert state.step == 1
+
+
+def test_hig_takes_an_optax_schedule(fitting, dtype):
+    plain, _, _ = one_step(optim.hig(0.25), fitting)
+    scheduled, _, _ = one_step(optim.hig(optax.constant_schedule(0.25)), fitting)
+    assert relative_error(scheduled, plain) < tolerance(dtype)
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "adam"])
+def test_rank_deficient_and_zero_jacobians_give_finite_steps(name, dtype):
+    """Two copies of each sample, and a network that does not see its weights."""
+    tx = METHODS[name]()
+    model = models.mlp((3, 8, 2), dtype=dtype)
+    params = model.init(jax.random.key(0))
+    inputs = jnp.tile(jax.random.normal(jax.random.key(1), (3, 3), dtype), (2, 1))
+    change, _, info = one_step(tx, (model.apply, params, (inputs, inputs[:, :2])))
+    assert info.finite
+    assert np.all(np.isfinite(np.asarray(change)))
+
+    def blind(params, x):
+        return 0 * model.apply(params, x) + x[:2]
+
+    change, _, _ = one_step(tx, (blind, params, (inputs, inputs[:, 1:])))
+    assert np.all(np.asarray(change) == 0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_vmap_over_seeds_is_a_loop(name, fitting):
+    outputs, _, batch = fitting
+    dtype = batch[0].dtype
+    model = models.mlp((3, 10, 10, OUTPUTS), dtype=dtype)
+    tx = METHODS[name]()
+    step = training.make_train_step(outputs, losses.squared_error, tx)
+    params = [model.init(jax.random.key(seed)) for seed in range(2)]
+    states = [training.init_state(p, tx) for p in params]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    together, _ = jax.jit(jax.vmap(step, in_axes=(0, None)))(stacked, batch)
+    for number, state in enumerate(states):
+        alone, _ = jax.jit(step)(state, batch)
+        row = jax.tree.map(lambda leaf, n=number: leaf[n], together.params)
+        alone, row, start = (
+            np.asarray(linalg.ravel(p)[0]) for p in (alone.params, row, state.params)
+        )
+        assert relative_error(row - start, alone - start) < 10 * tolerance(dtype)
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "adam"])
+def test_a_missing_extra_is_told(name):
+    tx = METHODS[name]()
+    params = {"w": jnp.ones(3)}
+    with pytest.raises(ValueError, match="make_train_step"):
+        tx.update(params, tx.init(params), params)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: optim.hig(rcond=2.0), r"\[0, 1\)"),
+        (lambda: optim.hig(method="lu"), "known: auto, gram, svd, qr"),
+        (lambda: optim.levenberg_marquardt(damping=-1.0), "min_damping <= damping"),
+        (lambda: optim.levenberg_marquardt(decrease=0.5), "must exceed 1"),
+        (lambda: optim.spring(decay=1.0), "decay"),
+        (lambda: optim.spring(damping=0.0), "damping > 0"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_told(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def quadratic_physics(control, inputs):
+    """Linear in the control: two outputs from three controls."""
+    matrix = jnp.array([[1.0, 2.0, 0.0], [0.0, 1.0, -1.0]], control.dtype)
+    return matrix @ control + inputs
+
+
+def test_the_true_sip_step_solves_linear_physics(dtype):
+    inputs, targets = jnp.array([0.5, -1.0], dtype), jnp.array([2.0, 3.0], dtype)
+    control = jnp.array([0.1, 0.2, 0.3], dtype)
+    proxy = optim.sip(quadratic_physics, losses.squared_error, step_size=1.0)
+    gradient = jax.grad(proxy)(control, (inputs, targets))
+    wanted = control - gradient / 2  # the minimum of |u − u_new|² is u_new
+    np.testing.assert_allclose(
+        quadratic_physics(wanted, inputs), targets, atol=1e-4, rtol=1e-4
+    )
+
+
+def test_the_published_sip_step_is_two_over_b_of_the_true_one(dtype):
+    inputs, targets = jnp.array([0.5, -1.0], dtype), jnp.array([2.0, 3.0], dtype)
+    control = jnp.array([0.1, 0.2, 0.3], dtype)
+    steps = [
+        jax.grad(optim.sip(quadratic_physics, losses.squared_error, step_size=eta))(
+            control, (inputs, targets)
+        )
+        for eta in (2 / 64, 1.0)
+    ]
+    np.testing.assert_allclose(steps[0], steps[1] / 32, rtol=1e-4)
+
+
+def test_sip_does_not_differentiate_through_the_inverse(dtype):
+    """The gradient is that of |u − u_new|² at fixed u_new, also for nonlinear physics."""
+    proxy = optim.sip(lambda u, x: jnp.sin(u), losses.squared_error)
+    control = jnp.array([0.3], dtype)
+    goal = (jnp.zeros(1, dtype), jnp.array([0.5], dtype))
+    newton = (np.sin(0.3) - 0.5) / np.cos(0.3)
+    np.testing.assert_allclose(jax.grad(proxy)(control, goal), [2 * newton], rtol=1e-4)
