@@ -184,11 +184,17 @@ def _compiled_means(outputs: Callable, objective: Callable) -> Callable:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled_loop(step: Callable, total: int, batch_size: int) -> Callable:
-    """`loop(state, data, key, n)`: n steps, or fewer where one is not finite.
+def compiled_loop(step: Callable, total: int, batch_size: int) -> Callable:
+    """The loop that `fit` runs: `loop(state, data, key, n) -> (state, done, info)`.
 
-    The number of steps is an argument, so one compilation serves every length; called
-    with n = 0 it compiles and does nothing.
+    It takes n steps, or fewer where one is not finite. The number of steps is an
+    argument, so one compilation serves every length; called with n = 0 it compiles and
+    does nothing.
+
+    Args:
+      step: from `make_train_step`.
+      total: samples in the data, a multiple of batch_size.
+      batch_size: samples a step.
     """
     batches = total // batch_size
 
@@ -233,6 +239,7 @@ class Budget(NamedTuple):
     seconds: float | None = None
 
     def check(self) -> "Budget":
+        """This budget, or a ValueError where it cannot be meant."""
         given = {k: v for k, v in self._asdict().items() if v is not None}
         if len(given) != 1:
             raise ValueError(
@@ -332,7 +339,7 @@ def fit(
     if history and over():
         return Fit(state, history, spent, earlier_compile, "finished", "")
     started = time.perf_counter()
-    loop = _compiled_loop(step, batches * batch_size, batch_size)
+    loop = compiled_loop(step, batches * batch_size, batch_size)
     data = jax.tree.map(jnp.asarray, data)
     jax.block_until_ready(loop(state, data, key, jnp.zeros((), jnp.int32)))
     compile_seconds = time.perf_counter() - started + earlier_compile

@@ -50,50 +50,61 @@ def _network(sizes) -> tf.keras.Model:
     return tf.keras.Sequential([*layers, tf.keras.layers.Dense(sizes[-1])])
 
 
-def epoch_seconds(
-    *,
-    epochs: int,
-    batch_size: int = 32,
-    num_samples: int = 4096,
-    sizes=(4, 20, 20, 20, 24),
-    dt: float = 0.5,
-    rcond: float = 1e-10,
-    seed: int = 0,
-) -> tuple[list[float], list[float]]:
-    """Train by HIG; seconds of each epoch (tracing apart) and the loss after each."""
-    tf.keras.utils.set_random_seed(seed)
-    states = np.random.default_rng(seed).random((num_samples, sizes[0]))
-    states = tf.constant(states, tf.float32)
-    simulate = _simulator(sizes[0] // 2, dt)
-    network = _network(sizes)
-    variables = network.trainable_variables
+class Trainer:
+    """Half-inverse gradients on the oscillators, traced and warmed up.
 
-    @tf.function
-    def loss(x):
-        return tf.reduce_mean(tf.reduce_sum((simulate(x, network(x)) - x) ** 2, 1))
+    Args:
+      batch_size, num_samples, sizes, dt, rcond: the published settings.
+      seed: of data and network.
+    """
 
-    @tf.function
-    def update(x):
-        with tf.GradientTape() as tape:
-            outputs = simulate(x, network(x))
-        blocks = tape.jacobian(outputs, variables, experimental_use_pfor=True)
-        rows = outputs.shape[0] * outputs.shape[1]
-        jacobian = tf.concat([tf.reshape(b, (rows, -1)) for b in blocks], 1)
-        cotangent = tf.reshape(2 / batch_size * (outputs - x), (-1, 1))
-        values, left, right = tf.linalg.svd(jacobian)
-        keep = values > rcond * tf.reduce_max(values)
-        inverse = tf.where(keep, tf.math.rsqrt(values), 0.0)
-        step = right @ (inverse[:, None] * (tf.transpose(left) @ cotangent))
-        parts = tf.split(step[:, 0], [int(np.prod(v.shape)) for v in variables])
-        for variable, part in zip(variables, parts, strict=True):
-            variable.assign_sub(tf.reshape(part, variable.shape))
+    def __init__(
+        self,
+        *,
+        batch_size: int = 32,
+        num_samples: int = 4096,
+        sizes=(4, 20, 20, 20, 24),
+        dt: float = 0.5,
+        rcond: float = 1e-10,
+        seed: int = 0,
+    ):
+        tf.keras.utils.set_random_seed(seed)
+        states = np.random.default_rng(seed).random((num_samples, sizes[0]))
+        self._states = tf.constant(states, tf.float32)
+        self._batch_size = batch_size
+        simulate = _simulator(sizes[0] // 2, dt)
+        network = _network(sizes)
+        variables = network.trainable_variables
 
-    update(states[:batch_size])  # trace and compile
-    seconds, losses = [], []
-    for _ in range(epochs):
+        @tf.function
+        def loss(x):
+            return tf.reduce_mean(tf.reduce_sum((simulate(x, network(x)) - x) ** 2, 1))
+
+        @tf.function
+        def update(x):
+            with tf.GradientTape() as tape:
+                outputs = simulate(x, network(x))
+            blocks = tape.jacobian(outputs, variables, experimental_use_pfor=True)
+            rows = outputs.shape[0] * outputs.shape[1]
+            jacobian = tf.concat([tf.reshape(b, (rows, -1)) for b in blocks], 1)
+            cotangent = tf.reshape(2 / batch_size * (outputs - x), (-1, 1))
+            values, left, right = tf.linalg.svd(jacobian)
+            keep = values > rcond * tf.reduce_max(values)
+            inverse = tf.where(keep, tf.math.rsqrt(values), 0.0)
+            step = right @ (inverse[:, None] * (tf.transpose(left) @ cotangent))
+            parts = tf.split(step[:, 0], [int(np.prod(v.shape)) for v in variables])
+            for variable, part in zip(variables, parts, strict=True):
+                variable.assign_sub(tf.reshape(part, variable.shape))
+
+        self._loss, self._update = loss, update
+
+    def epoch(self) -> float:
+        """Train one epoch in stored order; its seconds."""
         started = time.perf_counter()
-        for start in range(0, num_samples, batch_size):
-            update(states[start : start + batch_size])
-        seconds.append(time.perf_counter() - started)
-        losses.append(float(loss(states)))
-    return seconds, losses
+        for start in range(0, len(self._states), self._batch_size):
+            self._update(self._states[start : start + self._batch_size])
+        return time.perf_counter() - started
+
+    def loss(self) -> float:
+        """The mean loss over the data."""
+        return float(self._loss(self._states))

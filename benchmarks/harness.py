@@ -1,0 +1,109 @@
+"""What every measurement shares: clocks, memory, and the record that is kept.
+
+A record is one line of JSON in `benchmarks/results/NAME.jsonl`: when, at which revision,
+with which versions, on what device, with which settings, and what came out. Records are
+only ever appended.
+"""
+
+import datetime
+import json
+import pathlib
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxphys.experiments import runner
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def revision() -> str:
+    """The commit that is measured, with a + where the tree differs from it."""
+    try:
+        run = ["git", "-C", str(RESULTS.parent)]
+        text = {"text": True, "capture_output": True, "check": True}
+        head = subprocess.run([*run, "rev-parse", "--short", "HEAD"], **text).stdout
+        changed = subprocess.run(
+            [*run, "status", "--porcelain", "--", "../jaxphys", "*.py"], **text
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.strip() + ("+" if changed.strip() else "")
+
+
+def record(
+    name: str,
+    config: dict[str, Any],
+    results: dict[str, Any],
+    *,
+    results_dir: pathlib.Path = RESULTS,
+) -> dict[str, Any]:
+    """Append a measurement to its file, and return it."""
+    line = {
+        "benchmark": name,
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "revision": revision(),
+        "versions": runner.versions(),
+        "device": runner.device(),
+        "config": config,
+        "peak_memory_mb": peak_memory_mb(),
+        "results": results,
+    }
+    results_dir.mkdir(parents=True, exist_ok=True)
+    with (results_dir / f"{name}.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return line
+
+
+def latest(name: str, results_dir: pathlib.Path = RESULTS) -> dict[str, Any] | None:
+    """The newest record of a benchmark, if there is one."""
+    path = results_dir / f"{name}.jsonl"
+    if not path.exists():
+        return None
+    return json.loads(path.read_text().splitlines()[-1])
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size of this process so far, in MB.
+
+    Linux's VmHWM begins anew with a program, where ru_maxrss keeps its parent's.
+    """
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def seconds(function: Callable, *args, repeats: int) -> dict[str, float]:
+    """Compile time and the spread of a jitted function's run time.
+
+    Returns:
+      compile_seconds (the first call), and median, p10, p90 of `repeats` further calls.
+    """
+    compiled = jax.jit(function)
+    started = time.perf_counter()
+    jax.block_until_ready(compiled(*args))
+    first = time.perf_counter() - started
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        jax.block_until_ready(compiled(*args))
+        times.append(time.perf_counter() - started)
+    return {"compile_seconds": first, **spread(times)}
+
+
+def spread(times: list[float]) -> dict[str, float]:
+    """Median, 10 % and 90 % quantiles."""
+    ordered = sorted(times)
+    return {
+        "median": statistics.median(ordered),
+        "p10": ordered[int(0.1 * (len(ordered) - 1))],
+        "p90": ordered[int(0.9 * (len(ordered) - 1))],
+    }

@@ -1,0 +1,80 @@
+"""The measurements run, record what they must, and report it; in the smallest size."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import harness, report
+from jaxphys import plots
+
+pytestmark = pytest.mark.x64
+
+
+def test_records_are_appended_and_the_newest_is_read(tmp_path):
+    harness.record("demo", {"size": 1}, {"seconds": 2.0}, results_dir=tmp_path)
+    harness.record("demo", {"size": 2}, {"seconds": 3.0}, results_dir=tmp_path)
+    lines = (tmp_path / "demo.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    first = json.loads(lines[0])
+    assert {"revision", "versions", "device", "config", "peak_memory_mb"} <= set(first)
+    assert harness.latest("demo", tmp_path)["config"] == {"size": 2}
+    assert harness.latest("other", tmp_path) is None
+
+
+def test_timing_sets_compilation_apart():
+    times = harness.seconds(lambda x: x + 1, 1.0, repeats=20)
+    assert times["compile_seconds"] > times["median"]
+    assert times["p10"] <= times["median"] <= times["p90"]
+    assert harness.peak_memory_mb() > 50
+
+
+def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
+    final = {
+        "step": 10,
+        "train_loss": 1e-3,
+        "test_loss": 2e-3,
+        "time_to": {"0.0001": None, "1e-06": 1.25, "1e-08": None},
+    }
+    methods = {"adam": {"compile_seconds": 1.0, "final": final}}
+    results = {"methods": methods, "hig_epochs": [], "precision": []}
+    harness.record("oscillators", {}, results, results_dir=tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.MARKERS[0]}\nold\n{report.MARKERS[1]}\nafter\n")
+    report.write(tmp_path, readme=readme)
+    text = readme.read_text()
+    assert text.startswith("before")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert f"| {plots.label('adam')} (`adam`) | 10 | 1.0 |" in text
+    assert "1.25" in text
+    assert (tmp_path / "REPORT.md").read_text().startswith("## Measurements")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["oscillators", "million", "startup"])
+def test_every_benchmark_runs_in_smoke_size(name):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "run", name, "--smoke"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| --- |" in done.stdout
+
+
+@pytest.mark.long
+def test_the_tensorflow_peer_runs_beside_ours():
+    pytest.importorskip("tensorflow", reason="extra benchmarks is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "run", "hig_epoch", "--smoke"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Ratio of medians" in done.stdout

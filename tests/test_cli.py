@@ -1,0 +1,253 @@
+"""The command line and the runner behind it: what a person types, sees and finds."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import optax
+import pytest
+from PIL import Image
+
+from jaxphys import cli, experiments, models, problems
+from jaxphys.experiments import runner
+from jaxphys.experiments.runner import Method, RunOptions
+
+needs_x64 = pytest.mark.x64
+
+SMALL = ["--samples", "128", "--batch-size", "32", "--no-progress"]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "jaxphys.cli", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def stored_run(tmp_path_factory):
+    """One small run of three methods, which several tests look at."""
+    out = tmp_path_factory.mktemp("runs") / "small"
+    methods = ["--method", "adam", "sip", "levenberg_marquardt"]
+    status = cli.main(
+        ["run", "oscillators", *methods, "--steps", "20", "--out", str(out), *SMALL]
+    )
+    assert status == 0
+    return out
+
+
+def results_of(out: pathlib.Path) -> dict:
+    return json.loads((out / "results.json").read_text())
+
+
+@needs_x64
+def test_a_run_leaves_results_figures_and_checkpoints(stored_run):
+    results = results_of(stored_run)
+    assert set(results) >= {"experiment", "config", "versions", "device", "methods"}
+    assert list(results["methods"]) == ["adam", "sip", "levenberg_marquardt"]
+    for entry in results["methods"].values():
+        assert entry["compile_seconds"] > 0
+        assert {"step", "epoch", "seconds", "train_loss", "test_loss"} <= set(
+            entry["history"][0]
+        )
+        assert entry["final"]["step"] == 20
+        assert entry["final"]["status"] == "finished"
+        assert set(entry["final"]["time_to"]) == {"0.0001", "1e-06", "1e-08"}
+    for name in ("comparison.png", "motion.png"):
+        with Image.open(stored_run / name) as image:
+            assert image.size[0] > 1000
+            assert len(np.unique(np.asarray(image.convert("L")))) > 50
+    assert (stored_run / "checkpoints" / "adam-0").is_dir()
+    assert not list(stored_run.rglob("*.part"))
+
+
+@needs_x64
+def test_the_table_names_every_method_and_its_times(stored_run):
+    table = runner.table(results_of(stored_run))
+    for word in ("levenberg_marquardt", "updates", "compile s", "s to 1e-08", "–"):
+        assert word in table
+
+
+@needs_x64
+def test_another_run_is_not_overwritten_and_resuming_goes_on(stored_run, capsys):
+    before = (stored_run / "results.json").read_bytes()
+    arguments = ["run", "oscillators", "--method", "adam", "--out", str(stored_run)]
+    assert cli.main([*arguments, "--steps", "30", *SMALL]) == 2
+    assert "holds another run" in capsys.readouterr().err
+    assert (stored_run / "results.json").read_bytes() == before
+    assert cli.main([*arguments, "--steps", "30", "--resume", "--seed", "7", *SMALL]) == 2
+    assert "seed 0 → 7" in capsys.readouterr().err
+    assert (stored_run / "results.json").read_bytes() == before
+    assert cli.main([*arguments, "--steps", "30", "--resume", *SMALL]) == 0
+    methods = results_of(stored_run)["methods"]
+    assert methods["adam"]["final"]["step"] == 30
+    assert methods["sip"]["final"]["step"] == 20
+
+
+@needs_x64
+def test_plot_draws_one_stored_run_or_several(stored_run, tmp_path, capsys):
+    target = tmp_path / "both.png"
+    assert cli.main(["plot", str(stored_run), str(stored_run), "--out", str(target)]) == 0
+    assert target.exists()
+    assert cli.main(["plot", str(tmp_path)]) == 2
+    assert "holds no results.json" in capsys.readouterr().err
+
+
+@needs_x64
+def test_several_seeds_are_repeats_of_one_method(tmp_path):
+    out = tmp_path / "seeds"
+    arguments = ["run", "oscillators", "--method", "spring", "--steps", "8", "--seeds", "3"]
+    assert cli.main([*arguments, "--out", str(out), *SMALL]) == 0
+    entry = results_of(out)["methods"]["spring"]
+    assert [r["seed"] for r in (entry, *entry["repeats"])] == [0, 1, 2]
+    finals = {r["final"]["test_loss"] for r in (entry, *entry["repeats"])}
+    assert len(finals) == 3
+    assert entry["repeats"][0]["compile_seconds"] < entry["compile_seconds"] / 2
+
+
+@needs_x64
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--oscillators", "3", "--coupling", "quartic"],
+        ["--dtype", "float64", "--no-shuffle"],
+        ["--oscillators", "1", "--control-steps", "6", "--dt", "1.0", "--hidden", "8"],
+    ],
+    ids=["quartic", "float64", "one"],
+)
+def test_the_physics_and_precision_are_the_users(options, tmp_path):
+    arguments = ["run", "oscillators", "--method", "hig", "--steps", "4", *options]
+    assert cli.main([*arguments, "--out", str(tmp_path / "run"), *SMALL]) == 0
+    final = results_of(tmp_path / "run")["methods"]["hig"]["final"]
+    assert final["train_loss"] < 2.0
+
+
+def test_list_says_what_can_be_run(capsys):
+    assert cli.main(["list"]) == 0
+    printed = capsys.readouterr().out
+    assert "oscillators" in printed
+    assert "levenberg_marquardt" in printed
+    assert cli.main([]) == 0
+    assert "usage" in capsys.readouterr().out
+
+
+@needs_x64
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rnu", "x"], "Did you mean 'run'"),
+        (["run"], "known: oscillators"),
+        (["run", "ocillators"], "Did you mean 'oscillators'"),
+        (["run", "oscillators", "--method", "adma"], "Did you mean 'adam'"),
+        (["run", "oscillators", "--coupling", "cubic"], "known: linear, quartic"),
+        (["run", "oscillators", "--oscillators", "0"], "num_oscillators is 0"),
+        (["run", "oscillators", "--dt", "-1"], "dt is -1.0"),
+        (["run", "oscillators", "--seconds", "0"], "seconds is 0.0"),
+        (["run", "oscillators", "--steps", "3", "--seconds", "3"], "exactly one"),
+        (["run", "oscillators", "--steps", "0"], "steps is 0"),
+        (["run", "oscillators", "--batch-size", "5000"], "larger than the data"),
+        (["run", "oscillators", "--batch-size", "33"], "does not divide"),
+        (["run", "oscillators", "--dtype", "float16"], "known: float32, float64"),
+        (["run", "oscillators", "--seeds", "0"], "seeds is 0"),
+        (["run", "oscillators", "--resume"], "resume found no"),
+        (["plot"], "at least one directory"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_requests_are_told_before_anything_is_made(
+    arguments, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_experiment_is_told_in_python_too():
+    with pytest.raises(ValueError, match="Did you mean 'oscillators'"):
+        experiments.get("oscilators")
+
+
+@needs_x64
+def test_a_method_that_diverges_does_not_end_the_others(tmp_path, capsys):
+    problem = problems.oscillator_control()
+    model = models.mlp((4, 8, 24))
+    methods = {
+        "wild": Method(32, lambda b: optax.sgd(1e6)),
+        "adam": Method(32, lambda b: optax.adam(1e-3)),
+    }
+    options = RunOptions(steps=100, out=tmp_path / "run", progress=False)
+    trained = runner.compare(
+        "oscillators", problem, model, methods, options, settings={}, num_samples=128
+    )
+    finals = {name: e["final"] for name, e in trained.results["methods"].items()}
+    assert finals["wild"]["status"] == "diverged"
+    assert "update" in finals["wild"]["message"]
+    assert finals["adam"]["status"] == "finished"
+    assert finals["adam"]["step"] == 100
+    assert "diverged" in capsys.readouterr().out
+    assert "diverged" in runner.table(trained.results)
+    leaves = jax.tree.leaves(trained.params["wild"])
+    assert all(np.all(np.isfinite(leaf)) for leaf in leaves)
+
+
+def run_until(process: subprocess.Popen, condition, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended early"
+        time.sleep(0.1)
+    assert condition()
+
+
+@pytest.mark.long
+def test_ctrl_c_leaves_results_and_figures_of_what_was_done(tmp_path):
+    out = tmp_path / "run"
+    run = command(
+        "run", "oscillators", "--method", "adam", "hig", "--seconds", 8, "--out", out
+    )
+    process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run_until(
+        process,
+        lambda: (out / "results.json").exists() and results_of(out)["methods"],
+        120,
+    )
+    time.sleep(6)  # into HIG's training
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"interrupted" in printed
+    methods = results_of(out)["methods"]
+    assert methods["adam"]["final"]["status"] == "finished"
+    assert methods["hig"]["final"]["status"] == "interrupted"
+    assert (out / "comparison.png").exists()
+    assert (out / "motion.png").exists()
+
+
+@pytest.mark.long
+def test_a_killed_run_resumes_where_its_checkpoint_was(tmp_path):
+    out = tmp_path / "run"
+    arguments = ("run", "oscillators", "--method", "hig", "--seconds", 60, "--out", out)
+    process = subprocess.Popen(command(*arguments), stderr=subprocess.DEVNULL)
+    checkpoints = out / "checkpoints" / "hig-0"
+    run_until(process, lambda: any(checkpoints.glob("[0-9]*/_CHECKPOINT_METADATA")), 120)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert results_of(out)["methods"] == {}
+    reached = max(int(path.name) for path in checkpoints.glob("[0-9]*"))
+    assert reached > 100
+    more = ("--steps", reached + 200, "--out", out, "--resume")
+    done = subprocess.run(
+        command("run", "oscillators", "--method", "hig", *more),
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    entry = results_of(out)["methods"]["hig"]
+    assert entry["history"][0]["step"] == 0
+    assert entry["final"]["step"] == reached + 200
+    steps = [h["step"] for h in entry["history"]]
+    assert steps == sorted(set(steps))

@@ -1,0 +1,253 @@
+"""The training loop: budgets, orders, clocks, divergence, and going on after a stop."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxphys import checkpoint, data, losses, models, optim, training
+
+SAMPLES, BATCH = 64, 16
+MODEL = models.mlp((2, 8, 1))
+
+
+def target(x):
+    return jnp.sin(x[:, :1]) * x[:, 1:]
+
+
+def dataset(key=0):
+    inputs = jax.random.normal(jax.random.key(key), (SAMPLES, 2), jnp.float32)
+    return inputs, target(inputs)
+
+
+def setting(tx, objective=losses.squared_error):
+    step = training.make_train_step(MODEL.apply, objective, tx)
+    params = MODEL.init(jax.random.key(1))
+    evaluate = training.make_evaluate(
+        MODEL.apply,
+        losses.squared_error,
+        {"train_loss": dataset(), "test_loss": dataset(5)},
+    )
+    return step, training.init_state(params, tx), evaluate
+
+
+def fit(tx, **options):
+    step, state, evaluate = setting(tx)
+    options = {"batch_size": BATCH, "evaluate": evaluate, "progress": False} | options
+    return training.fit(step, state, dataset(), **options)
+
+
+def same(a, b):
+    leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.array_equal(np.asarray(x), np.asarray(y)) for x, y in leaves)
+
+
+def test_the_train_step_of_adam_is_optax_adam_by_hand():
+    tx = optax.adam(1e-2)
+    step, state, _ = setting(tx)
+    inputs, targets = dataset()
+    state, info = step(state, (inputs, targets))
+
+    def loss(params):
+        values = jax.vmap(MODEL.apply, (None, 0))(params, inputs)
+        return jnp.mean(jnp.sum((values - targets) ** 2, axis=1))
+
+    params = MODEL.init(jax.random.key(1))
+    value, gradient = jax.value_and_grad(loss)(params)
+    updates, _ = tx.update(gradient, tx.init(params), params)
+    expected = optax.apply_updates(params, updates)
+    assert info.loss == pytest.approx(float(value), rel=1e-5)
+    for new, wanted in zip(
+        jax.tree.leaves(state.params), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(new, wanted, atol=1e-5)
+
+
+def test_a_budget_of_steps_or_epochs_is_kept_to_the_step():
+    result = fit(optax.adam(1e-2), steps=37)
+    assert result.state.step == 37
+    assert result.history[-1]["step"] == 37
+    assert fit(optax.adam(1e-2), epochs=3).state.step == 3 * SAMPLES // BATCH
+
+
+def test_a_budget_of_seconds_counts_training_alone():
+    result = fit(optax.adam(1e-2), seconds=0.3)
+    assert 0.3 <= result.seconds < 2.0
+    assert result.compile_seconds > 0
+    assert result.history[-1]["seconds"] == pytest.approx(result.seconds)
+
+
+def test_the_history_sees_the_first_updates_the_first_epochs_and_the_end():
+    result = fit(optax.adam(1e-2), epochs=10)
+    steps = [h["step"] for h in result.history]
+    assert steps[:6] == [0, 1, 2, 4, 8, 12]
+    assert steps[-1] == 40
+    assert set(result.history[0]) == {"step", "epoch", "seconds", "train_loss", "test_loss"}
+    assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+    seconds = [h["seconds"] for h in result.history]
+    assert seconds == sorted(seconds)
+
+
+def test_an_epoch_sees_every_sample_once_in_an_order_of_its_own():
+    orders = [data.epoch_order(jax.random.key(0), epoch, 12, 4) for epoch in range(2)]
+    for order in orders:
+        assert order.shape == (3, 4)
+        assert sorted(np.asarray(order).ravel()) == list(range(12))
+    assert not np.array_equal(*orders)
+    stored = data.epoch_order(None, 7, 12, 4)
+    assert np.array_equal(np.asarray(stored).ravel(), range(12))
+
+
+@pytest.mark.parametrize("key", [None, 3])
+def test_the_loop_is_the_python_loop_over_the_same_batches(key):
+    tx = optax.sgd(0.05)
+    step, state, _ = setting(tx)
+    inputs, targets = dataset()
+    key = None if key is None else jax.random.key(key)
+    jitted = jax.jit(step)
+    for epoch in range(3):
+        for rows in data.epoch_order(key, epoch, SAMPLES, BATCH):
+            state, _ = jitted(state, (inputs[rows], targets[rows]))
+    result = fit(tx, epochs=3, key=key)
+    for ours, theirs in zip(
+        jax.tree.leaves(result.state.params), jax.tree.leaves(state.params), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_one_batch_an_epoch_is_full_batch_training():
+    result = fit(optax.sgd(0.05), epochs=5, batch_size=SAMPLES, key=jax.random.key(0))
+    assert result.state.step == 5
+    assert result.status == "finished"
+
+
+@pytest.mark.parametrize("make", [lambda: optax.adam(1e-2), optim.levenberg_marquardt])
+def test_a_resumed_fit_is_the_uninterrupted_one(make, tmp_path):
+    options = {"key": jax.random.key(4)}
+    tx = make()
+    whole = fit(tx, steps=22, **options)
+    fit(tx, steps=9, checkpoint_dir=tmp_path / "run", **options)
+    rest = fit(tx, steps=22, checkpoint_dir=tmp_path / "run", resume=True, **options)
+    assert same(whole.state, rest.state)
+    assert rest.history[0]["step"] == 0
+    assert rest.history[-1]["step"] == 22
+    again = fit(tx, steps=22, checkpoint_dir=tmp_path / "run", resume=True, **options)
+    assert same(again.state, rest.state)
+
+
+def test_without_resume_a_checkpoint_is_not_gone_on_from(tmp_path):
+    fit(optax.adam(1e-2), steps=9, checkpoint_dir=tmp_path)
+    result = fit(optax.adam(1e-2), steps=3, checkpoint_dir=tmp_path)
+    assert result.state.step == 3
+
+
+def test_checkpoints_give_back_what_was_saved(tmp_path, dtype):
+    _, state, _ = setting(optim.spring())
+    state = jax.tree.map(
+        lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, state
+    )
+    assert not checkpoint.exists(tmp_path / "none")
+    checkpoint.save(tmp_path / "here", 3, state, {"seconds": 1.5, "history": [{"a": 1}]})
+    assert checkpoint.exists(tmp_path / "here")
+    restored, notes = checkpoint.restore(tmp_path / "here", state)
+    assert same(restored, state)
+    assert jax.tree.leaves(restored.params)[0].dtype == dtype
+    assert notes == {"seconds": 1.5, "history": [{"a": 1}]}
+
+
+def test_a_diverging_fit_stops_says_when_and_keeps_the_last_good_state():
+    result = fit(optax.sgd(1e4), epochs=200)
+    assert result.status == "diverged"
+    assert "update" in result.message
+    assert result.state.step < 800
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(result.state.params))
+    assert all(np.isfinite(h["train_loss"]) for h in result.history)
+
+
+def test_an_update_that_is_not_finite_is_caught_before_it_is_kept():
+    broken = optax.stateless(
+        lambda updates, params: jax.tree.map(lambda x: x * jnp.nan, updates)
+    )
+    result = fit(broken, steps=10)
+    assert result.status == "diverged"
+    assert "update 1" in result.message
+    assert same(result.state.params, MODEL.init(jax.random.key(1)))
+
+
+def test_ctrl_c_leaves_what_was_done(tmp_path):
+    step, state, evaluate = setting(optax.adam(1e-2))
+    calls = 0
+
+    def evaluate_then_interrupt(params):
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return evaluate(params)
+
+    result = training.fit(
+        step,
+        state,
+        dataset(),
+        batch_size=BATCH,
+        steps=50,
+        evaluate=evaluate_then_interrupt,
+        progress=False,
+        checkpoint_dir=tmp_path,
+    )
+    assert result.status == "interrupted"
+    assert [h["step"] for h in result.history] == [0, 1, 2]
+    assert result.state.step == 2
+    restored, notes = checkpoint.restore(tmp_path, state)
+    assert restored.step == 2
+    assert notes["history"] == result.history
+
+
+def test_seeds_may_be_vmapped_in_one_step():
+    """A step over stacked states is the steps one by one: the spread over seeds."""
+    tx = optim.levenberg_marquardt()
+    step, _, _ = setting(tx)
+    states = [
+        training.init_state(MODEL.init(jax.random.key(seed)), tx) for seed in range(3)
+    ]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    _, infos = jax.jit(jax.vmap(step, in_axes=(0, None)))(stacked, dataset())
+    alone = [float(jax.jit(step)(state, dataset())[1].loss) for state in states]
+    np.testing.assert_allclose(infos.loss, alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "expected exactly one of steps, epochs and seconds"),
+        ({"steps": 3, "seconds": 1.0}, "expected exactly one"),
+        ({"steps": 0}, "steps is 0"),
+        ({"seconds": 0.0}, "seconds is 0.0"),
+        ({"seconds": float("inf")}, "finite"),
+        ({"steps": 3, "batch_size": 100}, "larger than the data, 64 samples"),
+        ({"steps": 3, "batch_size": 24}, "nearest below that does is 16"),
+        ({"steps": 3, "batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_budgets_and_batches_that_do_not_fit_are_told(options, words):
+    with pytest.raises(ValueError, match=words):
+        fit(optax.adam(1e-2), **options)
+
+
+def test_nan_in_the_data_is_found_before_anything_is_compiled():
+    step, state, _ = setting(optax.adam(1e-2))
+    inputs, targets = dataset()
+    inputs = inputs.at[3, 1].set(jnp.nan)
+
+    def never(*args):
+        raise AssertionError("the step was traced")
+
+    with pytest.raises(ValueError, match=r"data\[0\] has 1 entries .* first at \(3, 1\)"):
+        training.fit(never, state, (inputs, targets), batch_size=BATCH, steps=2)
+
+
+def test_an_objective_that_is_no_scalar_is_told():
+    with pytest.raises(ValueError, match="expected a scalar"):
+        step, state, _ = setting(optax.adam(1e-2), lambda y, t: (y - t) ** 2)
+        step(state, (dataset()[0], jnp.zeros((SAMPLES, 2))))
