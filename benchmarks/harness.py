@@ -1,8 +1,8 @@
 """What every measurement shares: clocks, memory, and the record that is kept.
 
-A record is one line of JSON in `benchmarks/results/NAME.jsonl`: when, at which revision,
-with which versions, on what device, with which settings, and what came out. Records are
-only ever appended.
+A record is one line of JSON in `benchmarks/results/NAME.jsonl`: when, at which
+revision, with which versions, on what device, with which settings, and what came out.
+Records are only ever appended.
 """
 
 import datetime
@@ -25,15 +25,17 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 def revision() -> str:
     """The commit that is measured, with a + where the tree differs from it."""
     try:
-        run = ["git", "-C", str(RESULTS.parent)]
-        text = {"text": True, "capture_output": True, "check": True}
-        head = subprocess.run([*run, "rev-parse", "--short", "HEAD"], **text).stdout
-        changed = subprocess.run(
-            [*run, "status", "--porcelain", "--", "../jaxphys", "*.py"], **text
-        ).stdout
+        head = _git("rev-parse", "--short", "HEAD")
+        changed = _git("status", "--porcelain", "--", "../jaxphys", "*.py")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return head.strip() + ("+" if changed.strip() else "")
+    return head + ("+" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(RESULTS.parent), *arguments]
+    done = subprocess.run(command, text=True, capture_output=True, check=True)
+    return done.stdout.strip()
 
 
 def record(

@@ -25,7 +25,13 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
             if threads == "2" and (smoke or method == "adam"):
                 continue
             done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.million", method, *map(str, (width, steps))],
+                [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.million",
+                    method,
+                    *map(str, (width, steps)),
+                ],
                 env=os.environ | {"OPENBLAS_NUM_THREADS": threads},
                 capture_output=True,
                 text=True,

@@ -90,7 +90,10 @@ def _method_table(methods: dict[str, Any]) -> list[str]:
 def _oscillators(results: dict[str, Any]) -> list[str]:
     lines = _method_table(results["methods"])
     lines += ["", "![loss of every method](oscillators.png)", ""]
-    lines += ["HIG by epochs, published settings and order (train loss / test loss):", ""]
+    lines += [
+        "HIG by epochs, published settings and order (train loss / test loss):",
+        "",
+    ]
     rows = [
         [str(row["seed"])]
         + [
@@ -112,7 +115,15 @@ def _oscillators(results: dict[str, Any]) -> list[str]:
         best = f"{row['best_test_loss']:.1e}"
         reached = _seconds(row["seconds_to_1e-9"])
         rows.append([row["method"], row["dtype"], *cells, best, reached, damping])
-    header = ["method", "dtype", "short", "long", "best test loss", "s to 1e-9", "last λ"]
+    header = [
+        "method",
+        "dtype",
+        "short",
+        "long",
+        "best test loss",
+        "s to 1e-9",
+        "last λ",
+    ]
     return lines + _table(header, rows)
 
 

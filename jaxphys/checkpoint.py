@@ -17,10 +17,15 @@ def _manager(directory):
 
 def exists(directory: str | pathlib.Path) -> bool:
     """Whether a directory holds a finished checkpoint."""
-    return pathlib.Path(directory).is_dir() and _manager(directory).latest_step() is not None
+    return (
+        pathlib.Path(directory).is_dir()
+        and _manager(directory).latest_step() is not None
+    )
 
 
-def save(directory: str | pathlib.Path, step: int, state: PyTree, notes: dict[str, Any]):
+def save(
+    directory: str | pathlib.Path, step: int, state: PyTree, notes: dict[str, Any]
+):
     """Write a state and notes (what JSON can hold) under a step number."""
     import orbax.checkpoint as ocp
 

@@ -18,8 +18,8 @@ jaxphys run EXPERIMENT --help lists an experiment's options."""
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status, 2 for a request that cannot be met."""
-    # SciPy's OpenBLAS, which factorizes JAX's small matrices, keeps its threads spinning
-    # between calls, where they take the cores from XLA's own: one thread is faster.
+    # SciPy's OpenBLAS factorizes JAX's small matrices. Its threads spin on between
+    # calls and so take the cores from XLA's own: one thread is faster.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -99,11 +99,15 @@ def _plot(arguments: list[str]) -> int:
         for run in runs:
             path = run / "results.json"
             if not path.exists():
-                raise ValueError(f"{run} holds no results.json; name a run's directory.")
+                raise ValueError(
+                    f"{run} holds no results.json; name a run's directory."
+                )
             stored[run.name] = json.loads(path.read_text())
             if not stored[run.name]["methods"]:
                 raise ValueError(f"{path} holds no method that was trained yet.")
-        target = out or (runs[0] if len(runs) == 1 else pathlib.Path()) / "comparison.png"
+        target = (
+            out or (runs[0] if len(runs) == 1 else pathlib.Path()) / "comparison.png"
+        )
         print(plots.save(plots.comparison(stored), target))
 
     tyro.cli(plot, prog="jaxphys plot", args=arguments)

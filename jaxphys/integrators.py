@@ -4,8 +4,6 @@
 trajectory, `repeat` only the end. Both are one `lax.scan`, differentiable both ways.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,7 +53,12 @@ def rk4(f: VectorField) -> Step:
         k3 = f(t + dt / 2, _shifted(y, dt / 2, k2), args)
         k4 = f(t + dt, _shifted(y, dt, k3), args)
         return jax.tree.map(
-            lambda y0, a, b, c, d: y0 + dt / 6 * (a + 2 * b + 2 * c + d), y, k1, k2, k3, k4
+            lambda y0, a, b, c, d: y0 + dt / 6 * (a + 2 * b + 2 * c + d),
+            y,
+            k1,
+            k2,
+            k3,
+            k4,
         )
 
     return step
@@ -70,9 +73,7 @@ def check_time_step(dt, num_steps: int, substeps: int = 1) -> None:
             raise ValueError(f"{name} is {count}; expected a whole number ≥ 1.")
 
 
-def _scan(
-    step: Step, y0, t0, dt, num_steps, args, substeps, controls, keep: bool
-):
+def _scan(step: Step, y0, t0, dt, num_steps, args, substeps, controls, keep: bool):
     check_time_step(dt, num_steps, substeps)
     if controls is not None:
         lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(controls)}
@@ -140,9 +141,7 @@ def rollout(
       >>> print(rollout(step, 1.0, dt=0.5, num_steps=2).round(3))
       [1.    0.607 0.368]
     """
-    y0, _, ys = _scan(
-        step, y0, t0, dt, num_steps, args, substeps, controls, keep=True
-    )
+    y0, _, ys = _scan(step, y0, t0, dt, num_steps, args, substeps, controls, keep=True)
     return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, ys)
 
 
@@ -167,5 +166,3 @@ def repeat(
         step, y0, t0, dt, num_steps, args, substeps, controls, keep=False
     )
     return last
-
-

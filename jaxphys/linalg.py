@@ -36,8 +36,7 @@ class Spectrum(NamedTuple):
 
 def double(dtype) -> jnp.dtype:
     """The widest real type at hand for `dtype`: float64 with x64 on, else `dtype`."""
-    wide = jnp.promote_types(dtype, jnp.float64)
-    return wide if jax.config.jax_enable_x64 else jnp.dtype(dtype)
+    return jnp.promote_types(dtype, jax.dtypes.canonicalize_dtype(jnp.float64))
 
 
 def default_rcond(dtype, rows: int, columns: int) -> float:
@@ -199,8 +198,9 @@ def spectral_direction(
     Reference: Schnell, Holl & Thuerey, Half-Inverse Gradients for Physical Deep
     Learning, ICLR 2022, https://arxiv.org/abs/2203.10131.
     """
-    options = {"power": power, "rcond": rcond, "method": method}
-    return spectral(jnp.asarray(jacobian), jnp.asarray(cotangent), **options).direction
+    jacobian, cotangent = jnp.asarray(jacobian), jnp.asarray(cotangent)
+    spectrum = spectral(jacobian, cotangent, power=power, rcond=rcond, method=method)
+    return spectrum.direction
 
 
 def auto_method(dtype, smaller_side: int, rcond: float) -> str:

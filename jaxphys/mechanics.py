@@ -16,7 +16,7 @@ def _check_pair(name: str, q: Array, p: Array) -> None:
     if jnp.ndim(q) != 1 or jnp.shape(q) != jnp.shape(p):
         raise ValueError(
             f"{name} got q of shape {jnp.shape(q)} and p of shape {jnp.shape(p)}; "
-            "expected one state, both of shape (n,). For a batch of states use jax.vmap."
+            "expected one state, both of shape (n,). For a batch use jax.vmap."
         )
     if not jnp.issubdtype(jnp.result_type(q, p), jnp.floating):
         raise ValueError(

@@ -12,8 +12,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from jaxphys.types import Array, PhaseState
+from jaxphys.types import PhaseState
 
 LABELS = {
     "adam": "Adam",
@@ -37,7 +38,7 @@ _COLORS = {
     "spring": "#2ca02c",
 }
 
-STYLE = {
+STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -64,7 +65,10 @@ def save(figure: Figure, path: str | pathlib.Path) -> pathlib.Path:
 
 def _curves(entry: dict[str, Any], against: str, loss: str):
     """Each seed's (x, loss), where both are above zero, as a log axis needs."""
-    for history in [entry["history"], *(r["history"] for r in entry.get("repeats", []))]:
+    for history in [
+        entry["history"],
+        *(r["history"] for r in entry.get("repeats", [])),
+    ]:
         rows = [(h[against], h[loss]) for h in history if loss in h]
         rows = [(x, y) for x, y in rows if x > 0 and y > 0]
         if rows:
@@ -147,9 +151,14 @@ def comparison(runs: dict[str, dict]) -> Figure:
 
 def _tell_runs_apart(panels: Sequence[Axes], counts: list[int]) -> None:
     """Give each run its own dashes on the solid lines, as colors name the methods."""
-    dashes = ["-", (0, (6, 2)), (0, (2, 1)), (0, (6, 2, 1, 2))]
+    dashes: list[Any] = ["-", (0, (6, 2)), (0, (2, 1)), (0, (6, 2, 1, 2))]
     for panel in panels:
-        solid = [line for line in panel.get_lines() if line.get_label()[0] != "_"]
+        named = (str(line.get_label()) for line in panel.get_lines())
+        solid = [
+            line
+            for line, name in zip(panel.get_lines(), named, strict=True)
+            if not name.startswith("_")
+        ]
         start = 0
         for number, count in enumerate(counts):
             for line in solid[start : start + count]:
@@ -158,7 +167,7 @@ def _tell_runs_apart(panels: Sequence[Axes], counts: list[int]) -> None:
 
 
 def controlled_motion(
-    times: Array, controlled: PhaseState, free: PhaseState, control: Array
+    times: ArrayLike, controlled: PhaseState, free: PhaseState, control: ArrayLike
 ) -> Figure:
     """A chain with and without its control: positions, force and phase plane.
 

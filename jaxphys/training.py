@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import optax
 from tqdm import tqdm
 
-from jaxphys import checkpoint, data as datasets, losses
+from jaxphys import checkpoint, losses
+from jaxphys import data as datasets
 from jaxphys.optim import linearise
 from jaxphys.types import Array, PyTree
 
@@ -143,7 +144,10 @@ def make_train_step(
         info = Info(
             loss,
             jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates)),
-            *(optax.tree.get(opt_state, key) for key in ("rank", "damping", "accepted")),
+            *(
+                optax.tree.get(opt_state, key)
+                for key in ("rank", "damping", "accepted")
+            ),
         )
         params = optax.apply_updates(params, updates)
         return TrainState(params, opt_state, state.step + 1), info
@@ -380,7 +384,7 @@ def fit(
                 wish = min(wish, max(1, math.ceil((budget.seconds - spent) / pace)))
             chunk = int(min(target, wish))
             begin = time.perf_counter()
-            state, done, info = jax.block_until_ready(
+            state, _, info = jax.block_until_ready(
                 loop(good, data, key, jnp.asarray(chunk, jnp.int32))
             )
             took = time.perf_counter() - begin

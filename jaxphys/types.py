@@ -1,4 +1,4 @@
-"""The shapes that everything else agrees on: states, energies, and the records that name a system, a model and a problem.
+"""What everything else agrees on: states, energies, and the records of the house.
 
 A state is a NamedTuple of arrays, an energy is a function of one state, and a vector
 field is a function of time, one state and its arguments. All are unbatched: batches
@@ -29,7 +29,7 @@ class TangentState(NamedTuple):
 
 
 class Hamiltonian(Protocol):
-    """An energy H(params, q, p), a scalar; `params` are constants or network weights."""
+    """An energy H(params, q, p), a scalar; `params` are constants or weights."""
 
     def __call__(self, params: PyTree, q: Array, p: Array, /) -> Array: ...
 

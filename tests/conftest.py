@@ -1,4 +1,4 @@
-"""Double precision is on unless JAXPHYS_TEST_X64=0; figures and files go to tmp_path."""
+"""Double precision is on unless JAXPHYS_TEST_X64=0; files go to tmp_path."""
 
 import os
 

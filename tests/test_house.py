@@ -1,4 +1,4 @@
-"""The house stands: modules import from lower floors, big packages in one place each."""
+"""The house stands: modules import from lower floors, big packages in one place."""
 
 import ast
 import importlib

@@ -19,7 +19,9 @@ def random_problem(shape, dtype, condition=1e2, seed=0):
     left, _, right = np.linalg.svd(generator.normal(size=shape), full_matrices=False)
     values = np.geomspace(1, 1 / condition, min(shape))
     jacobian = (left * values) @ right
-    return jnp.asarray(jacobian, dtype), jnp.asarray(generator.normal(size=shape[0]), dtype)
+    return jnp.asarray(jacobian, dtype), jnp.asarray(
+        generator.normal(size=shape[0]), dtype
+    )
 
 
 def by_numpy(jacobian, cotangent, power, rcond=0.0):
@@ -79,7 +81,9 @@ def test_it_is_the_transpose_after_a_power_of_the_gram_matrix(dtype):
 
 
 @pytest.mark.parametrize("power", [1.0, 0.0, -0.5, -1.0])
-def test_a_duplicated_batch_scales_the_step_by_two_to_half_kappa_minus_one(power, dtype):
+def test_a_duplicated_batch_scales_the_step_by_two_to_half_kappa_minus_one(
+    power, dtype
+):
     """Under the mean loss both halves carry g/2, and J is stacked on itself."""
     jacobian, cotangent = random_problem((6, 30), dtype)
     once = spectral_direction(jacobian, cotangent, power=power, rcond=1e-3)
@@ -153,7 +157,9 @@ def test_auto_is_right_where_a_single_precision_gram_matrix_is_not():
     jacobian, cotangent = random_problem((24, 200), jnp.float32, condition=1e5)
     reference = by_numpy(jacobian, cotangent, -0.5)
     direction = spectral_direction(jacobian, cotangent, power=-0.5, rcond=1e-7)
-    error = np.linalg.norm(np.asarray(direction) - reference) / np.linalg.norm(reference)
+    error = np.linalg.norm(np.asarray(direction) - reference) / np.linalg.norm(
+        reference
+    )
     assert error < 2e-2
     gram = jacobian @ jacobian.T
     single = linalg.gram_power(gram, cotangent, -0.5, 0.0).direction @ jacobian
@@ -167,7 +173,11 @@ def test_auto_is_right_where_a_single_precision_gram_matrix_is_not():
         ((jnp.ones((2, 3, 4)), jnp.ones(2)), {}, r"\(2, 3, 4\).*jax\.vmap"),
         ((jnp.ones((2, 3)), jnp.ones(3)), {}, r"expected \(m, P\) and \(m,\)"),
         ((jnp.ones((2, 3), int), jnp.ones(2)), {}, "real floating"),
-        ((jnp.ones((2, 3)), jnp.ones(2)), {"method": "lu"}, "known: auto, svd, qr, gram"),
+        (
+            (jnp.ones((2, 3)), jnp.ones(2)),
+            {"method": "lu"},
+            "known: auto, svd, qr, gram",
+        ),
         ((jnp.ones((2, 3)), jnp.ones(2)), {"rcond": 1.5}, r"\[0, 1\)"),
     ],
 )

@@ -228,7 +228,11 @@ def test_vmap_over_networks_is_a_loop(dtype):
     together = jax.vmap(lambda p: linearise(model.apply, p, inputs).gram())(params)
     for number in range(3):
         one = jax.tree.map(lambda leaf, n=number: leaf[n], params)
-        close(together[number], np.asarray(linearise(model.apply, one, inputs).gram()), dtype)
+        close(
+            together[number],
+            np.asarray(linearise(model.apply, one, inputs).gram()),
+            dtype,
+        )
 
 
 def working_memory(function, *args) -> int:

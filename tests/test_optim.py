@@ -1,5 +1,7 @@
 """The second-order optimizers do what their formulas say, inside optax and out."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,9 @@ def fitting(dtype):
     """A small network and a batch that it does not fit yet."""
     model = models.mlp((3, 10, 10, OUTPUTS), dtype=dtype)
     inputs = jax.random.normal(jax.random.key(1), (BATCH, 3), dtype)
-    targets = jnp.stack([inputs[:, 0] ** 2, jnp.sin(inputs[:, 1]), inputs[:, 2]], axis=1)
+    targets = jnp.stack(
+        [inputs[:, 0] ** 2, jnp.sin(inputs[:, 1]), inputs[:, 2]], axis=1
+    )
     return model.apply, model.init(jax.random.key(0)), (inputs, targets)
 
 
@@ -133,11 +137,11 @@ def test_both_sides_of_levenberg_marquardt_agree(dtype):
 def test_the_damping_falls_on_success_and_rises_on_rejection(fitting):
     outputs, params, batch = fitting
     tx = optim.levenberg_marquardt(damping=1e-2, decrease=3.0, increase=2.0)
-    step = jax.jit(training.make_train_step(outputs, losses.squared_error, tx))
-    state, info = step(training.init_state(params, tx), batch)
+    linear = (lambda w, x: x @ w, jnp.ones((3, OUTPUTS), batch[0].dtype), batch)
+    _, state, info = one_step(tx, linear)
     assert info.accepted
     assert state.opt_state.damping == pytest.approx(1e-2 / 3, rel=1e-5)
-    assert state.opt_state.gain_ratio > 0.75
+    assert state.opt_state.gain_ratio == pytest.approx(1.0, rel=1e-3)
     reckless = training.init_state(params, tx)._replace(
         opt_state=DampedState(
             *(jnp.asarray(x, info.loss.dtype) for x in (1e-12,)),
@@ -167,7 +171,7 @@ def test_levenberg_marquardt_never_raises_the_loss_of_its_batch(fitting):
     for _ in range(30):
         state, info = step(state, batch)
         seen.append(float(info.loss))
-    assert all(later <= earlier for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(seen))
     assert seen[-1] < 1e-6 * seen[0]
 
 
@@ -359,7 +363,7 @@ def test_the_published_sip_step_is_two_over_b_of_the_true_one(dtype):
 
 
 def test_sip_does_not_differentiate_through_the_inverse(dtype):
-    """The gradient is that of |u − u_new|² at fixed u_new, also for nonlinear physics."""
+    """The gradient is that of |u − u_new|² at fixed u_new, for nonlinear physics."""
     proxy = optim.sip(lambda u, x: jnp.sin(u), losses.squared_error)
     control = jnp.array([0.3], dtype)
     goal = (jnp.zeros(1, dtype), jnp.array([0.5], dtype))

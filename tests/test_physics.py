@@ -37,7 +37,9 @@ def test_the_derived_field_of_a_chain_is_its_explicit_force(name, force, num, dt
     chain = systems.get(name, num_oscillators=num)
     state = chain.sample(jax.random.key(0))
     state = PhaseState(*(x.astype(dtype) for x in state))
-    rate = mechanics.hamiltonian_vector_field(chain.hamiltonian)(0.0, state, chain.params)
+    rate = mechanics.hamiltonian_vector_field(chain.hamiltonian)(
+        0.0, state, chain.params
+    )
     np.testing.assert_allclose(rate.q, state.p, rtol=1e-6)
     expected = force(np.asarray(state.q, np.float64), chain.params.coupling)
     np.testing.assert_allclose(rate.p, expected, rtol=1e-5, atol=1e-6)
@@ -68,7 +70,9 @@ def test_a_lagrangian_is_the_legendre_transform_of_its_hamiltonian():
     q, v = chain.sample(jax.random.key(2))
     energy = v @ jax.grad(chain.lagrangian, 2)(chain.params, q, v)
     energy = energy - chain.lagrangian(chain.params, q, v)
-    assert energy == pytest.approx(float(chain.hamiltonian(chain.params, q, v)), rel=1e-5)
+    assert energy == pytest.approx(
+        float(chain.hamiltonian(chain.params, q, v)), rel=1e-5
+    )
 
 
 def test_one_may_differentiate_by_the_coupling():
@@ -94,13 +98,17 @@ def oscillator(t, y, args):
 
 def error_at_one(make, num_steps):
     start = {"x": jnp.asarray(1.0), "v": jnp.asarray(0.0)}
-    end = integrators.repeat(make(oscillator), start, dt=1 / num_steps, num_steps=num_steps)
+    end = integrators.repeat(
+        make(oscillator), start, dt=1 / num_steps, num_steps=num_steps
+    )
     return abs(float(end["x"]) - np.cos(1.0))
 
 
 @pytest.mark.x64
 @pytest.mark.parametrize(
-    ("make", "order"), [(integrators.euler, 1), (integrators.rk4, 4)], ids=["euler", "rk4"]
+    ("make", "order"),
+    [(integrators.euler, 1), (integrators.rk4, 4)],
+    ids=["euler", "rk4"],
 )
 def test_the_order_of_an_integrator_is_the_slope_of_its_error(make, order):
     counts = np.array([16, 32, 64, 128])
@@ -118,7 +126,7 @@ def test_rk4_sees_explicit_time():
 
 
 def test_rollout_holds_controls_over_a_step_and_starts_with_the_start(dtype):
-    """Under a force held constant, RK4 is exact: v grows by u dt, x by v dt + u dt²/2."""
+    """RK4 is exact under a constant force: v grows by u dt, x by v dt + u dt²/2."""
 
     def field(t, y, args):
         scale, control = args

@@ -83,7 +83,13 @@ def test_the_history_sees_the_first_updates_the_first_epochs_and_the_end():
     steps = [h["step"] for h in result.history]
     assert steps[:6] == [0, 1, 2, 4, 8, 12]
     assert steps[-1] == 40
-    assert set(result.history[0]) == {"step", "epoch", "seconds", "train_loss", "test_loss"}
+    assert set(result.history[0]) == {
+        "step",
+        "epoch",
+        "seconds",
+        "train_loss",
+        "test_loss",
+    }
     assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
     seconds = [h["seconds"] for h in result.history]
     assert seconds == sorted(seconds)
@@ -148,7 +154,9 @@ def test_checkpoints_give_back_what_was_saved(tmp_path, dtype):
         lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, state
     )
     assert not checkpoint.exists(tmp_path / "none")
-    checkpoint.save(tmp_path / "here", 3, state, {"seconds": 1.5, "history": [{"a": 1}]})
+    checkpoint.save(
+        tmp_path / "here", 3, state, {"seconds": 1.5, "history": [{"a": 1}]}
+    )
     assert checkpoint.exists(tmp_path / "here")
     restored, notes = checkpoint.restore(tmp_path / "here", state)
     assert same(restored, state)
@@ -161,7 +169,9 @@ def test_a_diverging_fit_stops_says_when_and_keeps_the_last_good_state():
     assert result.status == "diverged"
     assert "update" in result.message
     assert result.state.step < 800
-    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(result.state.params))
+    assert all(
+        np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(result.state.params)
+    )
     assert all(np.isfinite(h["train_loss"]) for h in result.history)
 
 
@@ -236,18 +246,20 @@ def test_budgets_and_batches_that_do_not_fit_are_told(options, words):
 
 
 def test_nan_in_the_data_is_found_before_anything_is_compiled():
-    step, state, _ = setting(optax.adam(1e-2))
+    _, state, _ = setting(optax.adam(1e-2))
     inputs, targets = dataset()
     inputs = inputs.at[3, 1].set(jnp.nan)
 
     def never(*args):
         raise AssertionError("the step was traced")
 
-    with pytest.raises(ValueError, match=r"data\[0\] has 1 entries .* first at \(3, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"data\[0\] has 1 entries .* first at \(3, 1\)"
+    ):
         training.fit(never, state, (inputs, targets), batch_size=BATCH, steps=2)
 
 
 def test_an_objective_that_is_no_scalar_is_told():
+    step, state, _ = setting(optax.adam(1e-2), lambda y, t: (y - t) ** 2)
     with pytest.raises(ValueError, match="expected a scalar"):
-        step, state, _ = setting(optax.adam(1e-2), lambda y, t: (y - t) ** 2)
         step(state, (dataset()[0], jnp.zeros((SAMPLES, 2))))

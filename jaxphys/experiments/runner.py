@@ -229,16 +229,16 @@ def _batch_size(options: RunOptions, method: Method) -> int:
 
 
 def _budget(options: RunOptions) -> dict[str, Any]:
-    given = {"seconds": options.seconds, "steps": options.steps}
-    given = {k: v for k, v in given.items() if v is not None} or {"seconds": 15.0}
-    training.Budget(**given).check()
-    return given
+    seconds = options.seconds
+    if seconds is None and options.steps is None:
+        seconds = 15.0
+    return training.Budget(steps=options.steps, seconds=seconds).check()._asdict()
 
 
 def model_dtype(options: RunOptions) -> jnp.dtype:
     """The dtype asked for, after checking that it is to be had."""
     check_known("dtype", options.dtype, DTYPES)
-    if options.dtype == "float64" and not jax.config.jax_enable_x64:
+    if jax.dtypes.canonicalize_dtype(options.dtype) != options.dtype:
         raise ValueError(
             "dtype float64 needs jax.config.update('jax_enable_x64', True) first."
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from flax import linen, nnx
+from jax.typing import DTypeLike
 
 from jaxphys.names import check_known
 from jaxphys.types import Array, Model, PyTree
@@ -47,9 +48,9 @@ def mlp(
     *,
     activation: str = "tanh",
     kernel_init: str = "glorot_uniform",
-    dtype=jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> Model:
-    """A multilayer perceptron x ↦ W_L σ(… σ(W_1 x + c_1) …) + c_L, biases zero at first.
+    """A perceptron x ↦ W_L σ(… σ(W_1 x + c_1) …) + c_L, its biases zero at first.
 
     Args:
       sizes: numbers of inputs, of units in each hidden layer, and of outputs.
@@ -93,7 +94,9 @@ def mlp(
     return Model(model.init, apply)
 
 
-def from_linen(module: linen.Module, *example: Array, dtype=None) -> Model:
+def from_linen(
+    module: linen.Module, *example: Array, dtype: DTypeLike | None = None
+) -> Model:
     """A linen module as a `Model`; its params collection are the parameters.
 
     Args:
@@ -128,11 +131,13 @@ def from_linen(module: linen.Module, *example: Array, dtype=None) -> Model:
     return Model(init, apply)
 
 
-def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], *, dtype=None) -> Model:
+def from_nnx(
+    make: Callable[[nnx.Rngs], nnx.Module], *, dtype: DTypeLike | None = None
+) -> Model:
     """An nnx module as a `Model`.
 
     Args:
-      make: `make(rngs) -> module`, for instance `lambda rngs: nnx.Linear(2, 3, rngs=rngs)`.
+      make: `make(rngs) -> module`.
       dtype: cast the parameters to this dtype.
 
     Example:

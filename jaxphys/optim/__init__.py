@@ -4,7 +4,7 @@
 |---|---|---|
 | `hig` | −η Jᵀ K^(−3/4) g | linearisation, cotangent |
 | `gauss_newton` | −η J⁺ g | linearisation, cotangent |
-| `levenberg_marquardt` | −J̃ᵀ (K̃ + μ I)⁻¹ r̃, μ by the gain ratio | and curvature_fn, value, value_fn |
+| `levenberg_marquardt` | −J̃ᵀ (K̃ + μ I)⁻¹ r̃ | and curvature_fn, value, value_fn |
 | `spring` | Kaczmarz momentum on damped Gauss–Newton | and curvature_fn |
 | `sip` | an objective for Adam: invert the physics only | – |
 

@@ -165,8 +165,8 @@ def pull_back(factors: Factors, cotangents: Array) -> PyTree:
         return [*carry[:leaf], update, *carry[leaf + 1 :]]
 
     flat = factors.fold_pieces(place, flat)
-    return tree.unflatten(
-        [x.reshape(leaf.shape) for x, leaf in zip(flat, leaves, strict=True)]
+    return jax.tree.unflatten(
+        tree, [x.reshape(leaf.shape) for x, leaf in zip(flat, leaves, strict=True)]
     )
 
 
@@ -298,11 +298,11 @@ def linearise(
             replaced.get(index, leaf).reshape(leaf.shape)
             for index, leaf in enumerate(leaves)
         ]
-        return outputs(tree.unflatten(new), sample)
+        return outputs(jax.tree.unflatten(tree, new), sample)
 
     def vjp(cotangents: Array) -> PyTree:
         whole = cotangents.reshape(batch, d).astype(values.dtype)
-        return tree.unflatten(pull(whole)[0])
+        return jax.tree.unflatten(tree, pull(whole)[0])
 
     def jvp(tangent: PyTree) -> Array:
         def function(params):
@@ -341,9 +341,7 @@ def linearise(
             jacobian = dense(factors()).astype(dtype or leaves[0].dtype)
             return jacobian @ jacobian.T
         if route not in ("auto", "layers"):
-            raise ValueError(
-                f"unknown route {route!r}; known: auto, layers, dense."
-            )
+            raise ValueError(f"unknown route {route!r}; known: auto, layers, dense.")
         return gram(factors(), dtype)
 
     def normal(dtype=None, scale: Array | None = None) -> Array:

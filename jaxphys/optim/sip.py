@@ -56,11 +56,11 @@ def sip(
         inputs, targets = goal
         fixed = jax.lax.stop_gradient(control)
         values, pull = jax.vjp(lambda u: simulate(u, inputs), fixed)
-        jacobian = jax.vmap(lambda e: pull(e)[0])(jnp.eye(values.size, dtype=values.dtype))
-        residual = losses.newton_residual(objective, values, targets)
-        step = linalg.spectral_direction(
-            jacobian, residual, power=-1.0, rcond=rcond
+        jacobian = jax.vmap(lambda e: pull(e)[0])(
+            jnp.eye(values.size, dtype=values.dtype)
         )
+        residual = losses.newton_residual(objective, values, targets)
+        step = linalg.spectral_direction(jacobian, residual, power=-1.0, rcond=rcond)
         wanted = jax.lax.stop_gradient(fixed - step_size * step)
         return jnp.sum((control - wanted) ** 2)
 

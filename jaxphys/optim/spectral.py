@@ -89,8 +89,9 @@ def scale_by_spectral(
         g = cotangent.reshape(-1)
         if route != "gram":
             flat, unravel = linalg.ravel(params)
-            limits = {"power": power, "rcond": rcond, "method": route}
-            spectrum = linalg.spectral(linearisation.jacobian(), g, **limits)
+            spectrum = linalg.spectral(
+                linearisation.jacobian(), g, power=power, rcond=rcond, method=route
+            )
             new = unravel(spectrum.direction.astype(flat.dtype))
         elif g.size <= num_params(params):
             spectrum = linalg.gram_power(linearisation.gram(wide), g, power, rcond)

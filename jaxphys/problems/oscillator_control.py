@@ -8,12 +8,19 @@ Thuerey, ICLR 2022, and Physics-based Deep Learning, https://physicsbaseddeeplea
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxphys import integrators, losses, mechanics, systems
 from jaxphys.names import check_known
-from jaxphys.types import Array, PhaseState, Problem, System
+from jaxphys.types import Array, Hamiltonian, PhaseState, Problem, System
 
 COUPLINGS = {"linear": systems.linear_chain, "quartic": systems.quartic_chain}
+
+
+def _energy(system: System) -> Hamiltonian:
+    if system.hamiltonian is None:
+        raise ValueError(f"{system.name} has no Hamiltonian, by which it is simulated.")
+    return system.hamiltonian
 
 
 def chain(num_oscillators: int = 2, coupling: str = "linear") -> System:
@@ -65,7 +72,7 @@ def _arguments(system: System, control: Array, state: Array, dt: float) -> dict:
             f"{num} oscillators, ({2 * num},). For a batch of states use jax.vmap."
         )
     last = jnp.zeros(num, state.dtype).at[-1].set(1)
-    energy = mechanics.controlled(system.hamiltonian, lambda u: u * last)
+    energy = mechanics.controlled(_energy(system), lambda u: u * last)
     return {
         "step": integrators.rk4(mechanics.hamiltonian_vector_field(energy)),
         "y0": PhaseState(state[:num], state[num:]),
@@ -82,7 +89,7 @@ def oscillator_control(
     *,
     num_steps: int = 24,
     dt: float = 0.5,
-    dtype=jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> Problem:
     """The problem of returning N oscillators to their initial state at T = N_t Δt.
 
@@ -114,8 +121,8 @@ def oscillator_control(
     limit = stability_limit(system)
     if dt > limit:
         raise ValueError(
-            f"dt is {dt}; RK4 of this chain is stable up to {limit:.3g}. Take a smaller "
-            "dt and more steps."
+            f"dt is {dt}; RK4 of this chain is stable up to {limit:.3g}. Take a "
+            "smaller dt and more steps."
         )
 
     def sample(key: Array, num_samples: int) -> tuple[Array, Array]:
@@ -146,5 +153,5 @@ def stability_limit(system: System) -> float:
     ω² the eigenvalues of the potential's Hessian at rest.
     """
     rest = jnp.zeros(len(system.periodic))
-    stiffness = jax.hessian(system.hamiltonian, argnums=1)(system.params, rest, rest)
+    stiffness = jax.hessian(_energy(system), argnums=1)(system.params, rest, rest)
     return float(jnp.sqrt(8 / jnp.linalg.eigvalsh(stiffness)[-1]))
