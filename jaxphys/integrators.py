@@ -138,8 +138,8 @@ def rollout(
 
     Example:
       >>> step = rk4(lambda t, y, args: -y)
-      >>> print(rollout(step, 1.0, dt=0.5, num_steps=2).round(3))
-      [1.    0.607 0.368]
+      >>> [round(float(y), 3) for y in rollout(step, 1.0, dt=0.5, num_steps=2)]
+      [1.0, 0.607, 0.368]
     """
     y0, _, ys = _scan(step, y0, t0, dt, num_steps, args, substeps, controls, keep=True)
     return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, ys)
@@ -159,7 +159,8 @@ def repeat(
     """The last state of `rollout`, without keeping the others; same arguments.
 
     Example:
-      >>> print(repeat(rk4(lambda t, y, args: -y), 1.0, dt=0.5, num_steps=2).round(3))
+      >>> step = rk4(lambda t, y, args: -y)
+      >>> round(float(repeat(step, 1.0, dt=0.5, num_steps=2)), 3)
       0.368
     """
     _, last, _ = _scan(

@@ -93,7 +93,7 @@ def test_a_duplicated_batch_scales_the_step_by_two_to_half_kappa_minus_one(
         power=power,
         rcond=1e-3,
     )
-    assert_close(twice, 2 ** ((power - 1) / 2) * np.asarray(once), dtype)
+    assert_close(twice, 2 ** ((power - 1) / 2) * np.asarray(once), dtype, 10)
 
 
 @pytest.mark.parametrize("method", ROUTES)
