@@ -6,16 +6,16 @@ five seeds. `precision`: how far the damped methods get, in both precisions.
 """
 
 import dataclasses
+import functools
 import pathlib
 import shutil
 import tempfile
 from typing import Any
 
-import jax
 import optax
 
 from benchmarks import harness
-from jaxphys import optim, problems, training
+from jaxphys import training
 from jaxphys.experiments import oscillators, runner
 
 
@@ -49,67 +49,42 @@ def _methods(seconds: float, seeds: int) -> dict[str, Any]:
     return trained.results["methods"]
 
 
-def _setting(dtype: str, seed: int):
+def _train(method: str, seed: int, **options) -> training.Fit:
+    """One method on the published problem, as `jaxphys run` trains it."""
+    asked = runner.RunOptions(progress=False, **options)
+    problem, model = _build(asked.dtype)
+    chosen = oscillators.METHODS[method]
+    return runner.train(chosen, problem, model, asked, seed=seed, num_samples=4096)
+
+
+@functools.cache
+def _build(dtype: str):
     options = runner.RunOptions(dtype=dtype)
-    problem, model = oscillators.build(oscillators.Config(options=options))
-    outputs = problems.outputs(problem, model)
-    key = jax.random.key(seed)
-    train, test = (problem.sample(jax.random.fold_in(key, i), 4096) for i in (1, 2))
-    evaluate = training.make_evaluate(
-        outputs, problem.objective, {"train_loss": train, "test_loss": test}
-    )
-    params = model.init(jax.random.fold_in(key, 0))
-    return problem, outputs, params, train, evaluate, key
+    return oscillators.build(oscillators.Config(options=options))
 
 
 def _hig_epochs(seeds) -> list[dict[str, Any]]:
-    tx = optim.hig(1.0, rcond=1e-10)
+    """Losses after 1, 2 and 4 epochs of 128 updates, in stored order."""
     rows = []
     for seed in seeds:
-        problem, outputs, params, train, evaluate, _ = _setting("float32", seed)
-        step = training.make_train_step(outputs, problem.objective, tx)
-        fit = training.fit(
-            step,
-            training.init_state(params, tx),
-            train,
-            batch_size=32,
-            epochs=4,
-            evaluate=evaluate,
-            progress=False,
-        )
+        fit = _train("hig", seed, steps=4 * 128, shuffle=False)
         looks = {h["epoch"]: h for h in fit.history}
         rows.append({"seed": seed} | {f"{n:g}": looks[n] for n in (0, 1, 2, 4)})
     return rows
 
 
 def _precision(short: float, long: float) -> list[dict[str, Any]]:
-    """The damped methods in both precisions: loss after `short` and `long` seconds."""
+    """The damped methods, `short` seconds in float32 and `long` in float64."""
     rows = []
-    for name, make in (
-        ("levenberg_marquardt", optim.levenberg_marquardt),
-        ("spring", optim.spring),
-    ):
-        for dtype in ("float32", "float64"):
-            problem, outputs, params, train, evaluate, key = _setting(dtype, 0)
-            tx = make()
-            step = training.make_train_step(outputs, problem.objective, tx)
-            fit = training.fit(
-                step,
-                training.init_state(params, tx),
-                train,
-                batch_size=32,
-                seconds=long,
-                key=jax.random.fold_in(key, 3),
-                evaluate=evaluate,
-                progress=False,
-            )
-            early = [h for h in fit.history if h["seconds"] <= short][-1]
+    for method in ("levenberg_marquardt", "spring"):
+        for dtype, seconds in (("float32", short), ("float64", long)):
+            fit = _train(method, 0, seconds=seconds, dtype=dtype)
             damping = optax.tree.get(fit.state.opt_state, "damping")
             rows.append(
                 {
-                    "method": name,
+                    "method": method,
                     "dtype": dtype,
-                    "short": early,
+                    "short": [h for h in fit.history if h["seconds"] <= short][-1],
                     "long": fit.history[-1],
                     "best_test_loss": min(h["test_loss"] for h in fit.history),
                     "seconds_to_1e-9": runner.time_to(fit.history, 1e-9),

@@ -96,15 +96,17 @@ def _plot(arguments: list[str]) -> int:
         if not runs:
             raise ValueError("plot needs at least one directory with a results.json.")
         stored = {}
-        for run in runs:
+        names = [run.resolve().name for run in runs]
+        for run, name in zip(runs, names, strict=True):
             path = run / "results.json"
             if not path.exists():
                 raise ValueError(
                     f"{run} holds no results.json; name a run's directory."
                 )
-            stored[run.name] = json.loads(path.read_text())
-            if not stored[run.name]["methods"]:
+            found = json.loads(path.read_text())
+            if not found["methods"]:
                 raise ValueError(f"{path} holds no method that was trained yet.")
+            stored[name if names.count(name) == 1 else str(run)] = found
         target = (
             out or (runs[0] if len(runs) == 1 else pathlib.Path()) / "comparison.png"
         )

@@ -7,6 +7,7 @@ checkpoints in one directory that an interrupted run can go on from.
 
 import dataclasses
 import datetime
+import functools
 import importlib.metadata
 import json
 import math
@@ -14,7 +15,7 @@ import os
 import pathlib
 import platform
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -120,7 +121,7 @@ def compare(
         directory that holds another run; before compiling, with nothing written.
     """
     chosen = _chosen_methods(options.method, methods)
-    budget = _budget(options)
+    _budget(options)
     if options.seeds < 1:
         raise ValueError(f"seeds is {options.seeds}; expected a number ≥ 1.")
     if num_samples < 1:
@@ -132,17 +133,28 @@ def compare(
     results = _open_results(out, experiment, problem.name, config, options)
     print(f"{problem.name}: {', '.join(chosen)}; results in {out}", flush=True)
 
-    sets = _data_sets(problem, options, num_samples)
-    outputs = problems.outputs(problem, model)
     params: dict[str, PyTree] = {}
     interrupted = False
     for name in chosen:
         fits: list[training.Fit] = []
         try:
-            for fit in _train_seeds(
-                name, methods[name], problem, model, outputs, sets, options, budget, out
-            ):
+            for seed in range(options.seed, options.seed + options.seeds):
+                fit = train(
+                    methods[name],
+                    problem,
+                    model,
+                    options,
+                    seed=seed,
+                    num_samples=num_samples,
+                    name=plots.label(name)
+                    + (f" [{seed}]" if options.seeds > 1 else ""),
+                    checkpoint_dir=out / "checkpoints" / f"{name}-{seed}",
+                )
                 fits.append(fit)
+                if fit.status != "finished":
+                    print(
+                        f"{name}, seed {seed}: {fit.status}, {fit.message}", flush=True
+                    )
                 interrupted = fit.status == "interrupted"
                 if interrupted:
                     break
@@ -164,54 +176,58 @@ def compare(
     return Trained(results, params, out, interrupted)
 
 
-def _train_seeds(
-    name, method, problem, model, outputs, sets, options, budget, out
-) -> Iterator[training.Fit]:
-    """One fit a seed; they share one compilation."""
+def train(
+    method: Method,
+    problem: Problem,
+    model: Model,
+    options: RunOptions,
+    *,
+    seed: int,
+    num_samples: int,
+    name: str = "fit",
+    checkpoint_dir: pathlib.Path | None = None,
+) -> training.Fit:
+    """Train one method from one seed, which decides data, network and order.
+
+    Training and test set, network and order come from keys of their own, so that
+    methods see the same data and start from the same network. Seeds share one
+    compilation.
+    """
     batch_size = _batch_size(options, method)
+    outputs, tx, step = _train_step(method, problem, model, batch_size)
+    key = jax.random.key(seed)
+    for_network, for_training, for_test, for_order = (
+        jax.random.fold_in(key, purpose) for purpose in range(4)
+    )
+    inputs, targets = problem.sample(for_training, num_samples)
+    sets = {
+        "train_loss": (inputs, targets),
+        "test_loss": problem.sample(for_test, num_samples),
+    }
+    return training.fit(
+        step,
+        training.init_state(model.init(for_network), tx),
+        (inputs, targets if method.proxy is None else (inputs, targets)),
+        batch_size=batch_size,
+        **_budget(options),
+        key=for_order if options.shuffle else None,
+        evaluate=training.make_evaluate(outputs, problem.objective, sets),
+        name=name,
+        progress=options.progress,
+        checkpoint_dir=checkpoint_dir,
+        resume=options.resume,
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _train_step(method: Method, problem: Problem, model: Model, batch_size: int):
+    """(outputs, tx, step): the same objects for all seeds, hence one compilation."""
+    outputs = problems.outputs(problem, model)
     tx = method.make(batch_size)
     if method.proxy is None:
-        step = training.make_train_step(outputs, problem.objective, tx)
-    else:
-        objective = method.proxy(problem, batch_size)
-        step = training.make_train_step(model.apply, objective, tx)
-    for seed, (train, test) in sets.items():
-        key = jax.random.key(seed)
-        state = training.init_state(model.init(jax.random.fold_in(key, 0)), tx)
-        pair = train if method.proxy is None else (train[0], train)
-        evaluate = training.make_evaluate(
-            outputs, problem.objective, {"train_loss": train, "test_loss": test}
-        )
-        fit = training.fit(
-            step,
-            state,
-            pair,
-            batch_size=batch_size,
-            **budget,
-            key=jax.random.fold_in(key, 3) if options.shuffle else None,
-            evaluate=evaluate,
-            name=plots.label(name) + (f" [{seed}]" if options.seeds > 1 else ""),
-            progress=options.progress,
-            checkpoint_dir=out / "checkpoints" / f"{name}-{seed}",
-            resume=options.resume,
-        )
-        if fit.status != "finished":
-            print(f"{name}, seed {seed}: {fit.status}, {fit.message}", flush=True)
-        yield fit
-
-
-def _data_sets(problem: Problem, options: RunOptions, num_samples: int) -> dict:
-    """Seed → (train, test), drawn from keys of their own."""
-    sets = {}
-    for seed in range(options.seed, options.seed + options.seeds):
-        key = jax.random.key(seed)
-        train, test = (
-            problem.sample(jax.random.fold_in(key, purpose), num_samples)
-            for purpose in (1, 2)
-        )
-        data.check_finite(train)
-        sets[seed] = (train, test)
-    return sets
+        return outputs, tx, training.make_train_step(outputs, problem.objective, tx)
+    objective = method.proxy(problem, batch_size)
+    return outputs, tx, training.make_train_step(model.apply, objective, tx)
 
 
 def _chosen_methods(wanted: tuple[str, ...], methods: dict[str, Method]) -> list[str]:
