@@ -426,9 +426,9 @@ def fit(
 
 
 def _shown(record: dict[str, float]) -> float:
-    """The first loss of a record, or NaN where nothing was evaluated."""
+    """The train loss of a record, or its first loss, or NaN where there is none."""
     values = [v for k, v in record.items() if k not in ("step", "epoch", "seconds")]
-    return values[0] if values else math.nan
+    return record.get("train_loss", values[0] if values else math.nan)
 
 
 def _diverged(record: dict[str, float], history: list[dict[str, float]]) -> bool:

@@ -113,7 +113,7 @@ def _select(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
 
 def levenberg_marquardt(
     *,
-    damping: float = 1e-3,
+    damping: float = 1.0,
     min_damping: float = 1e-12,
     max_damping: float = 1e6,
     decrease: float = 3.0,
@@ -127,7 +127,8 @@ def levenberg_marquardt(
     ρ > ¾ and grow by `increase` where ρ < ¼.
 
     Args:
-      damping: λ at the start, relative to tr(J̃ J̃ᵀ)/m, hence free of units.
+      damping: λ at the start, relative to tr(J̃ J̃ᵀ)/m, hence free of units. From 1 the
+        first steps are short, and it takes six of them to reach 1e-3.
       min_damping, max_damping: bounds of λ.
       decrease, increase: factors, both > 1; a rejection multiplies by increase².
 
@@ -226,7 +227,7 @@ def spring(
     *,
     damping: float | None = None,
     decay: float = 0.9,
-    max_step: float = 0.1,
+    max_step: float = 0.01,
 ) -> optax.GradientTransformationExtraArgs:
     """SPRING: φ ← μφ + J̃ᵀ (J̃ J̃ᵀ + λ I)⁻¹ (−r̃ − μ J̃ φ), θ ← θ + η φ.
 
