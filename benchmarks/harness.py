@@ -43,15 +43,20 @@ def record(
     config: dict[str, Any],
     results: dict[str, Any],
     *,
+    dtype: str = "float32",
     results_dir: pathlib.Path = RESULTS,
 ) -> dict[str, Any]:
-    """Append a measurement to its file, and return it."""
+    """Append a measurement to its file, and return it.
+
+    `dtype` is that of the parameters; results that differ from it carry their own.
+    """
     line = {
         "benchmark": name,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "revision": revision(),
         "versions": runner.versions(),
         "device": runner.device(),
+        "dtype": dtype,
         "config": config,
         "peak_memory_mb": peak_memory_mb(),
         "results": results,

@@ -44,7 +44,8 @@ def _where(found: dict[str, Any]) -> str:
     return (
         f"{found['time'][:10]}, revision {found['revision']}, {device['kind']} "
         f"({device['processor']}, {device['cores']} cores), jax {versions['jax']}, "
-        f"Python {versions['python']}. Settings: {found['config']}."
+        f"Python {versions['python']}, {found['dtype']}. Settings: "
+        f"{found['config']}."
     )
 
 

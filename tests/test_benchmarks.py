@@ -18,7 +18,8 @@ def test_records_are_appended_and_the_newest_is_read(tmp_path):
     lines = (tmp_path / "demo.jsonl").read_text().splitlines()
     assert len(lines) == 2
     first = json.loads(lines[0])
-    assert {"revision", "versions", "device", "config", "peak_memory_mb"} <= set(first)
+    assert {"revision", "versions", "device", "dtype", "config"} <= set(first)
+    assert first["peak_memory_mb"] > 0
     assert harness.latest("demo", tmp_path)["config"] == {"size": 2}
     assert harness.latest("other", tmp_path) is None
 
