@@ -9,7 +9,18 @@ import tempfile
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-NAMES = ("oscillators", "hig_epoch", "million", "startup")
+NAMES = (
+    "oscillators",
+    "hig_epoch",
+    "million",
+    "startup",
+    "double_pendulum",
+    "acceleration",
+    "hnn_step",
+    "hamiltonian",
+    "work_precision",
+    "rollout_memory",
+)
 
 
 def main() -> int:
@@ -20,6 +31,9 @@ def main() -> int:
     run.add_argument("names", nargs="+", choices=[*NAMES, "all"])
     run.add_argument(
         "--smoke", action="store_true", help="smallest sizes; nothing is kept"
+    )
+    run.add_argument(
+        "--only", nargs="+", default=(), help="of hamiltonian: these experiments alone"
     )
     commands.add_parser("report", help="tables and figures from what was measured")
     arguments = parser.parse_args()
@@ -37,8 +51,10 @@ def main() -> int:
         directory = pathlib.Path(scratch) if arguments.smoke else harness.RESULTS
         for name in names:
             module = importlib.import_module(f"benchmarks.{name}")
-            config, results = module.run(smoke=arguments.smoke)
-            harness.record(name, config, results, results_dir=directory)
+            some = {"only": tuple(arguments.only)} if arguments.only else {}
+            config, results = module.run(smoke=arguments.smoke, **some)
+            dtype = config.get("dtype", "float32")
+            harness.record(name, config, results, dtype=dtype, results_dir=directory)
             print("\n".join(report.section(name, directory)), flush=True)
         if arguments.smoke:
             report.write(directory, readme=None)

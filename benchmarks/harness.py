@@ -67,6 +67,25 @@ def record(
     return line
 
 
+def merged(name: str, results_dir: pathlib.Path = RESULTS) -> dict[str, Any] | None:
+    """The newest record, with those parts of its results that only older ones have.
+
+    A part is an entry of a dict in the results, or a list that is not empty.
+    """
+    path = results_dir / f"{name}.jsonl"
+    if not path.exists():
+        return None
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    whole: dict[str, Any] = {}
+    for found in records:
+        for key, value in found["results"].items():
+            if isinstance(value, dict):
+                whole[key] = whole.get(key, {}) | value
+            elif value or key not in whole:
+                whole[key] = value
+    return records[-1] | {"results": whole}
+
+
 def latest(name: str, results_dir: pathlib.Path = RESULTS) -> dict[str, Any] | None:
     """The newest record of a benchmark, if there is one."""
     path = results_dir / f"{name}.jsonl"

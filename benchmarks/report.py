@@ -9,11 +9,32 @@ import statistics
 from typing import Any
 
 from benchmarks import harness
+from jaxphys import experiments, plots
 from jaxphys.experiments.runner import MILESTONES
 from jaxphys.plots import label
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 MARKERS = ("<!-- methods: begin -->", "<!-- methods: end -->")
+HAMILTONIAN_MARKERS = ("<!-- hamiltonian: begin -->", "<!-- hamiltonian: end -->")
+
+#: Experiment, its baseline, its model with the published recipe, and the best in as
+#: much time: what the README's table of Hamiltonian networks shows.
+SUMMARY = (
+    ("mass_spring", "mlp", "hnn", "hnn_levenberg_marquardt"),
+    ("pendulum", "mlp", "hnn", "hnn_levenberg_marquardt"),
+    ("two_body", "mlp", "hnn", "hnn_levenberg_marquardt"),
+    ("three_body", "mlp", "hnn", "pairwise_levenberg_marquardt"),
+    ("seed_spring", "mlp", "hnn", "hnn_levenberg_marquardt"),
+    ("damped_spring", "hnn", "dissipative", "dissipative_levenberg_marquardt"),
+    ("pendulum_torque", "naive", "symoden", "symoden_levenberg_marquardt"),
+    (
+        "pendulum_torque",
+        "naive_embedded",
+        "symoden_embedded",
+        "symoden_embedded_levenberg_marquardt",
+    ),
+    ("pendulum_chain", "naive", "structured", ""),
+)
 
 
 def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> None:
@@ -22,18 +43,61 @@ def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> No
     for name in SECTIONS:
         if harness.latest(name, results_dir) is not None:
             parts += [*section(name, results_dir), ""]
+    measured = harness.latest("work_precision", results_dir)
+    if measured is not None:
+        figure = plots.work_precision(measured["results"]["cases"])
+        plots.save(figure, results_dir / "work_precision.png")
     (results_dir / "REPORT.md").write_text("\n".join(parts).rstrip() + "\n")
+    if readme is None:
+        return
     found = harness.latest("oscillators", results_dir)
-    if readme is not None and found is not None:
-        text = readme.read_text()
-        begin, end = (text.index(marker) for marker in MARKERS)
-        table = "\n".join(["", *_method_table(found["results"]["methods"]), "", ""])
-        readme.write_text(text[: begin + len(MARKERS[0])] + table + text[end:])
+    if found is not None:
+        _fill(readme, MARKERS, _method_table(found["results"]["methods"]))
+    found = harness.merged("hamiltonian", results_dir)
+    if found is not None:
+        _fill(readme, HAMILTONIAN_MARKERS, _summary_table(found["results"]))
+
+
+def _fill(path: pathlib.Path, markers: tuple[str, str], lines: list[str]) -> None:
+    """Put lines between two markers of a file."""
+    text = path.read_text()
+    begin, end = (text.index(marker) for marker in markers)
+    between = "\n".join(["", *lines, "", ""])
+    path.write_text(text[: begin + len(markers[0])] + between + text[end:])
+
+
+def _summary_table(results: dict[str, Any]) -> list[str]:
+    """The first metric of every experiment, medians over seeds."""
+    table = []
+    for name, baseline, model, best in SUMMARY:
+        rows = results["experiments"].get(name)
+        if rows is None or model not in rows:
+            continue
+        study = experiments.get(name).STUDY
+        metric, heading = next(iter(study.columns.items()))
+
+        def shown(row: str, rows=rows, metric=metric) -> str:
+            if row not in rows:
+                return "–"
+            return f"{label(row)} {rows[row][metric]['median']:.1e}"
+
+        known = study.published.get(model, {}).get(metric)
+        table.append(
+            [
+                f"`{name}`",
+                heading,
+                "–" if known is None else f"{known:.1e}",
+                *map(shown, (baseline, model, best)),
+            ]
+        )
+    header = ["experiment", "metric", "published", "baseline, Adam", "model, Adam"]
+    return _table([*header, "Levenberg–Marquardt, as much time"], table)
 
 
 def section(name: str, results_dir: pathlib.Path) -> list[str]:
     """One benchmark's newest record as Markdown lines."""
-    found = harness.latest(name, results_dir)
+    newest = harness.merged if name == "hamiltonian" else harness.latest
+    found = newest(name, results_dir)
     assert found is not None
     title, lines_of = SECTIONS[name]
     return [f"### {title}", "", _where(found), "", *lines_of(found["results"])]
@@ -170,9 +234,190 @@ def _startup(results: dict[str, Any]) -> list[str]:
     return _table(["method", "seconds to the first update shown"], rows)
 
 
+def _double_pendulum(results: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            name,
+            *(f"{rate[k] / 1e6:.1f}" for k in ("median", "p10", "p90")),
+            f"{rate['ratio_to_diffrax']:.1f}",
+            f"{rate['first_call_seconds']:.1f}",
+        ]
+        for name, rate in results["steps_per_second"].items()
+    ]
+    header = ["million steps a second", "median", "p10", "p90"]
+    header += ["× diffrax", "first call [s]"]
+    lines = _table(header, rows)
+    if "one_core_steps_per_second" in results:
+        rate = results["one_core_steps_per_second"] / 1e6
+        lines += ["", f"The first row on one core: {rate:.1f} million steps a second."]
+    return lines
+
+
+def _acceleration(results: dict[str, Any]) -> list[str]:
+    rows = []
+    for row in results["rows"]:
+        for kind in ("forward", "gradient"):
+            ours, theirs = (row[kind][k] for k in ("jaxphys", "published"))
+            rows.append(
+                [
+                    f"n = {row['n']}, 2 × {row['hidden']} units, batch {row['batch']}",
+                    kind,
+                    *(f"{1e3 * t['median']:.2f}" for t in (ours, theirs)),
+                    f"**{row[f'{kind}_ratio']:.2f}**",
+                    f"{ours['compile_seconds']:.1f}",
+                    f"{theirs['compile_seconds']:.1f}",
+                ]
+            )
+    header = ["network", "of the accelerations", "ours [ms]", "published [ms]", "ratio"]
+    header += ["ours compiles [s]", "published compiles [s]"]
+    worst = max(row["largest_difference"] for row in results["rows"])
+    return [
+        *_table(header, rows),
+        "",
+        f"Accelerations of the two differ by {worst:.0e} at most, in float32.",
+    ]
+
+
+def _hnn_step(results: dict[str, Any]) -> list[str]:
+    names = {
+        "jaxphys": "ours, one step a call",
+        "jaxphys_scan": "ours, in a compiled loop",
+        "torch": f"PyTorch, eager, {results['torch_threads']} threads",
+        "torch_one_thread": "PyTorch, eager, 1 thread",
+        "torch_compiled": f"PyTorch, compiled, {results['torch_threads']} threads",
+        "torch_compiled_one": "PyTorch, compiled, 1 thread",
+    }
+    rows = []
+    for row in results["rows"]:
+        for name, shown in names.items():
+            if name not in row["seconds"]:
+                continue
+            times = row["seconds"][name]
+            cells = [f"{1e3 * times[k]:.2f}" for k in ("median", "p10", "p90")]
+            if name.startswith("jaxphys"):
+                published, fastest = (
+                    f"**{row[f'{name}_ratio{end}']:.2f}**"
+                    for end in ("_to_published", "")
+                )
+                share = f"{100 * row[f'{name}_fraction_of_peak']:.0f} %"
+                cells += [published, fastest, share]
+            else:
+                cells += ["–"] * 3
+            rows.append([f"{row['name']}, batch {row['batch']}", shown, *cells])
+    header = ["experiment", "step", "median [ms]", "p10", "p90"]
+    header += ["eager / ours", "fastest PyTorch / ours", "of the peak"]
+    differences = [d for row in results["rows"] for d in row["difference"].values()]
+    loss, gradient = (max(d[k] for d in differences) for k in ("loss", "gradient"))
+    peak = max(row["matmul_gflops"] for row in results["rows"])
+    return [
+        *_table(header, rows),
+        "",
+        f"The peak is that of one large product in the same turns, {peak:.0f} Gflop/s; "
+        "a step is counted by the products that it needs.",
+        "",
+        f"From the same weights losses differ by {loss:.0e} and gradients by "
+        f"{gradient:.0e}, relatively. `torch.compile`: "
+        f"{results['rows'][0]['torch_compile']}.",
+    ]
+
+
+def _work_precision(results: dict[str, Any]) -> list[str]:
+    lines = ["![error against time](work_precision.png)", ""]
+    levels = (1e-3, 1e-6, 1e-9)
+    for name, rows in results["cases"].items():
+        methods = dict.fromkeys(row["method"] for row in rows)
+        table = []
+        for method in methods:
+            own = [row for row in rows if row["method"] == method]
+            cells = []
+            for level in levels:
+                times = [row["seconds"] for row in own if row["error"] <= level]
+                cells.append(f"{1e3 * min(times):.2f}" if times else "–")
+            best = min(row["error"] for row in own)
+            table.append([method, *cells, f"{best:.0e}"])
+        header = [f"{name}: ms to an error of", *(f"{x:g}" for x in levels)]
+        lines += [*_table([*header, "least error"], table), ""]
+    return lines[:-1]
+
+
+def _rollout_memory(results: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            str(row["num_steps"]),
+            "yes" if row["checkpoint"] else "no",
+            f"{row['temporary_mb']:.1f}",
+            f"{row['seconds']:.2f}",
+        ]
+        for row in results["rows"]
+    ]
+    growth = ", ".join(f"{k}: {v:.2f}" for k, v in results["exponent"].items())
+    return [
+        *_table(["steps", "checkpoints", "temporaries [MB]", "gradient [s]"], rows),
+        "",
+        f"Memory grows as the number of steps to the power: {growth}.",
+    ]
+
+
+def _hamiltonian(results: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, rows in results["experiments"].items():
+        study = experiments.get(name).STUDY
+        table = []
+        for row, summary in rows.items():
+            cells = [label(row), f"{summary['step']['median']:.0f}"]
+            cells.append(f"{summary['seconds']['median']:.1f}")
+            for metric in study.columns:
+                low, middle, high = (
+                    summary[metric][k] for k in ("low", "median", "high")
+                )
+                cells.append(f"{middle:.1e} [{low:.0e}, {high:.0e}]")
+                known = study.published.get(row, {}).get(metric)
+                cells.append("" if known is None else f"{known:.3g}")
+            table.append(cells)
+        header = [study.title, "updates", "training [s]"]
+        for heading in study.columns.values():
+            header += [heading, "published"]
+        keep = [
+            i
+            for i in range(len(header))
+            if header[i] != "published" or any(row[i] for row in table)
+        ]
+        seeds = next(iter(rows.values()))["seeds"]
+        lines += _table(
+            [header[i] for i in keep], [[row[i] for i in keep] for row in table]
+        )
+        lines += ["", f"Medians and quartiles of {seeds} seeds.", ""]
+    systems = dict.fromkeys(row["system"] for row in results["exact"])
+    table = []
+    for system in systems:
+        own = [row for row in results["exact"] if row["system"] == system]
+        times = sorted(
+            math.inf if row["seconds_to_exact"] is None else row["seconds_to_exact"]
+            for row in own
+        )
+        best = statistics.median(row["field_error"] for row in own)
+        seconds = statistics.median(row["seconds"] for row in own)
+        table.append(
+            [
+                system,
+                _seconds(statistics.median(times)),
+                f"{_seconds(times[0])} to {_seconds(times[-1])}",
+                f"{best:.1e} after {seconds:.0f} s",
+            ]
+        )
+    header = ["without noise, by Levenberg–Marquardt", "s to 1e-6, relative"]
+    return [*lines, *_table([*header, "range", "median error"], table)]
+
+
 SECTIONS = {
     "oscillators": ("Coupled oscillators, every method", _oscillators),
     "hig_epoch": ("One epoch of HIG, beside TensorFlow", _hig_epoch),
     "million": ("A controller of a million parameters", _million),
     "startup": ("From the command to the first update", _startup),
+    "double_pendulum": ("Thousands of double pendula", _double_pendulum),
+    "acceleration": ("Accelerations of a Lagrangian network", _acceleration),
+    "hamiltonian": ("Experiments of Hamiltonian networks", _hamiltonian),
+    "hnn_step": ("A training step of a Hamiltonian network", _hnn_step),
+    "work_precision": ("Error against time", _work_precision),
+    "rollout_memory": ("Memory of a long rollout's gradient", _rollout_memory),
 }

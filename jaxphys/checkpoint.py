@@ -1,9 +1,38 @@
-"""Training states on disk, by orbax: written whole or not at all, newest kept."""
+"""What is kept on disk: training states, and models that were trained.
 
+A training state is orbax's: written whole or not at all, the newest two kept. A model
+is one .npz file, its kind and arguments as JSON beside its weights, from which `load`
+builds it again.
+"""
+
+import json
 import pathlib
+import zipfile
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxphys.types import PyTree
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys import models
+from jaxphys.names import check_known
+from jaxphys.types import Array, Dynamics, PyTree
+
+#: Of the layout of model files; a reader takes its own version and those before.
+FORMAT = 1
+
+#: The kinds of model that `save_model` writes, and how each becomes a `Dynamics`.
+KINDS: dict[str, Callable[..., Any]] = {
+    "hnn": models.hnn,
+    "separable": models.separable,
+    "structured": models.structured,
+    "pairwise": models.pairwise,
+    "dissipative": models.dissipative,
+    "port_hamiltonian": models.port_hamiltonian,
+    "neural_ode": models.neural_ode,
+    "second_order": models.second_order,
+}
 
 
 def _manager(directory):
@@ -15,24 +44,41 @@ def _manager(directory):
     return ocp.CheckpointManager(pathlib.Path(directory).absolute(), options=options)
 
 
+def latest_step(directory: str | pathlib.Path) -> int | None:
+    """The step number of the newest finished checkpoint, None where there is none."""
+    if not pathlib.Path(directory).is_dir():
+        return None
+    return _manager(directory).latest_step()
+
+
 def exists(directory: str | pathlib.Path) -> bool:
     """Whether a directory holds a finished checkpoint."""
-    return (
-        pathlib.Path(directory).is_dir()
-        and _manager(directory).latest_step() is not None
-    )
+    return latest_step(directory) is not None
+
+
+def clear(directory: str | pathlib.Path) -> None:
+    """Remove the training states of a directory, if there are any."""
+    if pathlib.Path(directory).is_dir():
+        with _manager(directory) as manager:
+            for step in manager.all_steps():
+                manager.delete(step)
 
 
 def save(
     directory: str | pathlib.Path, step: int, state: PyTree, notes: dict[str, Any]
 ):
-    """Write a state and notes (what JSON can hold) under a step number."""
+    """Write a state and notes (what JSON can hold) under a step number.
+
+    A state that is there under the same number is replaced.
+    """
     import orbax.checkpoint as ocp
 
     with _manager(directory) as manager:
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes)
         )
+        if step in manager.all_steps():
+            manager.delete(step)
         manager.save(step, args=items, force=True)
 
 
@@ -46,3 +92,164 @@ def restore(directory: str | pathlib.Path, like: PyTree) -> tuple[PyTree, dict]:
         )
         restored = manager.restore(manager.latest_step(), args=items)
     return restored.state, restored.notes
+
+
+class Learned:
+    """A trained model with its weights, from `load`: a Hamiltonian, where it has one.
+
+    It is called as any Hamiltonian, H(params, q, p), with its own weights where params
+    is None; or simply as H(q, p).
+
+    Attributes:
+      kind: the name of its function in `jaxphys.models`.
+      arguments: what that function was given.
+      params: the weights.
+      dynamics: the motion, as a `jaxphys.types.Dynamics`.
+      notes: what was written beside it.
+    """
+
+    def __init__(self, kind: str, arguments: dict, params: PyTree, notes: dict):
+        self.kind, self.arguments = kind, arguments
+        self.params, self.notes = params, notes
+        self.dynamics = build(kind, arguments)
+
+    def __call__(self, *args) -> Array:
+        """The energy of (params, q, p) or of (q, p)."""
+        if self.dynamics.energy is None:
+            raise ValueError(
+                f"a {self.kind} has no energy; its motion is .dynamics.vector_field, "
+                "with .params."
+            )
+        params, q, p = args if len(args) == 3 else (None, *args)
+        return self.dynamics.energy(self.params if params is None else params, q, p)
+
+    def __repr__(self) -> str:
+        return f"Learned({self.kind}, {self.arguments})"
+
+
+def build(kind: str, arguments: Mapping[str, Any]) -> Dynamics:
+    """The motion of a kind of model, from arguments as JSON has them.
+
+    Example:
+      >>> build("hnn", {"num_coordinates": 1, "hidden": [8]}).conservative
+      True
+    """
+    check_known("model", kind, KINDS)
+    given = dict(arguments)
+    units = given.get("normalization")
+    if units is not None and not isinstance(units, models.Normalization):
+        arrays = {name: np.array(x) for name, x in units.items()}
+        given["normalization"] = models.Normalization(**arrays)
+    made = KINDS[kind](**given)
+    return made if isinstance(made, Dynamics) else models.dynamics(made)
+
+
+def save_model(
+    path: str | pathlib.Path,
+    kind: str,
+    arguments: Mapping[str, Any],
+    params: PyTree,
+    notes: Mapping[str, Any] | None = None,
+) -> pathlib.Path:
+    """Write a trained model as one file, whole or not at all.
+
+    Args:
+      path: the file, by custom *.npz.
+      kind: one of `KINDS`.
+      arguments: of its function: numbers, strings, lists, and a normalization.
+      params: its weights.
+      notes: what else to keep, as JSON has it.
+
+    Raises:
+      ValueError: for an unknown kind, or weights of another model.
+
+    Example:
+      >>> import tempfile
+      >>> path = pathlib.Path(tempfile.mkdtemp()) / "energy.npz"
+      >>> arguments = {"num_coordinates": 1, "hidden": [8]}
+      >>> params = models.hnn(**arguments).init(jax.random.key(0))
+      >>> H = load(save_model(path, "hnn", arguments, params))
+      >>> H(jnp.ones(1), jnp.zeros(1)).shape
+      ()
+    """
+    path = pathlib.Path(path)
+    plain = dict(arguments)
+    if plain.get("normalization") is not None:
+        plain["normalization"] = {
+            name: np.asarray(x, float).tolist()
+            for name, x in plain["normalization"]._asdict().items()
+        }
+    plain = {k: str(jnp.dtype(x)) if k == "dtype" else x for k, x in plain.items()}
+    _check_weights(kind, plain, params)
+    head = {"format": FORMAT, "kind": kind, "arguments": plain, "notes": notes or {}}
+    leaves: dict[str, Any] = {
+        f"leaf{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(params))
+    }
+    written = np.array(json.dumps(head))
+    partial = path.with_name(path.name + ".part")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, model=written, **leaves)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def load(path: str | pathlib.Path, kind: str | None = None) -> Learned:
+    """A trained model back from its file, ready to be called.
+
+    Args:
+      path: of the file, or of the directory with a model.npz in it.
+      kind: the kind it must be; None for any.
+
+    Raises:
+      FileNotFoundError: where there is no such file.
+      ValueError: where it is no model, of a newer format, or of another kind.
+    """
+    path = pathlib.Path(path)
+    path = path / "model.npz" if path.is_dir() else path
+    with path.open("rb") as file:
+        try:
+            stored = np.load(file, allow_pickle=False)
+            names = set(stored.files)
+        except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is not a model file.") from error
+        if "model" not in names:
+            raise ValueError(
+                f"{path} holds {', '.join(sorted(names)) or 'nothing'}; expected a "
+                "model, as jaxphys.checkpoint.save_model writes it."
+            )
+        head = json.loads(str(stored["model"]))
+        if head["format"] > FORMAT:
+            raise ValueError(
+                f"{path} has format {head['format']}, this version of jaxphys reads "
+                f"up to {FORMAT}; install a newer one."
+            )
+        leaves = [jnp.asarray(stored[f"leaf{i}"]) for i in range(len(names) - 1)]
+    if kind is not None and head["kind"] != kind:
+        raise ValueError(f"{path} holds a model {head['kind']}; expected {kind}.")
+    like = _weights(head["kind"], head["arguments"])
+    if [x.shape for x in jax.tree.leaves(like)] != [x.shape for x in leaves]:
+        raise ValueError(
+            f"{path} has weights of other shapes than this version's {head['kind']}; "
+            "load it with the version that wrote it, or train again."
+        )
+    params = jax.tree.unflatten(jax.tree.structure(like), leaves)
+    return Learned(head["kind"], head["arguments"], params, head["notes"])
+
+
+def _weights(kind: str, arguments: Mapping[str, Any]) -> PyTree:
+    """The shapes of a model's weights."""
+    return jax.eval_shape(build(kind, arguments).init, jax.random.key(0))
+
+
+def _check_weights(kind: str, arguments: Mapping[str, Any], params: PyTree) -> None:
+    like: Any = _weights(kind, arguments)
+    wanted, got = ([x.shape for x in jax.tree.leaves(tree)] for tree in (like, params))
+    same: Any = jax.tree.structure(like)
+    if same != jax.tree.structure(params) or wanted != got:
+        raise ValueError(
+            f"the weights have shapes {got}; those of a {kind} with these arguments "
+            f"have {wanted}."
+        )

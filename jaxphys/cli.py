@@ -1,19 +1,26 @@
-"""The command line: `jaxphys list | run | plot`."""
+"""The command line: `jaxphys list | run | fit | simulate | plot`."""
 
+import dataclasses
 import json
 import os
 import pathlib
 import sys
+import warnings
 from typing import Annotated
+
+from jaxphys.names import check_known
 
 USAGE = """usage: jaxphys COMMAND ...
 
 commands:
   list                        what can be run
   run EXPERIMENT [options]    train every method of an experiment, side by side
+  fit MODEL --data FILE       learn a motion from trajectories of your own
+  simulate SYSTEM [options]   integrate a system: trajectories, figures, an animation
   plot DIR ... [--out FILE]   draw the comparison of stored runs
 
-jaxphys run EXPERIMENT --help lists an experiment's options."""
+jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL --help
+those of a fit, jaxphys simulate SYSTEM --help a system's."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,15 +32,27 @@ def main(arguments: list[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0
-    commands = {"list": _list, "run": _run, "plot": _plot, "--version": _version}
+    commands = {
+        "list": _list,
+        "run": _run,
+        "fit": _fit,
+        "simulate": _simulate,
+        "plot": _plot,
+        "--version": _version,
+    }
     try:
-        from jaxphys.names import check_known
-
         check_known("command", arguments[0], commands)
-        return commands[arguments[0]](arguments[1:])
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return commands[arguments[0]](arguments[1:])
     except (ValueError, FileNotFoundError) as error:
         print(f"jaxphys: {error}", file=sys.stderr)
         return 2
+
+
+def _warn(message, category, filename, lineno, file=None, line=None) -> None:
+    """A warning as a person wants it: what is wrong, not where in the code."""
+    print(f"jaxphys: warning: {message}", file=sys.stderr)
 
 
 def _version(arguments: list[str]) -> int:
@@ -44,11 +63,19 @@ def _version(arguments: list[str]) -> int:
 
 
 def _list(arguments: list[str]) -> int:
-    from jaxphys import experiments
+    from jaxphys import experiments, systems
+    from jaxphys.experiments import fitting, simulation
 
+    print("experiments, for jaxphys run:")
     for name, what in experiments.EXPERIMENTS.items():
-        print(f"{name:<14} {what}")
-        print(f"{'':<14} methods: {', '.join(experiments.get(name).METHODS)}")
+        print(f"  {name:<21} {what}")
+        print(f"  {'':<21} methods: {', '.join(experiments.get(name).METHODS)}")
+    print("\nmodels, for jaxphys fit:")
+    for name, what in fitting.MODELS.items():
+        print(f"  {name:<21} {what}")
+    print("\nsystems, for jaxphys simulate:")
+    for name in systems.names():
+        print(f"  {name:<21} {simulation.summary(getattr(systems, name).__doc__)}")
     return 0
 
 
@@ -75,6 +102,70 @@ def _run(arguments: list[str]) -> int:
         config=(tyro.conf.OmitArgPrefixes,),
     )
     return 130 if experiment.run(config).interrupted else 0
+
+
+def _fit(arguments: list[str]) -> int:
+    from jaxphys.experiments import fitting
+
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        known = ", ".join(fitting.MODELS)
+        raise ValueError(f"fit needs the name of a model; known: {known}.")
+    kind = check_known("model", arguments[0], fitting.MODELS)
+
+    import jax
+    import tyro
+
+    jax.config.update("jax_enable_x64", True)
+    options = tyro.cli(
+        fitting.FitOptions,
+        prog=f"jaxphys fit {kind}",
+        args=arguments[1:],
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    return 130 if fitting.run(kind, options).interrupted else 0
+
+
+def _simulate(arguments: list[str]) -> int:
+    from jaxphys import systems
+
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        known = ", ".join(systems.names())
+        raise ValueError(f"simulate needs the name of a system; known: {known}.")
+    name = arguments[0]
+
+    import jax
+    import tyro
+
+    from jaxphys.experiments import simulation
+
+    jax.config.update("jax_enable_x64", True)
+    constants, options = simulation.system_options(name), simulation.Options
+    request = dataclasses.make_dataclass(
+        "Request", [("system", constants), ("simulation", options)]
+    )
+    request.__doc__ = simulation.description(name)
+    asked = tyro.cli(
+        request,
+        prog=f"jaxphys simulate {name}",
+        args=arguments[1:],
+        default=request(constants(), options()),
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    try:
+        done = simulation.run(name, asked.system, asked.simulation)
+    except KeyboardInterrupt:
+        print("interrupted: what was written until now is whole", file=sys.stderr)
+        return 130
+    if done.info.message:
+        print(f"jaxphys: {done.info.message}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _plot(arguments: list[str]) -> int:

@@ -240,6 +240,18 @@ def ravel(tree: PyTree):
     return ravel_pytree(tree)
 
 
+def all_finite(tree: PyTree) -> Array:
+    """Whether every entry of every array of a pytree is finite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(all_finite({"x": jnp.ones(2), "y": jnp.array(jnp.nan)}))
+      False
+    """
+    leaves = jax.tree.leaves(tree)
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
 def check_one_dtype(tree: PyTree) -> jnp.dtype:
     """The one real floating dtype of all leaves of `tree`, or a ValueError."""
     dtypes = sorted({str(jnp.result_type(leaf)) for leaf in jax.tree.leaves(tree)})
@@ -249,3 +261,48 @@ def check_one_dtype(tree: PyTree) -> jnp.dtype:
             "with jax.tree.map(lambda leaf: leaf.astype(dtype), params)."
         )
     return jnp.dtype(dtypes[0])
+
+
+def symmetric_solve(matrix: Array, rhs: Array, *, positive: bool = False) -> Array:
+    """M⁻¹ b for a symmetric matrix, in closed form up to 3 × 3.
+
+    Args:
+      matrix: M, shape (n, n), symmetric.
+      rhs: b, shape (n,) or (n, k).
+      positive: whether M is positive definite by construction, so that a Cholesky
+        factorization serves above 3 × 3; otherwise LU with pivots.
+
+    Returns:
+      The solution, of b's shape; not finite where M is singular.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> matrix = jnp.array([[2.0, 1.0], [1.0, 2.0]])
+      >>> print(symmetric_solve(matrix, jnp.array([3.0, 0.0])))
+      [ 2. -1.]
+    """
+    size = matrix.shape[-1]
+    if size == 1:
+        return rhs / matrix[0, 0]
+    if size == 2:
+        (a, b), (_, d) = matrix
+        return jnp.stack([d * rhs[0] - b * rhs[1], a * rhs[1] - b * rhs[0]]) / (
+            a * d - b * b
+        )
+    if size == 3:
+        (a, b, c), (_, d, e), (_, _, f) = matrix
+        first = jnp.stack([d * f - e * e, c * e - b * f, b * e - c * d])
+        second = jnp.stack([a * f - c * c, b * c - a * e])
+        last = a * d - b * b
+        determinant = a * first[0] + b * first[1] + c * first[2]
+        x, y, z = rhs
+        solution = [
+            first[0] * x + first[1] * y + first[2] * z,
+            first[1] * x + second[0] * y + second[1] * z,
+            first[2] * x + second[1] * y + last * z,
+        ]
+        return jnp.stack(solution) / determinant
+    if positive:
+        factor = jax.scipy.linalg.cho_factor(matrix, lower=True)
+        return jax.scipy.linalg.cho_solve(factor, rhs)
+    return jnp.linalg.solve(matrix, rhs)

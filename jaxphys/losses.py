@@ -23,6 +23,17 @@ def squared_error(outputs: Array, targets: Array) -> Array:
     return jnp.sum((outputs - targets) ** 2)
 
 
+def mean_squared_error(outputs: Array, targets: Array) -> Array:
+    """|y − y*|²/d, averaged over components.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(mean_squared_error(jnp.array([1.0, 2.0]), jnp.zeros(2)))
+      2.5
+    """
+    return jnp.mean((outputs - targets) ** 2)
+
+
 def curvature(objective: Callable, values: Array, targets: PyTree) -> Array:
     """The diagonal of ∂²ℓ/∂y², shape (d,); one where it is not positive.
 

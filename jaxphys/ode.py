@@ -5,12 +5,16 @@ where accuracy is asked for by tolerance, and a fixed step where the step itself
 part of the problem, as in a simulator that a network is trained through.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optimistix
 
+from jaxphys.linalg import all_finite
 from jaxphys.names import check_known
 from jaxphys.types import Array, PyTree, VectorField
 
@@ -21,6 +25,19 @@ SOLVERS = {
     "kvaerno5": diffrax.Kvaerno5,
 }
 
+#: Methods of `integrators` that conserve what they conserve at a fixed step only.
+FIXED_STEP = (
+    "euler",
+    "rk4",
+    "symplectic_euler",
+    "leapfrog",
+    "yoshida4",
+    "yoshida6",
+    "implicit_midpoint",
+    "gauss4",
+    "variational",
+)
+
 _ADJOINTS = {
     "reverse": diffrax.RecursiveCheckpointAdjoint,
     "forward": diffrax.ForwardMode,
@@ -28,19 +45,73 @@ _ADJOINTS = {
 }
 
 
+STATUS = (
+    "reached the last time",
+    "stopped at the event",
+    "took max_steps steps without arriving; raise max_steps, loosen rtol and atol, or "
+    "take an implicit solver where the problem is stiff",
+    "came to a state that is not finite",
+    "could not solve an implicit step; tighten rtol and atol",
+    "failed inside the solver",
+)
+
+
 class Solution(NamedTuple):
     """An integrated trajectory.
 
     Attributes:
       ys: y's pytree with a leading axis of save times; not finite from where the solver
-        gave up.
-      ok: whether it reached the last time.
+        stopped.
+      ok: whether it reached the last time, or an event.
       num_steps: steps taken, rejected ones included.
+      status: how it ended, an index of `STATUS`; `message` spells it out.
+      t_end, y_end: the last time and state, those of the event where there was one.
+      dense: diffrax's interpolation, for `at`; None unless it was asked for.
     """
 
     ys: PyTree
     ok: Array
     num_steps: Array
+    status: Array
+    t_end: Array
+    y_end: PyTree
+    dense: Any = None
+
+    def at(self, t: Array) -> PyTree:
+        """The state at one time between the first and the last, to solver accuracy."""
+        if self.dense is None:
+            raise ValueError(
+                "this solution has no dense output; solve with dense=True to have it."
+            )
+        return self.dense.evaluate(t)
+
+    def message(self) -> str:
+        """How the integration ended, for people; of one solution, outside of jit."""
+        return f"the integration {STATUS[int(self.status)]} (t = {float(self.t_end):g})"
+
+
+def _check_solver(solver: str) -> None:
+    if solver in FIXED_STEP:
+        raise ValueError(
+            f"{solver} needs a fixed step, which adaptive integration would vary: use "
+            f"integrators.rollout(integrators.{solver}(...), y0, dt=...). Adaptive "
+            f"solvers: {', '.join(SOLVERS)}."
+        )
+    check_known("solver", solver, SOLVERS)
+
+
+def _status(result: diffrax.RESULTS, finite: Array) -> Array:
+    kinds = diffrax.RESULTS
+    ended = [
+        ((result == kinds.successful) & finite, 0),
+        (result == kinds.event_occurred, 1),
+        (result == kinds.max_steps_reached, 2),
+        ((result == kinds.successful) | (result == kinds.nonfinite), 3),
+        (result == kinds.nonlinear_max_steps_reached, 4),
+        (result == kinds.nonlinear_divergence, 4),
+    ]
+    conditions, codes = zip(*ended, strict=True)
+    return jnp.select(conditions, [jnp.asarray(code) for code in codes], 5)
 
 
 def solve(
@@ -54,6 +125,9 @@ def solve(
     solver: str = "tsit5",
     max_steps: int = 100_000,
     derivative: str = "reverse",
+    dense: bool = False,
+    event: Callable | None = None,
+    rising: bool | None = None,
 ) -> Solution:
     """Integrate dy/dt = f(t, y, args) through the times `ts`, to a tolerance.
 
@@ -68,9 +142,14 @@ def solve(
       max_steps: give up after so many.
       derivative: which derivatives are to be taken of the result: "reverse" (grad),
         with little memory; "forward" (jvp, jacfwd); "any", both and their mixtures.
+      dense: whether `Solution.at` is to give the state at any time.
+      event: `event(t, y, args)`, whose first zero ends the integration, found to the
+        tolerance, where it is a real number; where it is a bool, the first step after
+        which it is True.
+      rising: whether only zeros going up count, or (False) down; None for both.
 
     Returns:
-      A `Solution`. Failure does not raise: it shows in `ok`.
+      A `Solution`. Failure does not raise: it shows in `ok` and `status`.
 
     Raises:
       ValueError: on unknown names and on times that are not one increasing vector.
@@ -82,16 +161,25 @@ def solve(
 
     Reference: Kidger, On Neural Differential Equations, 2022; diffrax.
     """
-    check_known("solver", solver, SOLVERS)
+    _check_solver(solver)
     check_known("derivative", derivative, _ADJOINTS)
-    ts = jnp.asarray(ts)
-    if ts.ndim != 1 or ts.shape[0] < 2:
-        raise ValueError(f"ts has shape {ts.shape}; expected at least two times, (T,).")
-    if not isinstance(ts, jax.core.Tracer) and not bool(jnp.all(jnp.diff(ts) > 0)):
+    known = not any(isinstance(t, jax.core.Tracer) for t in jax.tree.leaves(ts))
+    times = np.asarray(ts) if known else jnp.asarray(ts)
+    if times.ndim != 1 or times.shape[0] < 2:
+        raise ValueError(
+            f"ts has shape {times.shape}; expected at least two times, (T,)."
+        )
+    if known and not np.all(np.diff(times) > 0):
         raise ValueError("ts does not increase; sort the times and drop repeated ones.")
+    ts = jnp.asarray(times)
     y0 = jax.tree.map(jnp.asarray, y0)
-    double = jnp.result_type(*jax.tree.leaves(y0)) == jnp.float64
-    tolerance = 1e-9 if double else 1e-6
+    dtype = jnp.result_type(*jax.tree.leaves(y0))
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        raise ValueError(f"y0 has dtype {dtype}; expected a floating one.")
+    tolerance = 1e-9 if jnp.finfo(dtype).bits == 64 else 1e-6
+    ts = ts.astype(jnp.finfo(dtype).dtype)
+    rtol, atol = (tolerance if x is None else x for x in (rtol, atol))
+    saved = [diffrax.SubSaveAt(ts=ts), diffrax.SubSaveAt(t1=True)]
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(vector_field),
         SOLVERS[solver](),
@@ -100,14 +188,37 @@ def solve(
         dt0=None,
         y0=y0,
         args=args,
-        saveat=diffrax.SaveAt(ts=ts),
-        stepsize_controller=diffrax.PIDController(
-            rtol=tolerance if rtol is None else rtol,
-            atol=tolerance if atol is None else atol,
-        ),
+        saveat=diffrax.SaveAt(subs=saved, dense=dense),
+        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
         adjoint=_ADJOINTS[derivative](),
+        event=None
+        if event is None
+        else _event(event, rising, ts, y0, args, rtol, atol),
         max_steps=max_steps,
         throw=False,
     )
-    ok = solution.result == diffrax.RESULTS.successful
-    return Solution(solution.ys, ok, solution.stats["num_steps"])
+    ys, last = solution.ys
+    last = jax.tree.map(lambda y: y[0], last)
+    status = _status(solution.result, all_finite(last))
+    return Solution(
+        ys,
+        status <= 1,
+        solution.stats["num_steps"],
+        status,
+        solution.ts[1][0],
+        last,
+        solution.interpolation,
+    )
+
+
+def _event(event, rising, ts, y0, args, rtol, atol) -> diffrax.Event:
+    kind = jax.eval_shape(event, ts[0], y0, args)
+    if kind.shape != ():
+        raise ValueError(
+            f"the event returned shape {kind.shape}; expected one number or one bool."
+        )
+    real = jnp.issubdtype(kind.dtype, jnp.floating)
+    finder: Any = optimistix.Newton(rtol, atol) if real else None
+    return diffrax.Event(
+        lambda t, y, args, **unused: event(t, y, args), finder, direction=rising
+    )

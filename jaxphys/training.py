@@ -262,8 +262,50 @@ class Budget(NamedTuple):
         return None if self.epochs is None else math.ceil(self.epochs * batches)
 
 
-def _next_look(step: int, batches: int) -> int:
+class EarlyStopping(NamedTuple):
+    """Stop where a watched loss falls no more.
+
+    Attributes:
+      watch: its name in what `evaluate` returns.
+      patience: how many looks without a new lowest value are borne.
+      least: a new lowest value is below the last by this factor at least, in [0, 1).
+    """
+
+    watch: str = "validation_loss"
+    patience: int = 50
+    least: float = 0.0
+
+
+class _Best(NamedTuple):
+    """The best state yet, its value, and the looks since."""
+
+    state: TrainState
+    value: float = math.inf
+    step: int = 0
+    stale: int = 0
+
+    def after(
+        self, state: TrainState, record: dict[str, float], rule: EarlyStopping
+    ) -> "_Best":
+        if rule.watch not in record:
+            raise ValueError(
+                f"early stopping watches {rule.watch!r}, which evaluate does not "
+                f"return; it returns {', '.join(sorted(set(record) - _CLOCKS))}."
+            )
+        value = record[rule.watch]
+        if value < (1 - rule.least) * self.value:
+            return _Best(state, value, int(state.step), 0)
+        return self._replace(stale=self.stale + 1)
+
+
+#: What every record has beside its losses.
+_CLOCKS = {"step", "epoch", "seconds"}
+
+
+def _next_look(step: int, batches: int, every: int | None = None) -> int:
     """When to evaluate next: 1, 2, 4 … updates, then whole epochs some 10 % apart."""
+    if every is not None:
+        return (step // every + 1) * every
     if step < batches:
         return min(max(1, 2 * step), batches)
     epoch = step // batches
@@ -286,6 +328,8 @@ def fit(
     checkpoint_dir: str | pathlib.Path | None = None,
     checkpoint_seconds: float = 20.0,
     resume: bool = False,
+    look_every: int | None = None,
+    early_stopping: EarlyStopping | None = None,
 ) -> Fit:
     """Train until a budget is spent, all of it inside one compiled loop.
 
@@ -305,6 +349,9 @@ def fit(
       checkpoint_dir: where to keep state and history on disk, if anywhere.
       checkpoint_seconds: how often.
       resume: go on from the checkpoint in checkpoint_dir, where there is one.
+      look_every: evaluate after so many updates each, in place of the above.
+      early_stopping: when to give up, by a loss of `evaluate`; the state that is left
+        is then the best seen, not the last.
 
     Returns:
       A `Fit`. Divergence and Ctrl-C do not raise: they end the fit, say so in `status`
@@ -324,24 +371,47 @@ def fit(
       ('finished', True)
     """
     budget = Budget(steps, epochs, seconds).check()
+    for what, count in (
+        ("look_every", look_every),
+        ("patience", early_stopping and early_stopping.patience),
+    ):
+        if count is not None and count < 1:
+            raise ValueError(f"{what} is {count}; expected a whole number ≥ 1.")
     batches = datasets.num_batches(data, batch_size)
     datasets.check_finite(data)
     limit = budget.in_steps(batches)
     history: list[dict[str, float]] = []
     spent = earlier_compile = 0.0
+    best = _Best(state)
     if resume and checkpoint_dir is not None and checkpoint.exists(checkpoint_dir):
+        kept = _best_in(checkpoint_dir)
+        if early_stopping is not None and checkpoint.exists(kept):
+            earlier, notes = checkpoint.restore(kept, state)
+            best = _Best(earlier, notes["value"], notes["step"])
         state, notes = checkpoint.restore(checkpoint_dir, state)
         history, spent = notes["history"], notes["seconds"]
         earlier_compile = notes["compile_seconds"]
+        best = best._replace(stale=notes.get("stale", 0))
 
     number = int(state.step)
 
     def over() -> bool:
         by_clock = budget.seconds is not None and spent >= budget.seconds
-        return by_clock or (limit is not None and number >= limit)
+        return by_clock or (limit is not None and number >= limit) or given_up()
+
+    def given_up() -> bool:
+        return early_stopping is not None and best.stale >= early_stopping.patience
+
+    def ended(state: TrainState) -> tuple[TrainState, str]:
+        """What is left of it: the last state, or the best where that was looked for."""
+        if early_stopping is None or math.isinf(best.value):
+            return state, ""
+        kept = f"kept update {best.step}, {early_stopping.watch} {best.value:.3g}"
+        return best.state, f"stopped early, {kept}" if given_up() else kept
 
     if history and over():
-        return Fit(state, history, spent, earlier_compile, "finished", "")
+        left, message = ended(state)
+        return Fit(left, history, spent, earlier_compile, "finished", message)
     started = time.perf_counter()
     loop = compiled_loop(step, batches * batch_size, batch_size)
     data = jax.tree.map(jnp.asarray, data)
@@ -358,19 +428,34 @@ def fit(
             record |= {k: float(v) for k, v in evaluate(state.params).items()}
         return record
 
+    # What another training left in the directory goes when there is something new.
+    fresh = not resume
+
     def save(state: TrainState) -> None:
+        nonlocal fresh
         if checkpoint_dir is None:
             return
+        if fresh:
+            for directory in (checkpoint_dir, _best_in(checkpoint_dir)):
+                checkpoint.clear(directory)
+            fresh = False
         notes = {
             "history": history,
             "seconds": spent,
             "compile_seconds": compile_seconds,
+            "stale": best.stale,
         }
+        kept = _best_in(checkpoint_dir)
+        if early_stopping is not None and checkpoint.latest_step(kept) != best.step:
+            mark = {"value": best.value, "step": best.step}
+            checkpoint.save(kept, best.step, best.state, mark)
         checkpoint.save(checkpoint_dir, int(state.step), state, notes)
 
     good, status, message = state, "finished", ""
     if not history:
         history.append(look(state))
+        if early_stopping is not None:
+            best = best.after(state, history[-1], early_stopping)
     looked, saved = spent, time.perf_counter()
     look_seconds = 0.0
     pace: float | None = None
@@ -378,7 +463,7 @@ def fit(
     try:
         while not over():
             room = math.inf if limit is None else limit - number
-            target = min(_next_look(number, batches) - number, room)
+            target = min(_next_look(number, batches, look_every) - number, room)
             wish = 1 if pace is None else max(1, int(CHUNK_SECONDS / pace))
             if pace is not None and budget.seconds is not None:
                 wish = min(wish, max(1, math.ceil((budget.seconds - spent) / pace)))
@@ -397,7 +482,7 @@ def fit(
                 break
             number = int(state.step)
             waited = spent - looked
-            early = number <= 4 * batches
+            early = number <= 4 * batches or look_every is not None
             due = chunk == target and (early or waited > 3 * look_seconds)
             if due or over() or waited > 2 * CHUNK_SECONDS + 3 * look_seconds:
                 begin = time.perf_counter()
@@ -411,6 +496,8 @@ def fit(
                     )
                     break
                 history.append(record)
+                if early_stopping is not None:
+                    best = best.after(state, record, early_stopping)
             good = state
             _advance(bar, budget, number, spent, float(info.loss), history)
             if time.perf_counter() - saved > checkpoint_seconds:
@@ -422,7 +509,15 @@ def fit(
     finally:
         bar.close()
     save(good)
-    return Fit(good, history, spent, compile_seconds, status, message)
+    left, said = ended(good)
+    message = "; ".join(part for part in (message, said) if part)
+    return Fit(left, history, spent, compile_seconds, status, message)
+
+
+def _best_in(checkpoint_dir: str | pathlib.Path) -> pathlib.Path:
+    """Where the best state of early stopping is kept, beside the last one."""
+    directory = pathlib.Path(checkpoint_dir)
+    return directory.with_name(directory.name + "-best")
 
 
 def _shown(record: dict[str, float]) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 
 Array = jax.Array
 PyTree = Any
@@ -28,6 +29,73 @@ class TangentState(NamedTuple):
     v: Array
 
 
+def phase_state(flat: Array) -> PhaseState:
+    """A flat vector (q₁ … qₙ, p₁ … pₙ) as a `PhaseState`.
+
+    Raises:
+      ValueError: where it is not one vector of even length.
+
+    Example:
+      >>> print(phase_state(jnp.array([1.0, 2.0, 3.0, 4.0])).p)
+      [3. 4.]
+    """
+    return PhaseState(*_halves("phase_state", flat))
+
+
+def tangent_state(flat: Array) -> TangentState:
+    """A flat vector (q₁ … qₙ, v₁ … vₙ) as a `TangentState`.
+
+    Raises:
+      ValueError: where it is not one vector of even length.
+
+    Example:
+      >>> print(tangent_state(jnp.array([1.0, 2.0, 3.0, 4.0])).q)
+      [1. 2.]
+    """
+    return TangentState(*_halves("tangent_state", flat))
+
+
+def _halves(name: str, flat: Array) -> tuple[Array, Array]:
+    flat = jnp.asarray(flat)
+    if flat.ndim != 1 or flat.shape[0] % 2:
+        raise ValueError(
+            f"{name} got shape {flat.shape}; expected one vector of even length, "
+            "(2n,): n positions, then n momenta or velocities. For a batch of states "
+            "use jax.vmap."
+        )
+    half = flat.shape[0] // 2
+    return flat[:half], flat[half:]
+
+
+def check_pair(name: str, other: str, q: Array, p: Array) -> None:
+    """Raise a ValueError where q and p are not one state of real numbers."""
+    if jnp.ndim(q) != 1 or jnp.shape(q) != jnp.shape(p):
+        raise ValueError(
+            f"{name} got q of shape {jnp.shape(q)} and {other} of shape "
+            f"{jnp.shape(p)}; expected one state, both of shape (n,). For a batch use "
+            "jax.vmap."
+        )
+    if not jnp.issubdtype(jnp.result_type(q, p), jnp.floating):
+        raise ValueError(
+            f"{name} got q, {other} of dtype {jnp.result_type(q, p)}; expected a real "
+            "floating dtype, as derivatives of integers are not defined."
+        )
+
+
+def check_state(
+    name: str, y: PyTree, kind: type[PhaseState] | type[TangentState]
+) -> None:
+    """Raise a ValueError where y is not one PhaseState or TangentState (`kind`)."""
+    if not isinstance(y, kind):
+        make = "phase_state" if kind is PhaseState else "tangent_state"
+        got = f"an array of shape {jnp.shape(y)}" if hasattr(y, "shape") else type(y)
+        raise ValueError(
+            f"{name} got {got}; expected a {kind.__name__}. Make one of a flat vector "
+            f"with jaxphys.types.{make}."
+        )
+    check_pair(name, kind._fields[1], y[0], y[1])
+
+
 class Hamiltonian(Protocol):
     """An energy H(params, q, p), a scalar; `params` are constants or weights."""
 
@@ -43,7 +111,7 @@ class Lagrangian(Protocol):
 class VectorField(Protocol):
     """A right-hand side dy/dt = f(t, y, args), in diffrax's argument order."""
 
-    def __call__(self, t: Array, y: PyTree, args: PyTree, /) -> PyTree: ...
+    def __call__(self, t: Any, y: PyTree, args: PyTree, /) -> PyTree: ...
 
 
 class Step(Protocol):
@@ -62,6 +130,20 @@ class System(NamedTuple):
       lagrangian: L(params, q, v), or None where there is no such form.
       sample: `sample(key) -> PhaseState`, a random initial state.
       periodic: one bool a coordinate, True where q is an angle.
+      sample_tangent: `sample_tangent(key) -> TangentState`, the same state by its
+        velocities.
+      dissipation: Rayleigh's function R(params, q, v), whose force is −∂R/∂v; or None.
+      force: an external generalized force `force(t, y, params) -> (n,)` that reads no
+        more of the state y than y.q; or None.
+      coordinates: a name of each q, in mathtext without dollars.
+      units: the unit of each q; "1" where quantities are dimensionless.
+      points: `points(params, q) -> (k, 2)`, the joints and bodies of a system that
+        lives in the plane, for drawing; or None.
+      linked: whether rods or springs join the points in their order; otherwise each
+        is a body of its own.
+      separable: whether H = T(p) + V(q), as explicit symplectic methods need.
+      duration: a time over which its motion shows, in units of its params.
+      dt: a time step for which RK4 is accurate over that time.
     """
 
     name: str
@@ -70,6 +152,16 @@ class System(NamedTuple):
     lagrangian: Lagrangian | None
     sample: Callable[[Array], PhaseState]
     periodic: tuple[bool, ...]
+    sample_tangent: Callable[[Array], TangentState] | None = None
+    dissipation: Callable[[PyTree, Array, Array], Array] | None = None
+    force: Callable[[Array, PyTree, PyTree], Array] | None = None
+    coordinates: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    points: Callable[[PyTree, Array], Array] | None = None
+    linked: bool = True
+    separable: bool = False
+    duration: float = 20.0
+    dt: float = 0.01
 
 
 class Model(NamedTuple):
@@ -77,6 +169,28 @@ class Model(NamedTuple):
 
     init: Callable[[Array], PyTree]
     apply: Callable[..., Array]
+
+
+class Dynamics(NamedTuple):
+    """A motion that is learned: weights, a vector field, an energy where it has one.
+
+    Attributes:
+      init: `init(key) -> params`.
+      vector_field: f(t, y, params), or f(t, y, (params, u)) of a motion with an input.
+      state: the kind of y, `PhaseState` or `TangentState`.
+      energy: `energy(params, q, p)`, or of (params, q, v) where y is a TangentState;
+        None where the motion has none.
+      num_controls: size of the input u; 0 where there is none.
+      conservative: whether the field is Hamilton's of the energy, so that symplectic
+        steps apply to it.
+    """
+
+    init: Callable[[Array], PyTree]
+    vector_field: VectorField
+    state: type[PhaseState] | type[TangentState] = PhaseState
+    energy: Callable[..., Array] | None = None
+    num_controls: int = 0
+    conservative: bool = False
 
 
 class Problem(NamedTuple):

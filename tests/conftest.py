@@ -5,9 +5,18 @@ import os
 import jax
 import pytest
 
-jax.config.update("jax_enable_x64", os.environ.get("JAXPHYS_TEST_X64", "1") != "0")
+X64 = os.environ.get("JAXPHYS_TEST_X64", "1") != "0"
+jax.config.update("jax_enable_x64", X64)
 
-DTYPES = ["float32", "float64"] if jax.config.jax_enable_x64 else ["float32"]
+DTYPES = ["float32", "float64"] if X64 else ["float32"]
+
+
+@pytest.fixture(autouse=True)
+def precision():
+    """The command line turns double precision on: what it did ends with its test."""
+    jax.config.update("jax_enable_x64", X64)
+    yield
+    jax.config.update("jax_enable_x64", X64)
 
 
 @pytest.fixture(params=DTYPES)
@@ -17,7 +26,7 @@ def dtype(request):
 
 def pytest_collection_modifyitems(items):
     """Tests that state facts of float64 are left out of the single-precision pass."""
-    if jax.config.jax_enable_x64:
+    if X64:
         return
     skip = pytest.mark.skip(reason="needs float64")
     for item in items:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import harness, report
+from benchmarks import harness, hnn_step, report
 from jaxphys import plots
 
 pytestmark = pytest.mark.x64
@@ -54,7 +54,20 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["oscillators", "million", "startup"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "oscillators",
+        "million",
+        "startup",
+        "double_pendulum",
+        "acceleration",
+        "hnn_step",
+        "hamiltonian",
+        "work_precision",
+        "rollout_memory",
+    ],
+)
 def test_every_benchmark_runs_in_smoke_size(name):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "run", name, "--smoke"],
@@ -79,3 +92,12 @@ def test_the_tensorflow_peer_runs_beside_ours():
     )
     assert done.returncode == 0, done.stderr
     assert "Ratio of medians" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("setting", hnn_step.SETTINGS, ids=lambda x: x.name)
+def test_the_torch_peer_has_our_loss_and_gradient(setting):
+    difference = hnn_step.agreement(setting)
+    assert difference["loss"] < 1e-4
+    assert difference["gradient"] < 1e-4
+    assert difference["last_bias"] == 0

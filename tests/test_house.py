@@ -15,18 +15,25 @@ ROOT = pathlib.Path(jaxphys.__file__).parent
 FLOORS = {
     "types": 0,
     "names": 0,
+    "jaxprs": 0,
     "linalg": 1,
     "losses": 1,
+    "curvature": 1,
+    "roots": 1,
+    "scalars": 1,
+    "trig": 1,
     "mechanics": 2,
     "integrators": 2,
     "ode": 2,
     "systems": 3,
+    "data": 3,
     "models": 3,
     "optim": 3,
-    "data": 4,
     "checkpoint": 4,
     "problems": 4,
     "training": 5,
+    "metrics": 5,
+    "learning": 6,
     "plots": 6,
     "experiments": 7,
     "cli": 8,
@@ -35,7 +42,7 @@ FLOORS = {
 ONE_PLACE = {
     "flax": "models/networks.py",
     "diffrax": "ode.py",
-    "matplotlib": "plots.py",
+    "matplotlib": "plots/",
     "orbax": "checkpoint.py",
     "tyro": "cli.py",
     "tqdm": "training.py",
@@ -81,7 +88,8 @@ def test_big_packages_are_imported_in_one_place(package, place):
         for path in FILES
         if any(module.split(".")[0] == package for module in imports_of(path))
     }
-    assert importers == {place}
+    assert importers
+    assert all(file.startswith(place) for file in importers)
 
 
 def modules():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
-from jaxphys import linalg, models
+from jaxphys import linalg, mechanics, models
 from jaxphys.optim import layers, linearise
 from jaxphys.optim.linearise import pull_back
 
@@ -89,6 +89,20 @@ def under_second_derivatives():
     return outputs, model.init(jax.random.key(7))
 
 
+def learned_lagrangian():
+    """The same by `mechanics.acceleration`, which has derivatives of its own."""
+    model = models.mlp((4, 8, 8, 1), activation="softplus")
+
+    def lagrangian(params, q, v):
+        return model.apply(params, jnp.concatenate([q, v]))[0] + v @ v
+
+    def outputs(params, x):
+        q, v = jnp.concatenate([x[:1], x[1:2]]), jnp.concatenate([x[2:], x[:1]])
+        return mechanics.acceleration(lagrangian)(params, q, v)
+
+    return outputs, model.init(jax.random.key(7))
+
+
 def convolution():
     class Net(linen.Module):
         @linen.compact
@@ -128,6 +142,7 @@ NETWORKS = [
     used_forwards_and_backwards,
     several_points_at_once,
     under_second_derivatives,
+    learned_lagrangian,
     convolution,
     scan_over_layers,
     positional_table_and_unused_leaf,
@@ -265,6 +280,7 @@ def test_the_gram_matrix_of_a_wide_network_never_forms_its_jacobian():
         (matrix_times_vector, 2, 0),
         (tied_weights, 6, 0),
         (used_forwards_and_backwards, 3, 0),
+        (learned_lagrangian, 18, 0),
         (convolution, 2, 4),
         (scan_over_layers, 0, 1),
         (positional_table_and_unused_leaf, 1, 2),
@@ -287,3 +303,23 @@ def test_bad_input_is_told():
         linearise(lambda p, x: p, jnp.ones(3, int), jnp.ones((2, 3)))
     with pytest.raises(ValueError, match="known: auto, layers, dense"):
         linearise(lambda p, x: p * x, jnp.ones(3), jnp.ones((2, 3))).gram(route="lu")
+
+
+@pytest.mark.parametrize("backward_only", [False, True])
+def test_few_parameters_of_many_outputs_are_linearised_either_way(backward_only):
+    """By tangents where there are some; a custom_vjp has cotangents alone."""
+
+    def curve(params, x):
+        return jnp.sin(params[0] * x) * jnp.exp(params[1])
+
+    chosen = curve
+    if backward_only:
+        chosen = jax.custom_vjp(curve)
+        chosen.defvjp(
+            lambda params, x: jax.vjp(curve, params, x),
+            lambda pull, cotangent: pull(cotangent),
+        )
+    params, inputs = jnp.array([0.7, -0.2]), jnp.linspace(0.0, 2.0, 12).reshape(2, 6)
+    found = linearise(chosen, params, inputs).jacobian()
+    expected = jax.vmap(jax.jacrev(curve), (None, 0))(params, inputs)
+    np.testing.assert_allclose(found, expected.reshape(12, 2), rtol=1e-5, atol=1e-6)

@@ -263,3 +263,84 @@ def test_an_objective_that_is_no_scalar_is_told():
     step, state, _ = setting(optax.adam(1e-2), lambda y, t: (y - t) ** 2)
     with pytest.raises(ValueError, match="expected a scalar"):
         step(state, (dataset()[0], jnp.zeros((SAMPLES, 2))))
+
+
+def scripted(values):
+    """A validation loss that is told beforehand, one value a look."""
+    coming = iter(values)
+    return lambda params: {"validation_loss": next(coming), "train_loss": 1.0}
+
+
+def stopped(values, patience=3, steps=100, every=2, **options):
+    rule = {"least": options.pop("least")} if "least" in options else {}
+    return fit(
+        optax.adam(1e-2),
+        evaluate=scripted(values),
+        early_stopping=training.EarlyStopping(patience=patience, **rule),
+        look_every=every,
+        steps=steps,
+        **options,
+    )
+
+
+def test_early_stopping_gives_up_after_its_patience_and_keeps_the_best_state():
+    result = stopped([9, 5, 3, 4, 2, 7, 3, 2, 0])
+    assert [h["step"] for h in result.history] == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert result.status == "finished"
+    assert result.message == "stopped early, kept update 8, validation_loss 2"
+    assert same(result.state, fit(optax.adam(1e-2), steps=8).state)
+
+
+def test_without_a_new_lowest_value_the_weights_at_the_start_are_kept():
+    result = stopped([1, 2, 2, 2, 0])
+    assert len(result.history) == 4
+    assert same(result.state.params, MODEL.init(jax.random.key(1)))
+
+
+def test_the_best_state_is_kept_where_the_budget_ends_first():
+    result = stopped([9, 5, 3, 4, 4], steps=7)
+    assert [h["step"] for h in result.history] == [0, 2, 4, 6, 7]
+    assert result.message == "kept update 4, validation_loss 3"
+    assert same(result.state, fit(optax.adam(1e-2), steps=4).state)
+
+
+def test_an_improvement_below_the_least_is_none():
+    values = [10, 9.5, 9.0, 8.6, 1.0]
+    assert stopped(values, least=0.2).message.endswith("update 0, validation_loss 10")
+    assert stopped(values, steps=8).message == "kept update 8, validation_loss 1"
+
+
+@pytest.mark.parametrize(("every", "wanted"), [(3, [0, 3, 6, 9, 10]), (20, [0, 10])])
+def test_looks_come_after_so_many_updates_and_at_the_end(every, wanted):
+    result = fit(optax.adam(1e-2), steps=10, look_every=every)
+    assert [h["step"] for h in result.history] == wanted
+
+
+def test_a_watched_loss_must_be_evaluated():
+    rule = training.EarlyStopping(watch="valid_loss")
+    with pytest.raises(
+        ValueError, match=r"watches 'valid_loss'.*returns test_loss, train_loss\."
+    ):
+        fit(optax.adam(1e-2), steps=3, early_stopping=rule)
+
+
+def test_a_resumed_fit_keeps_the_best_state_of_before(tmp_path):
+    options = {"checkpoint_dir": tmp_path / "run", "patience": 4}
+    first = stopped([9, 1, 2, 3], steps=6, **options)
+    assert first.message == "kept update 2, validation_loss 1"
+    rest = stopped([4, 5, 6, 0], steps=50, resume=True, **options)
+    # Two looks without a new lowest value before, and two after.
+    assert [h["step"] for h in rest.history] == [0, 2, 4, 6, 8, 10]
+    assert rest.message == "stopped early, kept update 2, validation_loss 1"
+    assert same(rest.state, fit(optax.adam(1e-2), steps=2).state)
+    again = stopped([], steps=50, resume=True, **options)
+    assert same(again.state, rest.state)
+    assert again.message == rest.message
+
+
+def test_a_resumed_fit_may_find_a_better_state(tmp_path):
+    options = {"checkpoint_dir": tmp_path / "run"}
+    stopped([9, 1, 2], steps=4, **options)
+    rest = stopped([0.5, 3], steps=8, resume=True, **options)
+    assert rest.message == "kept update 6, validation_loss 0.5"
+    assert same(rest.state, fit(optax.adam(1e-2), steps=6).state)

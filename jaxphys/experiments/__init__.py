@@ -1,8 +1,15 @@
-"""The published experiments by name: a `Config` and a `run(config)` each.
+"""The experiments by name: a `Config` and a `run(config)` each.
 
 | name | what it trains | source |
 |---|---|---|
 | `oscillators` | a controller through coupled oscillators | Schnell et al. 2022 |
+| `mass_spring`, `pendulum` | H of one coordinate, noisy | Greydanus et al. 2019 |
+| `two_body`, `three_body` | H of bodies under gravity | the same |
+| `seed_spring` | the same, without noise, and a table of its derivatives | – |
+| `damped_spring` | H and a dissipation, from a grid | Greydanus & Sosanya 2022 |
+| `pendulum_torque` | H and how a torque acts | Zhong et al. 2020 |
+| `pendulum_chain` | H with its mass matrix, of three pendula | Finzi et al. 2020 |
+| `identification` | masses and lengths of a double pendulum, from noisy motion | – |
 """
 
 import importlib
@@ -12,6 +19,15 @@ from jaxphys.names import check_known
 
 EXPERIMENTS = {
     "oscillators": "steer coupled oscillators back to where they started",
+    "mass_spring": "learn the energy of a mass on a spring from noisy states",
+    "pendulum": "learn the energy of a pendulum from noisy states",
+    "seed_spring": "learn a unit spring's energy, and tabulate its derivatives",
+    "damped_spring": "split a damped spring into energy and dissipation",
+    "pendulum_torque": "learn a pendulum's energy and how a torque acts on it",
+    "pendulum_chain": "learn the energy of a chain of pendula from pieces of motion",
+    "two_body": "learn the energy of two bodies under gravity",
+    "three_body": "learn the energy of three bodies under gravity",
+    "identification": "find a double pendulum's masses and lengths from noisy motion",
 }
 
 

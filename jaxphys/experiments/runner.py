@@ -15,7 +15,7 @@ import os
 import pathlib
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -105,6 +105,8 @@ def compare(
     *,
     settings: dict[str, Any],
     num_samples: int,
+    milestones: Sequence[float] = MILESTONES,
+    monitor: Callable[[PyTree], dict[str, Any]] | None = None,
 ) -> Trained:
     """Train each method on a problem for one budget, and keep what came of it.
 
@@ -115,54 +117,112 @@ def compare(
       options: budget, seeds, output.
       settings: the experiment's own settings, recorded beside the options.
       num_samples: size of the training set, and of the fresh test set.
+      milestones: the test losses to which the table gives the training time.
+      monitor: `monitor(params) -> {name: number}`, what else to keep in the history.
 
     Raises:
       ValueError: for anything in the options that cannot be meant, or an output
         directory that holds another run; before compiling, with nothing written.
     """
-    chosen = _chosen_methods(options.method, methods)
     _budget(options)
-    if options.seeds < 1:
-        raise ValueError(f"seeds is {options.seeds}; expected a number ≥ 1.")
     if num_samples < 1:
         raise ValueError(f"num_samples is {num_samples}; expected a number ≥ 1.")
-    for name in chosen:
+    for name in chosen_methods(options.method, methods):
         data.num_batches(np.zeros(num_samples), _batch_size(options, methods[name]))
+
+    def train_one(name: str, seed: int, shown: str, directory: pathlib.Path):
+        return train(
+            methods[name],
+            problem,
+            model,
+            options,
+            seed=seed,
+            num_samples=num_samples,
+            name=shown,
+            checkpoint_dir=directory,
+            monitor=monitor,
+        )
+
+    return repeat(
+        experiment,
+        problem.name,
+        methods,
+        train_one,
+        options,
+        settings=settings,
+        milestones=milestones,
+    )
+
+
+def repeat(
+    experiment: str,
+    title: str,
+    methods: Iterable[str],
+    train_one: Callable[[str, int, str, pathlib.Path], training.Fit],
+    options: RunOptions,
+    *,
+    settings: dict[str, Any],
+    milestones: Sequence[float] = (),
+    finish: Callable[[str, int, training.Fit], dict[str, Any]] | None = None,
+    describe: Callable[[dict[str, Any]], str] | None = None,
+) -> Trained:
+    """Train every chosen method from every seed; keep results, table and figure.
+
+    Args:
+      experiment: its name, in results and directories.
+      title: above the figure.
+      methods: the names there are, in the order of the table.
+      train_one: `train_one(method, seed, shown, checkpoint_dir) -> Fit`; `shown` names
+        the progress bar.
+      options: methods, seeds, output.
+      settings: the experiment's own settings, recorded beside the options.
+      milestones: the test losses to which the table gives the training time.
+      finish: `finish(method, seed, fit) -> {name: value}`, what is measured of a
+        trained model, for its `final` record.
+      describe: `describe(results) -> str`, the closing table.
+
+    Raises:
+      ValueError: for anything in the options that cannot be meant, or an output
+        directory that holds another run; before compiling, with nothing written.
+    """
+    methods = list(methods)
+    chosen = chosen_methods(options.method, methods)
+    if options.seeds < 1:
+        raise ValueError(f"seeds is {options.seeds}; expected a number ≥ 1.")
     config = _config(options, settings)
     out = _output_directory(experiment, options)
-    results = _open_results(out, experiment, problem.name, config, options)
-    print(f"{problem.name}: {', '.join(chosen)}; results in {out}", flush=True)
+    results = _open_results(out, experiment, title, config, options)
+    print(f"{title}: {', '.join(chosen)}; results in {out}", flush=True)
 
     params: dict[str, PyTree] = {}
     interrupted = False
     for name in chosen:
-        fits: list[training.Fit] = []
+        records: list[dict[str, Any]] = []
         try:
             for seed in range(options.seed, options.seed + options.seeds):
-                fit = train(
-                    methods[name],
-                    problem,
-                    model,
-                    options,
-                    seed=seed,
-                    num_samples=num_samples,
-                    name=plots.label(name)
-                    + (f" [{seed}]" if options.seeds > 1 else ""),
-                    checkpoint_dir=out / "checkpoints" / f"{name}-{seed}",
+                shown = plots.label(name)
+                shown += f" [{seed}]" if options.seeds > 1 else ""
+                fit = train_one(
+                    name, seed, shown, out / "checkpoints" / f"{name}-{seed}"
                 )
-                fits.append(fit)
                 if fit.status != "finished":
                     print(
                         f"{name}, seed {seed}: {fit.status}, {fit.message}", flush=True
                     )
+                params.setdefault(name, fit.state.params)
+                record = _record(fit, seed, milestones)
+                records.append(record)
                 interrupted = fit.status == "interrupted"
+                if finish is not None:
+                    record["final"] |= finish(name, seed, fit)
                 if interrupted:
                     break
         except KeyboardInterrupt:
             interrupted = True
-        if fits:
-            params[name] = fits[0].state.params
-            results["methods"][name] = _entry(fits, options.seed)
+        if records:
+            results["methods"][name] = records[0] | (
+                {"repeats": records[1:]} if records[1:] else {}
+            )
             write_json(out / "results.json", results)
         if interrupted:
             print("interrupted: results and figures are of what was done", flush=True)
@@ -171,7 +231,7 @@ def compare(
     results["methods"] = {name: results["methods"][name] for name in order}
     write_json(out / "results.json", results)
     if results["methods"]:
-        print(table(results))
+        print((describe or table)(results))
         plots.save(plots.comparison({out.name: results}), out / "comparison.png")
     return Trained(results, params, out, interrupted)
 
@@ -186,6 +246,7 @@ def train(
     num_samples: int,
     name: str = "fit",
     checkpoint_dir: pathlib.Path | None = None,
+    monitor: Callable[[PyTree], dict[str, Any]] | None = None,
 ) -> training.Fit:
     """Train one method from one seed, which decides data, network and order.
 
@@ -204,6 +265,11 @@ def train(
         "train_loss": (inputs, targets),
         "test_loss": problem.sample(for_test, num_samples),
     }
+    losses_of = training.make_evaluate(outputs, problem.objective, sets)
+
+    def evaluate(params: PyTree) -> dict[str, Any]:
+        return losses_of(params) | (monitor(params) if monitor else {})
+
     return training.fit(
         step,
         training.init_state(model.init(for_network), tx),
@@ -211,7 +277,7 @@ def train(
         batch_size=batch_size,
         **_budget(options),
         key=for_order if options.shuffle else None,
-        evaluate=training.make_evaluate(outputs, problem.objective, sets),
+        evaluate=evaluate,
         name=name,
         progress=options.progress,
         checkpoint_dir=checkpoint_dir,
@@ -230,7 +296,9 @@ def _train_step(method: Method, problem: Problem, model: Model, batch_size: int)
     return outputs, tx, training.make_train_step(model.apply, objective, tx)
 
 
-def _chosen_methods(wanted: tuple[str, ...], methods: dict[str, Method]) -> list[str]:
+def chosen_methods(wanted: tuple[str, ...], methods: Iterable[str]) -> list[str]:
+    """The methods asked for, in the order of those there are."""
+    methods = list(methods)
     if not wanted:
         raise ValueError(f"no method given; known: {', '.join(methods)}, all.")
     for name in wanted:
@@ -375,52 +443,66 @@ def time_to(history: list[dict], loss: float, name: str = "test_loss") -> float 
     return next(reached, None)
 
 
-def _final(fit: training.Fit) -> dict[str, Any]:
+def _final(fit: training.Fit, milestones: Sequence[float]) -> dict[str, Any]:
     last = fit.history[-1]
-    milestones = {f"{x:g}": time_to(fit.history, x) for x in MILESTONES}
     return last | {
         "status": fit.status,
         "message": fit.message,
-        "time_to": milestones,
+        "time_to": {f"{x:g}": time_to(fit.history, x) for x in milestones},
     }
 
 
-def _entry(fits: list[training.Fit], first_seed: int) -> dict[str, Any]:
-    """A method's record: the first seed, and the others as repeats."""
-    records = [
-        {
-            "seed": first_seed + number,
-            "compile_seconds": fit.compile_seconds,
-            "history": fit.history,
-            "final": _final(fit),
-        }
-        for number, fit in enumerate(fits)
-    ]
-    return records[0] | ({"repeats": records[1:]} if records[1:] else {})
+def _record(
+    fit: training.Fit, seed: int, milestones: Sequence[float]
+) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "compile_seconds": fit.compile_seconds,
+        "history": fit.history,
+        "final": _final(fit, milestones),
+    }
+
+
+def finals(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The final records of a method in a results.json, one a seed."""
+    return [each["final"] for each in (entry, *entry.get("repeats", []))]
 
 
 def table(results: dict[str, Any]) -> str:
     """The closing table of a run; medians where there are several seeds."""
+    milestones = list(next(iter(results["methods"].values()))["final"]["time_to"])
     header = ["method", "updates", "compile s", "train loss", "test loss"]
-    header += [f"s to {x:g}" for x in MILESTONES]
+    header += [f"s to {x}" for x in milestones]
     rows = [header]
     for name, entry in results["methods"].items():
-        finals = [e["final"] for e in (entry, *entry.get("repeats", []))]
+        ends = finals(entry)
 
-        def median(key: str, finals=finals) -> float:
-            return statistics.median(f[key] for f in finals)
+        def median(key: str, ends=ends) -> float:
+            return statistics.median(f[key] for f in ends)
 
         row = [name, f"{median('step'):.0f}", f"{entry['compile_seconds']:.1f}"]
         row += [f"{median('train_loss'):.2e}", f"{median('test_loss'):.2e}"]
-        for x in MILESTONES:
-            times = [f["time_to"][f"{x:g}"] for f in finals]
+        for x in milestones:
+            times = [f["time_to"].get(x) for f in ends]
             reached = [math.inf if t is None else t for t in times]
             middle = statistics.median(reached)
             row.append("–" if math.isinf(middle) else f"{middle:.2f}")
-        status = {f["status"] for f in finals} - {"finished"}
+        status = {f["status"] for f in ends} - {"finished"}
         rows.append([*row, ", ".join(sorted(status))])
     rows[0].append("")
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    return aligned(rows)
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Rows of cells as text in columns, the first row a header above a line.
+
+    Example:
+      >>> print(aligned([["name", "loss"], ["adam", "0.5"]]))
+      name  loss
+      ----------
+      adam   0.5
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(
             cell.ljust(width) if i == 0 else cell.rjust(width)

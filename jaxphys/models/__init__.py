@@ -1,5 +1,46 @@
-"""Models: networks, and what makes a Hamiltonian or a Lagrangian of one."""
+"""Models: networks, and what makes a Hamiltonian or a vector field of one.
 
+| name | what is learned | gives |
+|---|---|---|
+| `mlp`, `from_linen`, `from_nnx` | any function | a Model |
+| `hnn` | H(q, p) | a Model, its `apply` a Hamiltonian |
+| `separable` | T(p) + V(q) | the same |
+| `pairwise` | equal bodies: Σ t(p) + Σ φ(distance) | the same |
+| `structured` | ½ pᵀ M⁻¹(q) p + V(q) | the same, with its parts |
+| `dissipative` | H and D, a field split after Helmholtz | a Dynamics |
+| `port_hamiltonian` | H, R(q), G(q) and an external force | a Dynamics |
+| `neural_ode`, `second_order` | the field, or the acceleration, directly | a Dynamics |
+
+A Hamiltonian of any kind becomes a Dynamics, which is what is trained, by `dynamics`.
+"""
+
+from jaxphys.models.baselines import neural_ode, second_order
+from jaxphys.models.coordinates import Normalization, normalization
+from jaxphys.models.dissipative import HelmholtzParams, dissipative, helmholtz_field
+from jaxphys.models.hnn import dynamics, hnn
 from jaxphys.models.networks import from_linen, from_nnx, mlp
+from jaxphys.models.pairwise import pairwise
+from jaxphys.models.port_hamiltonian import port_hamiltonian
+from jaxphys.models.separable import separable
+from jaxphys.models.structured import Structured, in_velocities, structured
 
-__all__ = ["from_linen", "from_nnx", "mlp"]
+__all__ = [
+    "HelmholtzParams",
+    "Normalization",
+    "Structured",
+    "dissipative",
+    "dynamics",
+    "from_linen",
+    "from_nnx",
+    "helmholtz_field",
+    "hnn",
+    "in_velocities",
+    "mlp",
+    "neural_ode",
+    "normalization",
+    "pairwise",
+    "port_hamiltonian",
+    "second_order",
+    "separable",
+    "structured",
+]

@@ -16,17 +16,11 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from jaxphys import jaxprs
 from jaxphys.types import Array, PyTree
 
-_INLINED = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "remat": "jaxpr",
-    "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
-}
+#: Weights are followed into these; derivatives of their own are then JAX's.
+_ENTERED = (*jaxprs.PLAIN, "custom_jvp_call")
 
 
 class Site(NamedTuple):
@@ -135,17 +129,12 @@ def _evaluate(jaxpr, consts, args: list[_Value], on_site, on_other) -> list[_Val
     for eqn in jaxpr.eqns:
         values = [read(atom) for atom in eqn.invars]
         leaves = [v.leaf for v in values if v.leaf is not None]
-        inner = eqn.params.get(_INLINED.get(eqn.primitive.name, ""))
+        inner = jaxprs.inner(eqn, _ENTERED)
         if leaves and inner is not None:
-            inner_consts = getattr(inner, "consts", [])
-            inner = getattr(inner, "jaxpr", inner)
-            results = _evaluate(inner, inner_consts, values, on_site, on_other)
+            results = _evaluate(*inner, values, on_site, on_other)
             environment.update(zip(eqn.outvars, results, strict=True))
             continue
-        params = eqn.primitive.get_bind_params(eqn.params)
-        with eqn.ctx.manager:
-            result = eqn.primitive.bind(*(v.value for v in values), **params)
-        results = result if eqn.primitive.multiple_results else [result]
+        results = jaxprs.bind(eqn, [v.value for v in values])
         if leaves:
             site = _dense_site(eqn, values)
             kept = _still_leaf(eqn, values[0]) if len(values) == 1 else None

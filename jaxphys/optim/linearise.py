@@ -190,10 +190,33 @@ def dense(factors: Factors) -> Array:
     return jnp.concatenate(columns, axis=-1).reshape(batch * d, -1)
 
 
+def _better_forward(run: Callable, leaf: Array, inputs: PyTree) -> bool:
+    """Whether a tangent for each entry of the leaf is fewer than a cotangent for each
+    output, and the function has forward derivatives at all (custom_vjp has none)."""
+    sample = jax.tree.map(lambda x: x[0], inputs)
+    if leaf.size >= jax.eval_shape(run, leaf, sample).size:
+        return False
+    try:
+        jax.eval_shape(jax.jacfwd(run), leaf, sample)
+    except TypeError:
+        return False
+    return True
+
+
 def _plain_columns(run: Callable, leaf: Array, inputs: PyTree) -> Block:
     """∂y/∂leaf sample by sample, formed: (b, d, 1, size)."""
-    jacobian = jax.vmap(jax.jacrev(run), in_axes=(None, 0))(leaf, inputs)
+    mode = jax.jacfwd if _better_forward(run, leaf, inputs) else jax.jacrev
+    jacobian = jax.vmap(mode(run), in_axes=(None, 0))(leaf, inputs)
     return Block(None, jacobian.reshape(*jacobian.shape[:2], 1, leaf.size))
+
+
+def _columns_together(run: Callable, leaves: list[Array], inputs: PyTree) -> list:
+    """`_plain_columns` of many leaves by the same reverse passes: one compilation."""
+    jacobians = jax.vmap(jax.jacrev(run), in_axes=(None, 0))(leaves, inputs)
+    return [
+        Block(None, x.reshape(*x.shape[:2], 1, leaf.size))
+        for x, leaf in zip(jacobians, leaves, strict=True)
+    ]
 
 
 def _make_fold(pieced: dict[int, int], run_with: Callable, leaves, inputs) -> Callable:
@@ -324,15 +347,26 @@ def linearise(
         itemsize = jnp.dtype(leaves[0].dtype).itemsize
         piece = max(block_bytes // (batch * d * itemsize), 1)
         pieced = {}
+        together = []
         for index in traced.others:
-            if leaves[index].size > piece:
-                pieced[index] = piece
-                continue
 
             def run(leaf, sample, index=index):
                 return run_with({index: leaf}, sample)
 
-            blocks[index] = _plain_columns(run, leaves[index], inputs)
+            if leaves[index].size > piece:
+                pieced[index] = piece
+            elif _better_forward(run, leaves[index], inputs):
+                blocks[index] = _plain_columns(run, leaves[index], inputs)
+            else:
+                together.append(index)
+
+        def run_all(parts, sample):
+            return run_with(dict(zip(together, parts, strict=True)), sample)
+
+        if together:
+            found = _columns_together(run_all, [leaves[i] for i in together], inputs)
+            for index, block in zip(together, found, strict=True):
+                blocks[index] = block
         fold = _make_fold(pieced, run_with, leaves, inputs)
         return Factors(blocks, fold, (batch, d), params)
 

@@ -1,7 +1,16 @@
-"""Simulators to train a network through, each a function that returns a `Problem`."""
+"""Simulators to train a network through, and motions to learn from their trajectories.
+
+A simulator is a function that returns a `Problem`; `matching` has what a learned motion
+is trained on.
+"""
 
 from collections.abc import Callable
 
+from jaxphys.problems.identification import identification
+from jaxphys.problems.matching import (
+    derivative_matching,
+    trajectory_matching,
+)
 from jaxphys.problems.oscillator_control import oscillator_control
 from jaxphys.types import Array, Model, Problem, PyTree
 
@@ -25,4 +34,10 @@ def outputs(problem: Problem, model: Model) -> Callable[[PyTree, Array], Array]:
     return composed
 
 
-__all__ = ["oscillator_control", "outputs"]
+__all__ = [
+    "derivative_matching",
+    "identification",
+    "oscillator_control",
+    "outputs",
+    "trajectory_matching",
+]

@@ -1,10 +1,5 @@
-"""Figures. Functions draw on the Axes they are given and return them.
+"""Methods side by side: loss curves, and what each made of its problem."""
 
-Whole figures come as `matplotlib.figure.Figure`, free of pyplot's global state, so that
-they work on machines without a display.
-"""
-
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,55 +7,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
+from jaxphys.plots.style import COLORS, STYLE, label, shades
 from jaxphys.types import PhaseState
-
-LABELS = {
-    "adam": "Adam",
-    "sip": "SIP, published step",
-    "sip_true_step": "SIP, true step",
-    "hig": "HIG",
-    "gauss_newton": "Gauss–Newton, published step",
-    "gauss_newton_true_step": "Gauss–Newton, true step",
-    "levenberg_marquardt": "Levenberg–Marquardt",
-    "spring": "SPRING",
-}
-
-_COLORS = {
-    "adam": "#7f7f7f",
-    "sip": "#c49c94",
-    "sip_true_step": "#8c564b",
-    "hig": "#d62728",
-    "gauss_newton": "#9edae5",
-    "gauss_newton_true_step": "#17becf",
-    "levenberg_marquardt": "#1f3f8f",
-    "spring": "#2ca02c",
-}
-
-STYLE: Any = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-}
-
-
-def label(method: str) -> str:
-    """A method's name for people."""
-    return LABELS.get(method, method.replace("_", " "))
-
-
-def save(figure: Figure, path: str | pathlib.Path) -> pathlib.Path:
-    """Write a figure as PNG, whole or not at all."""
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".part")
-    figure.savefig(partial, dpi=160, format="png")
-    partial.replace(path)
-    return path
 
 
 def _curves(entry: dict[str, Any], against: str, loss: str):
@@ -88,7 +40,7 @@ def loss_curves(
       prefix: put before each label, to tell runs apart.
     """
     for number, (name, entry) in enumerate(methods.items()):
-        color = _COLORS.get(name, f"C{number}")
+        color = COLORS.get(name, f"C{number}")
         for loss, style in (
             ("test_loss", {"linewidth": 1.8}),
             ("train_loss", {"linewidth": 0.7, "alpha": 0.7, "linestyle": "--"}),
@@ -219,6 +171,162 @@ def controlled_motion(
     return figure
 
 
+def identified_motion(
+    times: ArrayLike,
+    measured: ArrayLike,
+    started: ArrayLike,
+    fitted: ArrayLike,
+    forces: ArrayLike,
+    *,
+    noise: float,
+    method: str,
+) -> Figure:
+    """Measured angles, the motions of guessed and fitted constants, and what is left.
+
+    Args:
+      times: of the measurements [s], shape (T,).
+      measured, started, fitted: angles [rad], shape (motions, T, n): as measured, by
+        the constants the fit started from, and by those it found.
+      forces: known torque [N m], each held between two times, (motions, T − 1).
+      noise: σ of the measurements [rad], drawn as a band around no residual.
+      method: which found the constants.
+    """
+    times, measured, started, fitted, forces = (
+        np.asarray(x) for x in (times, measured, started, fitted, forces)
+    )
+    count, _, n = measured.shape
+    colors = ["#1f3f8f", "#d62728"] if n == 2 else shades(n)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(1.0 + 4.75 * count, 6.4), layout="constrained")
+        grid = figure.subplots(
+            3, count, sharex=True, sharey="row", squeeze=False, height_ratios=(3, 1, 1)
+        )
+        for (angle, residual, force), i in zip(grid.T, range(count), strict=True):
+            for j, color in enumerate(colors):
+                y, guess, fit = (x[i, :, j] for x in (measured, started, fitted))
+                angle.plot(times, guess, color=color, ls=":", lw=1.2)
+                angle.plot(times, y, "o", color=color, ms=5.5, alpha=0.3, mew=0)
+                angle.plot(times, fit, color=color, lw=1.0)
+                residual.plot(times, y - fit, ".", color=color, ms=3.5, mew=0)
+            residual.axhspan(-noise, noise, color="black", alpha=0.1, lw=0)
+            force.stairs(forces[i], times, color="black", lw=1.2, baseline=None)
+            force.set_xlabel("time $t$ [s]")
+            angle.set_title(f"motion {i + 1}", fontsize=10)
+        # A guess may go anywhere; what is to be seen is what was measured.
+        low, high = measured.min(), measured.max()
+        margin = 0.35 * (high - low)
+        grid[0, 0].set_ylim(low - margin, high + margin)
+        grid[0, 0].set_ylabel(r"angle $\theta_i$ [rad]")
+        grid[1, 0].set_ylabel("residual [rad]")
+        grid[2, 0].set_ylabel("torque [N m]")
+        figure.align_ylabels(grid[:, 0])
+        handles = [
+            *(Line2D([], [], color=c, lw=3) for c in colors),
+            Line2D([], [], color="black", marker="o", ms=5.5, ls="", alpha=0.3, mew=0),
+            Line2D([], [], color="black", ls=":", lw=1.2),
+            Line2D([], [], color="black", lw=1.0),
+            Patch(color="black", alpha=0.1, lw=0),
+        ]
+        names = [rf"$\theta_{{{j + 1}}}$" for j in range(n)]
+        names += [
+            "measured",
+            "first guess",
+            f"found by {label(method)}",
+            r"$\pm\sigma$",
+        ]
+        figure.legend(handles, names, loc="outside upper center", ncols=6, fontsize=9)
+    return figure
+
+
+def constant_errors(
+    histories: dict[str, list[dict[str, float]]],
+    symbols: dict[str, str],
+    standard_errors: dict[str, float] | None = None,
+) -> Figure:
+    """Relative error of each constant against training time, one panel a constant.
+
+    Args:
+      histories: method → its history, with an entry `NAME_error` for each constant.
+      symbols: name of a constant → its symbol, in mathtext without dollars.
+      standard_errors: relative, what the noise of the data lets one know; dashed.
+    """
+    with mpl.rc_context(STYLE):
+        columns = min(len(symbols), 4)
+        rows = -(-len(symbols) // columns)
+        size = (0.8 + 2.7 * columns, 0.7 + 2.9 * rows)
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for panel, (name, symbol) in zip(grid.ravel(), symbols.items(), strict=False):
+            for number, (method, history) in enumerate(histories.items()):
+                # The guess, at zero seconds, has no place on a log axis.
+                points = [(h["seconds"], abs(h[f"{name}_error"])) for h in history[1:]]
+                color = COLORS.get(method, f"C{number}")
+                panel.loglog(*np.array(points).reshape(-1, 2).T, color=color, marker="")
+                panel.axhline(
+                    abs(history[0][f"{name}_error"]), color="black", lw=0.8, ls=":"
+                )
+            if standard_errors:
+                panel.axhline(standard_errors[name], color="black", lw=1.0, ls="--")
+            panel.set_title(f"${symbol}$", fontsize=11)
+        for panel in grid[-1]:
+            panel.set_xlabel("training time [s]")
+        for panel in grid[:, 0]:
+            panel.set_ylabel("relative error [1]")
+        handles = [
+            Line2D([], [], color=COLORS.get(method, f"C{number}"), lw=1.6)
+            for number, method in enumerate(histories)
+        ]
+        names = [label(method) for method in histories]
+        handles.append(Line2D([], [], color="black", lw=0.8, ls=":"))
+        names.append("first guess")
+        if standard_errors:
+            handles.append(Line2D([], [], color="black", lw=1.0, ls="--"))
+            names.append("standard error")
+        figure.legend(handles, names, loc="outside upper center", ncols=4, fontsize=9)
+    return figure
+
+
 def _ends(axes: Axes, x: np.ndarray, y: np.ndarray, color) -> None:
     axes.plot(x[0], y[0], "o", color=color, mfc="white", ms=9, mew=1.6, zorder=4)
     axes.plot(x[-1], y[-1], "*", color=color, ms=9, zorder=5)
+
+
+def work_precision(cases: dict[str, list[dict[str, Any]]]) -> Figure:
+    """Error of the last state against the time of a call, one panel a system.
+
+    Args:
+      cases: system → rows of `method`, `error` and `seconds`, in order of effort.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.2 * len(cases), 5.0), layout="constrained")
+        panels = figure.subplots(1, len(cases), squeeze=False)[0]
+        methods = dict.fromkeys(r["method"] for rows in cases.values() for r in rows)
+        colors = mpl.colormaps["tab10"](np.arange(10))
+        marks = "os^vDP*Xph"
+        for panel, (name, rows) in zip(panels, cases.items(), strict=True):
+            for i, method in enumerate(methods):
+                own = [r for r in rows if r["method"] == method]
+                panel.loglog(
+                    [max(r["error"], 1e-16) for r in own],
+                    [r["seconds"] for r in own],
+                    marks[i % 10] + "-",
+                    color=colors[i % 10],
+                    ms=4,
+                    lw=1.2,
+                    label=method,
+                )
+            panel.set_xlim(1e-14, 10)
+            panel.invert_xaxis()
+            panel.set_title(name.replace("_", " "), fontsize=11)
+            panel.set_xlabel("error of the last state [1]")
+        panels[0].set_ylabel("time of one trajectory [s]")
+        handles, labels = panels[0].get_legend_handles_labels()
+        known = set(labels)
+        for panel in panels[1:]:
+            for handle, text in zip(*panel.get_legend_handles_labels(), strict=True):
+                if text not in known:
+                    known.add(text)
+                    handles.append(handle)
+                    labels.append(text)
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
+    return figure

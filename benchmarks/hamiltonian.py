@@ -1,0 +1,114 @@
+"""The experiments that learn a Hamiltonian, from five seeds, beside published figures.
+
+Each row is trained as `jaxphys run` does it; kept are medians and quartiles of what the
+table shows. The noise-free fields of the spring and the pendulum stand apart: how long
+Levenberg–Marquardt takes to a relative error of 1e-6.
+"""
+
+import dataclasses
+import pathlib
+import tempfile
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxphys import experiments, learning, metrics
+from jaxphys.experiments import dynamics, hamiltonian, mass_spring, pendulum, runner
+from jaxphys.experiments.runner import RunOptions
+from jaxphys.names import check_known
+
+NAMES = (
+    "mass_spring",
+    "pendulum",
+    "two_body",
+    "three_body",
+    "seed_spring",
+    "damped_spring",
+    "pendulum_torque",
+    "pendulum_chain",
+)
+SMOKE = ("mass_spring",)
+
+#: Experiments whose training takes minutes run from fewer seeds.
+FEWER = {"three_body": 3, "pendulum_chain": 1}
+SEEDS = 5
+
+#: The relative error of a field that counts as exact.
+EXACT = 1e-6
+
+
+def run(
+    *, smoke: bool, only: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure; returns (config, results)."""
+    for name in only:
+        check_known("experiment", name, (*NAMES, "exact"))
+    names = only or (SMOKE if smoke else NAMES)
+    seeds = 1 if smoke else SEEDS
+    found = {name: _experiment(name, smoke, seeds) for name in names if name != "exact"}
+    exact = [
+        _exact(module, seed, seconds=1.0 if smoke else 15.0)
+        for module in (mass_spring, pendulum)
+        if not only or "exact" in only
+        for seed in range(seeds)
+    ]
+    config = {"seeds": seeds, "fewer": FEWER, "fast": smoke}
+    return config, {"experiments": found, "exact": exact}
+
+
+def _experiment(name: str, smoke: bool, seeds: int) -> dict[str, Any]:
+    module = experiments.get(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        options = RunOptions(
+            seeds=min(seeds, FEWER.get(name, seeds)),
+            out=pathlib.Path(scratch) / "run",
+            progress=False,
+        )
+        trained = module.run(module.Config(options=options, fast=smoke))
+    return {
+        row: _summary(entry, module.STUDY.columns)
+        for row, entry in trained.results["methods"].items()
+    }
+
+
+def _summary(entry: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    ends = runner.finals(entry)
+    summary: dict[str, Any] = {
+        "seeds": len(ends),
+        "compile_seconds": entry["compile_seconds"],
+    }
+    for key in ("step", "seconds", *columns):
+        values = jnp.array([end[key] for end in ends])
+        low, middle, high = (float(x) for x in metrics.quartiles(values))
+        summary[key] = {"low": low, "median": middle, "high": high}
+    return summary
+
+
+def _exact(module: Any, seed: int, *, seconds: float) -> dict[str, Any]:
+    """Training time of the compact network to an exact field, without noise."""
+    config = module.Config(noise=0.0)
+    row = module.METHODS["hnn_levenberg_marquardt"]
+    material = module.material(config, seed)
+    motion = row.make(config, jnp.dtype("float64"))
+    recipe = dataclasses.replace(row.recipe(config), seconds=seconds)
+    fit = learning.learn(
+        motion,
+        recipe,
+        material.train,
+        key=jax.random.key(seed),
+        others={"test_loss": material.clean},
+        progress=False,
+    )
+    (clean,) = material.clean
+    size = float(jnp.mean(jnp.asarray(clean.dq) ** 2 + jnp.asarray(clean.dp) ** 2)) / 2
+    errors = [(h["seconds"], (h["test_loss"] / size) ** 0.5) for h in fit.history]
+    reached = next((s for s, error in errors if error <= EXACT), None)
+    error = hamiltonian.field_error(motion, fit.state.params, material.clean)
+    return {
+        "system": module.STUDY.name,
+        "seed": seed,
+        "seconds_to_exact": reached,
+        "seconds": fit.seconds,
+        "field_error": dynamics.finite(float(error.relative)),
+    }

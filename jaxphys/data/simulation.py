@@ -1,0 +1,128 @@
+"""Trajectories of a known system, with the exact derivatives along them."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys import mechanics, ode
+from jaxphys.data.trajectories import Trajectories, check_trajectories
+from jaxphys.types import Array, PhaseState, PyTree, System
+
+
+def simulated(
+    system: System,
+    key: Array,
+    num_trajectories: int,
+    ts: np.ndarray | Array,
+    *,
+    dtype: jnp.dtype | str | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+) -> Trajectories:
+    """Motions from random initial states, integrated to a tolerance by `ode.solve`.
+
+    Args:
+      system: one with a Hamiltonian; its dissipation and force act.
+      key: a random key of the initial states, `system.sample` of its parts.
+      num_trajectories: N ≥ 1.
+      ts: times, increasing, shape (T,), T ≥ 2.
+      dtype: of every array; by default float64 where JAX has it on, else float32.
+      rtol, atol: tolerances of a step, those of `ode.solve` by default.
+
+    Returns:
+      Trajectories with t, q, p, v = ∂H/∂p, the exact dq and dp, and the energy H; in
+      `meta` the system's name, periodic, coordinates and units. A motion that could
+      not be followed to the end is NaN from there on.
+
+    Raises:
+      ValueError: for a system without a Hamiltonian, and for times, counts and dtypes
+        that cannot be meant.
+
+    Example:
+      >>> from jaxphys.types import System
+      >>> spring = System(
+      ...     "spring",
+      ...     2.0,
+      ...     lambda k, q, p: (p @ p + k * q @ q) / 2,
+      ...     None,
+      ...     lambda key: PhaseState(jnp.ones(1), jnp.zeros(1)),
+      ...     (False,),
+      ... )
+      >>> seen = simulated(spring, jax.random.key(0), 3, np.linspace(0.0, 1.0, 5))
+      >>> seen.q.shape, bool(np.allclose(seen.dp, -2 * seen.q, atol=1e-5))
+      ((3, 5, 1), True)
+    """
+    if system.hamiltonian is None:
+        raise ValueError(
+            f"{system.name} has no Hamiltonian, and these trajectories are of q and p; "
+            "integrate its vector field with jaxphys.ode.solve, and keep q and v."
+        )
+    if int(num_trajectories) != num_trajectories or num_trajectories < 1:
+        raise ValueError(
+            f"num_trajectories is {num_trajectories}; expected a whole number ≥ 1."
+        )
+    kind = _dtype(dtype)
+    times = np.asarray(ts, kind)
+    if times.ndim != 1 or len(times) < 2 or not np.all(np.diff(times) > 0):
+        raise ValueError(
+            f"ts has shape {times.shape}; expected at least two times in {kind}, (T,), "
+            "that increase."
+        )
+    starts = jax.vmap(system.sample)(jax.random.split(key, int(num_trajectories)))
+    starts, params = jax.tree.map(
+        lambda x: _cast(x, kind), (PhaseState(*starts), system.params)
+    )
+    laws = (system.hamiltonian, system.dissipation, system.force)
+    follow = _follow(laws, rtol, atol)
+    y, rate, energy = jax.tree.map(np.asarray, follow(starts, times, params))
+    meta = {
+        "system": system.name,
+        "periodic": list(system.periodic),
+        "coordinates": list(system.coordinates),
+        "units": list(system.units),
+    }
+    return check_trajectories(
+        Trajectories(times, y.q, y.p, rate.q, energy, meta, rate.q, rate.p)
+    )
+
+
+def _dtype(dtype: jnp.dtype | str | None) -> np.dtype:
+    usual = jnp.zeros(()).dtype
+    kind = usual if dtype is None else np.dtype(dtype)
+    if kind not in (np.float32, np.float64):
+        raise ValueError(f"dtype is {kind}; expected float32 or float64.")
+    if kind == np.float64 and usual != np.float64:
+        raise ValueError(
+            "dtype is float64, which JAX has off; turn it on with "
+            'jax.config.update("jax_enable_x64", True).'
+        )
+    return kind
+
+
+def _cast(x: PyTree, dtype: np.dtype) -> PyTree:
+    """Real numbers in this dtype, and all else as it is."""
+    real = jnp.issubdtype(jnp.result_type(x), jnp.floating)
+    return jnp.asarray(x, dtype) if real else x
+
+
+@functools.lru_cache(maxsize=32)
+def _follow(laws: tuple, rtol: float | None, atol: float | None) -> Callable:
+    """One compilation a system, whatever its constants and initial states."""
+    hamiltonian, dissipation, force = laws
+    field = mechanics.hamiltonian_vector_field(
+        hamiltonian, force=force, dissipation=dissipation
+    )
+
+    def one(y0: PhaseState, ts: Array, params: PyTree):
+        ys = ode.solve(
+            field, y0, ts, params, rtol=rtol, atol=atol, derivative="forward"
+        ).ys
+        good = jnp.isfinite(ys.q).all(1) & jnp.isfinite(ys.p).all(1)
+        ys = jax.tree.map(lambda x: jnp.where(good[:, None], x, jnp.nan), ys)
+        rates = jax.vmap(field, (0, 0, None))(ts, ys, params)
+        return ys, rates, jax.vmap(hamiltonian, (None, 0, 0))(params, *ys)
+
+    return jax.jit(jax.vmap(one, (0, None, None)))

@@ -1,0 +1,310 @@
+"""Time derivatives of measured motions, and their smoothing.
+
+Where data are clean, the slope of the parabola through three neighboring times; where
+they are noisy, that of a polynomial fitted to a window of times by least squares,
+after Savitzky & Golay (1964), here at uneven times. How wide the window should be is
+asked of the data by generalized cross-validation (Golub, Heath & Wahba, 1979).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from jaxphys.data.trajectories import Trajectories, check_trajectories, first_few
+
+#: Numbers that one block of windows may hold.
+_BLOCK = 2**22
+
+
+def derivatives(
+    t: np.ndarray,
+    x: np.ndarray,
+    *,
+    window: int | None = None,
+    order: int | None = None,
+) -> np.ndarray:
+    """dx/dt at each time, of the second order or by local polynomials.
+
+    Without a window, between two neighbors at distances a behind and b ahead,
+    ẋ = [a² x(t + b) − b² x(t − a) + (b² − a²) x(t)] / (a b (a + b)),
+    one-sided at the ends; its error falls as the step squared. With one, it is the
+    slope of the polynomial fitted to the nearest times: noise of standard deviation σ
+    then leaves some σ / (dt w^(3/2)) in place of σ / dt.
+
+    Args:
+      t: times, increasing, shape (T,); they need not be even.
+      x: shape (..., T, n).
+      window: w, how many times are fitted at once, odd; at the ends the window is that
+        of the first or last w times. None for the three-point formula.
+      order: degree of the polynomial, below w; by default 2, and 3 where w ≥ 7.
+
+    Returns:
+      dx/dt, shape (..., T, n), in the dtype of x, in units of x by units of t.
+
+    Raises:
+      ValueError: on shapes, times and windows that do not fit.
+
+    Example:
+      >>> t = np.array([0.0, 1.0, 3.0, 4.0])
+      >>> derivatives(t, t[:, None] ** 2)[:, 0]
+      array([0., 2., 6., 8.])
+
+    Reference: Savitzky & Golay, Analytical Chemistry 36, 1964.
+    """
+    t, x, dtype = _checked("derivatives", t, x, least=3)
+    if window is not None:
+        return _fitted(t, x, window, _degree(window, order, len(t)), 1).astype(dtype)
+    if order is not None:
+        raise ValueError(
+            f"order is {order} without a window; give the window that it is for."
+        )
+    return np.gradient(x, t, axis=-2, edge_order=2).astype(dtype)
+
+
+def smoothed(
+    t: np.ndarray, x: np.ndarray, window: int, order: int | None = None
+) -> np.ndarray:
+    """The value of the local polynomial whose slope `derivatives` gives.
+
+    Args:
+      t: times, increasing, shape (T,).
+      x: shape (..., T, n).
+      window: how many times are fitted at once, odd.
+      order: degree of the polynomial, below the window; by default 2, and 3 where the
+        window is 7 or more.
+
+    Returns:
+      Shape (..., T, n), in the dtype of x.
+
+    Raises:
+      ValueError: on shapes, times and windows that do not fit.
+
+    Example:
+      >>> noise = np.array([[0.0], [0.0], [1.0], [0.0], [0.0]])
+      >>> smoothed(np.arange(5.0), noise, 5)[2].round(3)
+      array([0.486])
+    """
+    t, x, dtype = _checked("smoothed", t, x, least=1)
+    return _fitted(t, x, window, _degree(window, order, len(t)), 0).astype(dtype)
+
+
+def _checked(name: str, t: Any, x: Any, least: int):
+    """(t, x) in double precision, which differences need, and the dtype of x."""
+    t, x = np.asarray(t), np.asarray(x)
+    if t.ndim != 1 or len(t) < least or not np.all(np.diff(t) > 0):
+        raise ValueError(
+            f"{name} got t of shape {t.shape}; expected at least {least} increasing "
+            "times, (T,). Sort them, and drop repeated ones."
+        )
+    if x.ndim < 2 or x.shape[-2] != len(t):
+        raise ValueError(
+            f"{name} got x of shape {x.shape}; expected (..., {len(t)}, n), as there "
+            f"are {len(t)} times. Of one coordinate give x[:, None]."
+        )
+    finite = np.isfinite(x).all(axis=tuple({*range(x.ndim)} - {x.ndim - 2}))
+    if not finite.all():
+        raise ValueError(
+            f"{name} got x that is not finite at times number "
+            f"{first_few(np.flatnonzero(~finite))}; cut motions off where they end "
+            "with jaxphys.data.separate."
+        )
+    dtype = x.dtype if np.issubdtype(x.dtype, np.floating) else np.dtype(float)
+    return t.astype(float), x.astype(float), dtype
+
+
+def _degree(window: int, order: int | None, total: int) -> int:
+    if int(window) != window or window < 3 or window % 2 == 0:
+        raise ValueError(
+            f"window is {window}; expected an odd number of times ≥ 3, so that as many "
+            "are ahead as behind."
+        )
+    if window > total:
+        raise ValueError(
+            f"window is {window}, and there are {total} times; lower it to "
+            f"{total - 1 + total % 2} or less."
+        )
+    degree = (3 if window >= 7 else 2) if order is None else order
+    if int(degree) != degree or not 1 <= degree < window:
+        raise ValueError(
+            f"order is {degree}; expected a whole number from 1 to {window - 1}, as "
+            f"the window has {window} times."
+        )
+    return int(degree)
+
+
+def _weights(
+    t: np.ndarray, rows: np.ndarray, window: int, order: int, slope: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the windows of these times start, and the weight of each of their times.
+
+    The polynomial c of a window with powers V solves VᵀV c = Vᵀ x, and its value or
+    slope at the time is φ·c: the weights are V (VᵀV)⁻¹ φ.
+    """
+    starts = np.clip(rows - window // 2, 0, len(t) - window)
+    near = t[starts[:, None] + np.arange(window)]
+    # In [−1, 1] the powers are as independent as powers get.
+    middle, half = (near[:, -1] + near[:, 0]) / 2, (near[:, -1] - near[:, 0]) / 2
+    degrees = np.arange(order + 1)
+    powers = ((near - middle[:, None]) / half[:, None])[..., None] ** degrees
+    here = ((t[rows] - middle) / half)[:, None]
+    if slope:
+        wanted = degrees * here ** np.maximum(degrees - 1, 0) / half[:, None]
+    else:
+        wanted = here**degrees
+    normal = np.swapaxes(powers, 1, 2) @ powers
+    weights = powers @ np.linalg.solve(normal, wanted[..., None])
+    return starts, weights[..., 0]
+
+
+def _fitted(
+    t: np.ndarray, x: np.ndarray, window: int, order: int, slope: int
+) -> np.ndarray:
+    return _fitted_and_trace(t, x, window, order, slope)[0]
+
+
+def _fitted_and_trace(
+    t: np.ndarray, x: np.ndarray, window: int, order: int, slope: int
+) -> tuple[np.ndarray, float]:
+    """The fit S x, and tr S, in blocks of times that fit in memory."""
+    out, trace = np.empty_like(x), 0.0
+    near = np.lib.stride_tricks.sliding_window_view(x, window, axis=-2)
+    lines = max(x.size // len(t), order + 1)
+    block = max(_BLOCK // (window * lines), 1)
+    for first in range(0, len(t), block):
+        rows = np.arange(first, min(first + block, len(t)))
+        starts, weights = _weights(t, rows, window, order, slope)
+        out[..., rows, :] = np.einsum(
+            "...tnw,tw->...tn", near[..., starts, :, :], weights
+        )
+        trace += float(np.sum(weights[np.arange(len(rows)), rows - starts]))
+    return out, trace
+
+
+#: Noise below these parts of the largest value, or of the typical slope, is none.
+_NO_NOISE, _HARMLESS = 1e-6, 1e-2
+
+#: How much of the data is looked at: trajectories, and times of each.
+_SEEN = (8, 2048)
+
+#: A window that no motion needs to exceed.
+_WIDEST = 501
+
+
+def suggest_window(t: np.ndarray, x: np.ndarray) -> int | None:
+    """The window that noisy data ask for, or None where they are not noisy.
+
+    It has the least generalized cross-validation score (r²/(1 − 1.4 tr S/T)²) among
+    windows that grow by a quarter each, r being the residuals and S the smoothing
+    matrix; the factor 1.4 is there since a derivative wants a wider window than the
+    value does, and since 1 would now and then choose one much too narrow. Coordinates
+    count in units of their own least score. One counts as free of noise where the
+    narrowest window is the best, and where its noise, of the least score's residuals,
+    is below a millionth of its largest value or disturbs a three-point derivative by
+    less than a hundredth. At most 8 trajectories and 2048 times are looked at, and
+    windows up to 501.
+
+    Args:
+      t: times, increasing, shape (T,).
+      x: shape (..., T, n).
+
+    Returns:
+      An odd number of times for `derivatives` and `smoothed`; None also where there
+      are fewer than 11 times, too few to tell.
+
+    Raises:
+      ValueError: on shapes and times that do not fit.
+
+    Example:
+      >>> t = np.linspace(0.0, 10.0, 500)
+      >>> x = np.sin(t)[:, None]
+      >>> suggest_window(t, x)
+      >>> noise = np.random.default_rng(0).normal(size=(500, 1))
+      >>> suggest_window(t, x + 0.02 * noise) > 31
+      True
+
+    Reference: Golub, Heath & Wahba, Technometrics 21, 1979; for the factor, Cummins,
+    Filloon & Nychka, Journal of the American Statistical Association 96, 2001.
+    """
+    t, x, dtype = _checked("suggest_window", t, x, least=1)
+    if len(t) < 11:
+        return None
+    t = t[: _SEEN[1]]
+    x = x[..., : len(t), :].reshape(-1, len(t), x.shape[-1])[: _SEEN[0]]
+    windows = _candidates(len(t))
+    scored = [_score(t, x, window) for window in windows]
+    scores, noise = (np.stack(rows) for rows in zip(*scored, strict=True))
+    best = np.argmin(scores, axis=0)
+    sigma = np.take_along_axis(noise, best[None], axis=0)[0]
+    slope = np.array(
+        [
+            np.sqrt(np.mean(derivatives(t, x[..., [i]], window=windows[w]) ** 2))
+            for i, w in enumerate(best)
+        ]
+    )
+    step = (t[-1] - t[0]) / (len(t) - 1)
+    floor = max(_NO_NOISE, 100 * float(np.finfo(dtype).eps))
+    noisy = (
+        (best > 0)
+        & (sigma > floor * np.max(np.abs(x), axis=(0, 1)))
+        & (sigma / (np.sqrt(2) * step) > _HARMLESS * slope)
+    )
+    if not noisy.any():
+        return None
+    relative = scores[:, noisy] / scores[:, noisy].min(axis=0)
+    return windows[int(np.argmin(relative.mean(axis=1)))]
+
+
+def _candidates(total: int) -> list[int]:
+    """Odd windows from 5 to two thirds of the times, each a quarter above the last."""
+    found, widest = [5], min(2 * total // 3, _WIDEST)
+    while (wider := max(found[-1] + 2, found[-1] * 5 // 8 * 2 + 1)) <= widest:
+        found.append(wider)
+    return found
+
+
+def _score(t: np.ndarray, x: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-validation score and noise, (n,) each, of one window."""
+    order = _degree(window, None, len(t))
+    fit, trace = _fitted_and_trace(t, x, window, order, 0)
+    freedom = trace / len(t)
+    left = np.mean((x - fit) ** 2, axis=(0, 1))
+    return left / (1 - min(1.4 * freedom, 0.99)) ** 2, np.sqrt(left / (1 - freedom))
+
+
+def with_derivatives(
+    trajectories: Trajectories, *, window: int | str | None = None
+) -> Trajectories:
+    """Fill in dq, and dp and dv where p and v are known; those that are given stay.
+
+    dq is a derivative of q even where v is known, so that noise in the two is not the
+    same.
+
+    Args:
+      trajectories: what to find them for.
+      window: None for the three-point formula; a number of times for local
+        polynomials; "auto" for what `suggest_window` says of q, p and v together.
+
+    Raises:
+      ValueError: where there are too few times, or states that are not finite.
+
+    Example:
+      >>> t = np.linspace(0.0, 1.0, 5)
+      >>> fall = Trajectories(t, -4.9 * t[None, :, None] ** 2)
+      >>> with_derivatives(fall).dq[0, :, 0].round(3) + 0.0
+      array([ 0.  , -2.45, -4.9 , -7.35, -9.8 ])
+    """
+    checked = check_trajectories(trajectories)
+    t = checked.t
+    known = {k: x for k in ("q", "p", "v") if (x := getattr(checked, k)) is not None}
+    if isinstance(window, str):
+        if window != "auto":
+            raise ValueError(
+                f'window is {window!r}; expected a number, None or "auto".'
+            )
+        window = suggest_window(t, np.concatenate(list(known.values()), axis=-1))
+    found: dict[str, Any] = {
+        f"d{name}": derivatives(t, x, window=window)
+        for name, x in known.items()
+        if getattr(checked, f"d{name}") is None
+    }
+    return checked._replace(**found)

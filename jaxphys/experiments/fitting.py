@@ -1,0 +1,549 @@
+"""`jaxphys fit`: learn a motion from trajectories that somebody measured.
+
+Read, look for what is wrong, smooth what is noisy, hold some out, train, and judge the
+model by following the motions that were held out. What is left is a report, figures,
+and a model file that `jaxphys.checkpoint.load` makes a Hamiltonian of again.
+"""
+
+import dataclasses
+import datetime
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys import checkpoint, data, learning, metrics, models, plots, training
+from jaxphys.data import Chunk, Trajectories
+from jaxphys.experiments import runner
+from jaxphys.learning import Recipe
+from jaxphys.names import check_known
+from jaxphys.problems.matching import follow
+from jaxphys.types import Array, Dynamics, PhaseState, PyTree, TangentState
+
+#: What can be fitted, and what each is, for people.
+MODELS = {
+    "hnn": "a Hamiltonian H(q, p)",
+    "separable": "a Hamiltonian T(p) + V(q)",
+    "structured": "a Hamiltonian ½ pᵀ M⁻¹(q) p + V(q)",
+    "dissipative": "a Hamiltonian, and what the motion loses",
+    "neural_ode": "a vector field of q and p, without an energy",
+    "second_order": "an acceleration of q and v, without an energy",
+}
+
+#: A rollout counts as valid until its relative error passes this.
+THRESHOLD = 0.1
+
+#: Updates between two looks at the held-out loss; a damped step is worth many others.
+_LOOK_EVERY = {"levenberg_marquardt": 5, "hig": 5, "gauss_newton": 5, "spring": 5}
+
+#: A step of the integrator that judges is at most this part of the data's median one.
+_SUBSTEPS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class FitOptions:
+    """Learn a motion from measured trajectories.
+
+    Attributes:
+      data: an .npz or .csv file of trajectories: t, q, and p or v.
+      mass: makes momenta of velocities, p = m v; one number, or one a coordinate.
+      periodic: which coordinates are angles [rad], true or false for each; by default
+        what the file says, else none.
+      mode: match `derivatives` or `trajectories`; `auto` takes derivatives where the
+        file has them or the data are smooth, and trajectories where they are noisy.
+      window: points of the local polynomial that smooths noisy data, odd; 0 for none,
+        and by default what the data ask for.
+      hold_out: the part of the data that is kept for the test.
+      hold_out_by: `trajectory` or `time`: whole motions, or the end of each; `auto`
+        takes motions where there are several.
+      chunk: steps of the data followed from one start, where trajectories are matched.
+      integrator: what follows them.
+      optimizer: what trains.
+      learning_rate, schedule, weight_decay: of adam.
+      batch_size: samples an update; by default 64.
+      seconds: training time.
+      steps: number of updates, in place of seconds.
+      patience: looks without progress on the held-out loss before training ends.
+      noise: standard deviation of noise to add to the training states, in units of
+        their spread.
+      hidden: units of each hidden layer.
+      activation: of the network.
+      dtype: of the weights, `float32` or `float64`.
+      seed: of the first weights, the hold-out and the order of samples.
+      out: directory of the results; `runs/fit-DATE-TIME` by default.
+      resume: go on with the training in `out`.
+      progress: whether to show a progress bar.
+    """
+
+    data: pathlib.Path
+    mass: tuple[float, ...] = ()
+    periodic: tuple[bool, ...] = ()
+    mode: str = "auto"
+    window: int | None = None
+    hold_out: float = 0.2
+    hold_out_by: str = "auto"
+    chunk: int = 10
+    integrator: str = "rk4"
+    optimizer: str = "levenberg_marquardt"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    batch_size: int = 64
+    seconds: float | None = None
+    steps: int | None = None
+    patience: int = 40
+    noise: float = 0.0
+    hidden: tuple[int, ...] = (32, 32)
+    activation: str = "tanh"
+    dtype: str = "float64"
+    seed: int = 0
+    out: pathlib.Path | None = None
+    resume: bool = False
+    progress: bool = True
+
+
+class Prepared(NamedTuple):
+    """Data that are ready to be learned from.
+
+    Attributes:
+      measured: as they were read.
+      raw: what is held out of these, as it was read.
+      train, held_out: smoothed where that was asked for, with derivatives.
+      periodic: which coordinates are angles.
+      window: the smoothing that was used; 0 for none.
+      mode: what is matched.
+      held_out_by: trajectory or time.
+    """
+
+    measured: list[Trajectories]
+    raw: list[Trajectories]
+    train: list[Trajectories]
+    held_out: list[Trajectories]
+    periodic: tuple[bool, ...]
+    window: int
+    mode: str
+    held_out_by: str
+
+
+class Fitted(NamedTuple):
+    """What a fit leaves: the report, the model, and the directory."""
+
+    report: dict[str, Any]
+    model: checkpoint.Learned
+    out: pathlib.Path
+    interrupted: bool
+
+
+def run(kind: str, options: FitOptions) -> Fitted:
+    """Fit one kind of model, print the report, write it with figures and the model.
+
+    Raises:
+      ValueError: for data and options that do not fit, with nothing written.
+      FileNotFoundError: where there is no such file.
+    """
+    check_known("model", kind, MODELS)
+    dtype = runner.model_dtype(runner.RunOptions(dtype=options.dtype))
+    state = TangentState if kind == "second_order" else PhaseState
+    ready = prepare(options, state)
+    recipe = recipe_of(options, ready)
+    arguments = arguments_of(kind, options, ready, state)
+    motion = checkpoint.build(kind, arguments)
+    if recipe.mode == "trajectories":
+        learning.step_maker(motion, recipe.integrator)
+    for length in recipe.lengths:
+        for part in (ready.train, ready.held_out):
+            learning.samples(motion, recipe, part, length)
+    out = _directory(options)
+    print(_introduced(kind, options, ready, out), flush=True)
+
+    for_noise, for_fit = jax.random.split(jax.random.key(options.seed))
+    train = _cast(ready.train, dtype)
+    if options.noise:
+        train = _noisy(train, options.noise, for_noise)
+    fit = learning.learn(
+        motion,
+        recipe,
+        train,
+        key=for_fit,
+        others={"validation_loss": _cast(ready.held_out, dtype)},
+        normalized=True,
+        name=f"fit {kind}",
+        progress=options.progress,
+        checkpoint_dir=out / "checkpoints" / "fit",
+        resume=options.resume,
+    )
+    params = fit.state.params
+    report = _report(kind, options, ready, motion, fit, params)
+    path = checkpoint.save_model(
+        out / "model.npz", kind, arguments | {"dtype": dtype}, params, report["data"]
+    )
+    runner.write_json(out / "report.json", report)
+    print(told(report))
+    _draw(ready, motion, params, fit, out, kind)
+    print(f"model, report and figures in {out}")
+    return Fitted(report, checkpoint.load(path), out, fit.status == "interrupted")
+
+
+def prepare(options: FitOptions, state: type) -> Prepared:
+    """Read the file, check it, smooth it, and hold some of it out."""
+    check_known("mode", options.mode, ("auto", *learning.MODES))
+    check_known("hold_out_by", options.hold_out_by, ("auto", "trajectory", "time"))
+    mass = None
+    if options.mass:
+        mass = options.mass[0] if len(options.mass) == 1 else np.array(options.mass)
+    measured = data.read_trajectories(options.data, mass=mass)
+    n = measured[0].q.shape[2]
+    periodic = _periodic(options, measured, n)
+    data.check_angles(measured, periodic)
+    if state is PhaseState and any(each.p is None for each in measured):
+        raise ValueError(
+            f"{options.data} has velocities and no momenta; give --mass, or fit "
+            "second_order, which needs none."
+        )
+    if state is TangentState and any(each.v is None for each in measured):
+        raise ValueError(
+            f"{options.data} has momenta and no velocities, which second_order needs; "
+            "fit hnn, or add columns v."
+        )
+    given = all(_has_rates(each, state) for each in measured)
+    window = _window(options, measured, given)
+    whole = [_smoothed(each, window) for each in measured]
+    mode = options.mode
+    if mode == "auto":
+        mode = "derivatives" if given or not window else "trajectories"
+    by = options.hold_out_by
+    if by == "auto":
+        by = "trajectory" if len(whole) > 1 else "time"
+    key = jax.random.key(options.seed) if by == "trajectory" else None
+    train, held_out = data.split(whole, options.hold_out, by=by, key=key)
+    _, raw = data.split(measured, options.hold_out, by=by, key=key)
+    return Prepared(measured, raw, train, held_out, periodic, window, mode, by)
+
+
+def _periodic(options: FitOptions, measured: list[Trajectories], n: int):
+    given = options.periodic or measured[0].meta.get("periodic") or (False,) * n
+    if len(given) != n:
+        raise ValueError(
+            f"periodic has {len(given)} entries; the data have {n} coordinates."
+        )
+    return tuple(map(bool, given))
+
+
+def _has_rates(each: Trajectories, state: type) -> bool:
+    if state is PhaseState:
+        return each.dq is not None and each.dp is not None
+    return each.dv is not None
+
+
+def _window(options: FitOptions, measured: list[Trajectories], given: bool) -> int:
+    """The smoothing window: as asked for, or the middle one of what the data want."""
+    if options.window is not None:
+        if options.window < 0 or (options.window and options.window % 2 == 0):
+            raise ValueError(
+                f"window is {options.window}; expected 0 or an odd number."
+            )
+        return options.window
+    if given:
+        return 0
+    wanted = sorted(data.suggest_window(each.t, each.q) or 0 for each in measured)
+    return wanted[len(wanted) // 2]
+
+
+def _smoothed(each: Trajectories, window: int) -> Trajectories:
+    """States and their derivatives by the same local polynomials."""
+    own = min(window, len(each.t) - (1 - len(each.t) % 2))
+    rates = data.with_derivatives(each, window=own if own >= 5 else None)
+    if own < 5:
+        return rates
+    smooth: dict[str, Any] = {
+        name: data.smoothed(each.t, x, window=own)
+        for name in ("q", "p", "v")
+        if (x := getattr(each, name)) is not None
+    }
+    return rates._replace(**smooth)
+
+
+def recipe_of(options: FitOptions, ready: Prepared) -> Recipe:
+    """How to train, of the options."""
+    seconds = options.seconds
+    if seconds is None and options.steps is None:
+        seconds = 20.0
+    return Recipe(
+        mode=ready.mode,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        schedule=options.schedule,
+        weight_decay=options.weight_decay,
+        batch_size=options.batch_size,
+        steps=options.steps,
+        seconds=seconds,
+        integrator=options.integrator,
+        chunk=options.chunk,
+        patience=options.patience,
+        look_every=_LOOK_EVERY.get(options.optimizer, 100),
+    ).check()
+
+
+def arguments_of(
+    kind: str, options: FitOptions, ready: Prepared, state: type
+) -> dict[str, Any]:
+    """What the model's function is given: sizes, angles, and the units of the data."""
+    second = "p" if state is PhaseState else "v"
+    parts: dict[str, np.ndarray] = {}
+    for name, field in (("q", "q"), ("p", second), ("dq", "dq"), ("dp", f"d{second}")):
+        rows = [getattr(each, field) for each in ready.train]
+        if field == "dq" and rows[0] is None:
+            rows = [each.v for each in ready.train]
+        parts[name] = np.concatenate([x.reshape(-1, x.shape[-1]) for x in rows])
+    arguments: dict[str, Any] = {
+        "num_coordinates": parts["q"].shape[1],
+        "hidden": list(options.hidden),
+        "activation": options.activation,
+        "kernel_init": "glorot_normal",
+        "periodic": list(ready.periodic),
+        "normalization": models.normalization(**parts, periodic=ready.periodic),
+        "dtype": options.dtype,
+    }
+    return arguments
+
+
+def _cast(trajectories: Sequence[Trajectories], dtype) -> list[Trajectories]:
+    from jaxphys.experiments.dynamics import cast
+
+    return cast(list(trajectories), dtype)
+
+
+def _noisy(train: list[Trajectories], part: float, key: Array) -> list[Trajectories]:
+    """Noise on the states, in units of each one's spread."""
+    found = []
+    for number, each in enumerate(train):
+        own = jax.random.fold_in(key, number)
+        for index, name in enumerate(("q", "p", "v")):
+            x = getattr(each, name)
+            if x is not None:
+                draw = jax.random.normal(jax.random.fold_in(own, index), x.shape)
+                size = part * np.std(x, axis=(0, 1))
+                each = each._replace(**{name: x + size * np.asarray(draw, x.dtype)})
+        found.append(each)
+    return found
+
+
+def _directory(options: FitOptions) -> pathlib.Path:
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    out = pathlib.Path("runs") / f"fit-{now}" if options.out is None else options.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.resume:
+        raise ValueError(
+            f"{out} exists and is not empty; nothing was overwritten. Choose another "
+            "--out, or go on with --resume."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _introduced(
+    kind: str, options: FitOptions, ready: Prepared, out: pathlib.Path
+) -> str:
+    points = sum(each.q.shape[0] * len(each.t) for each in ready.measured)
+    smooth = f"smoothed over {ready.window} points" if ready.window else "not smoothed"
+    return (
+        f"{kind}, {MODELS[kind]}: {len(ready.measured)} trajectories, {points} points, "
+        f"{ready.measured[0].q.shape[2]} coordinates, {smooth}; matching "
+        f"{ready.mode}, holding out {options.hold_out:g} by {ready.held_out_by}; "
+        f"results in {out}"
+    )
+
+
+def followed(
+    motion: Dynamics, params: PyTree, each: Trajectories
+) -> tuple[np.ndarray, np.ndarray]:
+    """The model's motion from the first state of a trajectory, at all its times.
+
+    Returns:
+      q and p (or v), each (T, n).
+    """
+    second = each.p if motion.state is PhaseState else each.v
+    assert second is not None
+    dtype = jax.tree.leaves(params)[0].dtype
+    y = motion.state(*(jnp.asarray(x[0, 0], dtype) for x in (each.q, second)))
+    path = jax.jit(follow(motion, substeps=_SUBSTEPS))(
+        params, Chunk(jnp.asarray(each.t, dtype), y)
+    )
+    q, x = (
+        np.concatenate([np.asarray(a)[None], np.asarray(b)])
+        for a, b in zip(y, path, strict=True)
+    )
+    return q, x
+
+
+def judge(
+    motion: Dynamics, params: PyTree, held_out: Sequence[Trajectories]
+) -> dict[str, Any]:
+    """Rollouts from held-out starts: errors, valid times, and the learned energy."""
+    rows = []
+    for each in held_out:
+        q, x = followed(motion, params, each)
+        second = each.p if motion.state is PhaseState else each.v
+        assert second is not None
+        errors = metrics.relative_error((q, x), (each.q[0], second[0]))
+        times = jnp.asarray(each.t)
+        row = {
+            "duration": float(each.t[-1] - each.t[0]),
+            "valid_time": float(metrics.valid_time(times, errors, THRESHOLD)),
+            "rollout_error": float(metrics.geometric_mean(errors, times)),
+        }
+        if motion.energy is not None:
+            row |= _energies(motion, params, (q, x), (each.q[0], second[0]))
+        rows.append({k: v if math.isfinite(v) else 1e300 for k, v in row.items()})
+    return {
+        name: dict(
+            zip(
+                ("low", "median", "high"),
+                (
+                    float(v)
+                    for v in metrics.quartiles(jnp.array([r[name] for r in rows]))
+                ),
+                strict=True,
+            )
+        )
+        for name in rows[0]
+    }
+
+
+def _energies(motion: Dynamics, params: PyTree, path, measured) -> dict[str, float]:
+    """How the learned energy keeps along the rollout, and along what was measured."""
+    assert motion.energy is not None
+    energy = jax.jit(jax.vmap(motion.energy, (None, 0, 0)))
+    along, seen = (
+        np.asarray(energy(params, *map(jnp.asarray, y))) for y in (path, measured)
+    )
+    unit = float(np.max(seen) - np.min(seen)) or 1.0
+    dtype = jax.tree.leaves(params)[0].dtype
+    # The unit is what the energy changes by over states as far apart as these.
+    q, x = (jnp.asarray(y, dtype) for y in measured)
+    spread = np.asarray(energy(params, q, jnp.zeros_like(x)))
+    unit = max(unit, float(np.max(spread) - np.min(spread)))
+    return {
+        "energy_drift": float(np.max(np.abs(along - along[0]))) / unit,
+        "measured_energy_spread": float(np.std(seen)) / unit,
+    }
+
+
+def _report(
+    kind: str,
+    options: FitOptions,
+    ready: Prepared,
+    motion: Dynamics,
+    fit: training.Fit,
+    params: PyTree,
+) -> dict[str, Any]:
+    shown = {
+        k: str(v) if isinstance(v, pathlib.Path) else v
+        for k, v in dataclasses.asdict(options).items()
+        if k not in ("out", "resume", "progress")
+    }
+    return {
+        "model": kind,
+        "options": shown,
+        "versions": runner.versions(),
+        "device": runner.device(),
+        "data": {
+            "file": options.data.name,
+            "trajectories": len(ready.measured),
+            "points": sum(len(each.t) for each in ready.measured),
+            "coordinates": ready.measured[0].q.shape[2],
+            "periodic": list(ready.periodic),
+            "window": ready.window,
+            "mode": ready.mode,
+            "held_out_by": ready.held_out_by,
+        },
+        "training": {
+            "status": fit.status,
+            "message": fit.message,
+            "updates": fit.history[-1]["step"],
+            "seconds": fit.seconds,
+            "compile_seconds": fit.compile_seconds,
+            "history": fit.history,
+        },
+        "losses": _losses(fit),
+        "held_out": judge(motion, params, ready.held_out),
+    }
+
+
+def _losses(fit: training.Fit) -> dict[str, float]:
+    """At the state that was kept: the look with the lowest held-out loss."""
+    best = min(fit.history, key=lambda h: h["validation_loss"])
+    return {k: best[k] for k in ("train_loss", "validation_loss")}
+
+
+def told(report: dict[str, Any]) -> str:
+    """The report for people."""
+    losses, train = report["losses"], report["training"]
+    lines = [
+        f"{train['updates']} updates in {train['seconds']:.1f} s "
+        f"({train['compile_seconds']:.1f} s to compile); {train['status']}"
+        + (f", {train['message']}" if train["message"] else ""),
+        f"loss, each component in units of its own size: train "
+        f"{losses['train_loss']:.3g}, held out {losses['validation_loss']:.3g}",
+        "rollouts from held-out starts:",
+    ]
+    names = {
+        "valid_time": f"valid time (relative error ≤ {THRESHOLD:g})",
+        "duration": "of a duration of",
+        "rollout_error": "relative error, geometric mean",
+        "energy_drift": "drift of the learned energy, of its range",
+        "measured_energy_spread": "learned energy along the data, spread of its range",
+    }
+    found = report["held_out"]
+    rows = [["", "median", "quartiles"]]
+    for key, name in names.items():
+        if key in found:
+            x = found[key]
+            rows.append(
+                [name, f"{x['median']:.3g}", f"{x['low']:.2g} to {x['high']:.2g}"]
+            )
+    return "\n".join([*lines, runner.aligned(rows)])
+
+
+def _draw(ready, motion, params, fit, out: pathlib.Path, kind: str) -> None:
+    history = {"methods": {kind: {"history": _renamed(fit.history)}}}
+    figure = plots.comparison({out.name: history | {"experiment": f"fit {kind}"}})
+    plots.save(figure, out / "losses.png")
+    each = ready.held_out[0]
+    q, x = followed(motion, params, each)
+    symbol = "p" if motion.state is PhaseState else "v"
+    seen = ready.raw[0]
+    figure = plots.followed_motion(
+        each.t,
+        (seen.q[0], getattr(seen, symbol)[0]),
+        (q, x),
+        symbol=symbol,
+        kind=kind,
+    )
+    plots.save(figure, out / "motion.png")
+    if each.q.shape[2] == 1 and motion.energy is not None:
+        dots = [(t.q[0, :, 0], getattr(t, symbol)[0, :, 0]) for t in ready.measured]
+        figure = plots.energy_levels(
+            lambda a, b: _levels(motion, params, a, b), dots, symbol=symbol
+        )
+        plots.save(figure, out / "energy.png")
+
+
+def _levels(motion: Dynamics, params: PyTree, q: np.ndarray, p: np.ndarray):
+    """The learned energy on a grid of one coordinate, (len(p), len(q))."""
+    assert motion.energy is not None
+    energy = motion.energy
+    dtype = jax.tree.leaves(params)[0].dtype
+    qs, ps = (jnp.asarray(x, dtype) for x in np.meshgrid(q, p))
+
+    def one(q: Array, p: Array) -> Array:
+        return energy(params, q[None], p[None])
+
+    return np.asarray(jax.jit(jax.vmap(jax.vmap(one)))(qs, ps))
+
+
+def _renamed(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [h | {"test_loss": h["validation_loss"]} for h in history]

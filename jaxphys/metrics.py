@@ -1,0 +1,243 @@
+"""How far a learned motion is from the true one, and whether it keeps its energy.
+
+Functions take one trajectory, with time along the first axis; many come by `jax.vmap`,
+and `quartiles` sums these up. A loss on noisy data says little: these do.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+
+from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Step, VectorField
+
+
+def _rows(y: PyTree) -> Array:
+    """All components of a trajectory beside each other, (T, d)."""
+    leaves = jax.tree.leaves(y)
+    return jnp.concatenate([x.reshape(x.shape[0], -1) for x in leaves], axis=1)
+
+
+def _pair(predicted: PyTree, true: PyTree) -> tuple[Array, Array]:
+    first, second = _rows(predicted), _rows(true)
+    if first.shape != second.shape:
+        raise ValueError(
+            f"got trajectories of shapes {first.shape} and {second.shape}, (T, d); "
+            "expected the same times and components. For a batch use jax.vmap."
+        )
+    return first, second
+
+
+def squared_error(predicted: PyTree, true: PyTree) -> Array:
+    """The mean of (ẑ − z)² over times and components, a scalar.
+
+    Example:
+      >>> print(squared_error(jnp.ones((3, 2)), jnp.zeros((3, 2))))
+      1.0
+    """
+    first, second = _pair(predicted, true)
+    return jnp.mean((first - second) ** 2)
+
+
+def relative_error(predicted: PyTree, true: PyTree) -> Array:
+    """‖ẑ − z‖/‖ẑ + z‖ at each time, (T,): zero where they agree.
+
+    Example:
+      >>> print(relative_error(jnp.array([[3.0]]), jnp.array([[1.0]])))
+      [0.5]
+
+    Reference: Finzi, Wang & Wilson, Simplifying Hamiltonian and Lagrangian Neural
+    Networks via Explicit Constraints, 2020, https://arxiv.org/abs/2010.13581.
+    """
+    first, second = _pair(predicted, true)
+    apart = jnp.linalg.norm(first - second, axis=1)
+    together = jnp.linalg.norm(first + second, axis=1)
+    return jnp.where(apart > 0, apart / jnp.where(apart > 0, together, 1), 0)
+
+
+def geometric_mean(errors: Array, t: Array | None = None) -> Array:
+    """exp of the mean of log errors over time, a scalar; those that are zero left out.
+
+    Args:
+      errors: at each time, (T,), as of `relative_error`.
+      t: the times, (T,), for a mean by the trapezoidal rule; otherwise all count alike.
+
+    Example:
+      >>> print(geometric_mean(jnp.array([0.0, 0.25, 1.0])))
+      0.5
+    """
+    known = errors > 0
+    logs = jnp.log(jnp.where(known, errors, 1))
+    if t is None:
+        weights = jnp.ones_like(errors)
+    else:
+        half = jnp.diff(t) / 2
+        weights = jnp.pad(half, (0, 1)) + jnp.pad(half, (1, 0))
+    weights = jnp.where(known, weights, 0)
+    total = jnp.sum(weights)
+    mean = jnp.sum(weights * logs) / jnp.where(total > 0, total, 1)
+    return jnp.where(total > 0, jnp.exp(mean), 0)
+
+
+def valid_time(t: Array, errors: Array, threshold: float = 0.1) -> Array:
+    """The time until an error first exceeds a threshold, a scalar; all of it if never.
+
+    An error that is not a number exceeds every threshold.
+
+    Example:
+      >>> print(valid_time(jnp.arange(4.0), jnp.array([0.0, 0.05, 0.3, 0.01])))
+      2.0
+    """
+    over = ~(errors <= threshold)
+    return jnp.where(jnp.any(over), t[jnp.argmax(over)], t[-1]) - t[0]
+
+
+class Drift(NamedTuple):
+    """How energy is kept along a trajectory.
+
+    Attributes:
+      mean_square: the mean of (E(t) − E(0))².
+      relative: the largest |E(t) − E(0)| over |E(0)|.
+      of_range: the largest |E(t) − E(0)| over the range of the potential energy that
+        the true motion passes through; NaN where that is not given.
+    """
+
+    mean_square: Array
+    relative: Array
+    of_range: Array
+
+
+def energy_drift(energy: Array, potential: Array | None = None) -> Drift:
+    """The `Drift` of the true energy along a trajectory.
+
+    Args:
+      energy: at each time, (T,).
+      potential: potential energies of the true motion, any shape, for a unit that does
+        not depend on where the energy is zero.
+
+    Example:
+      >>> energy, potential = jnp.array([2.0, 2.0, 2.5]), jnp.array([0.0, 1.0])
+      >>> print(energy_drift(energy, potential).of_range)
+      0.5
+    """
+    change = energy - energy[0]
+    largest = jnp.max(jnp.abs(change))
+    size = jnp.asarray(jnp.nan, energy.dtype)
+    if potential is not None:
+        size = jnp.max(potential) - jnp.min(potential)
+    return Drift(jnp.mean(change**2), largest / jnp.abs(energy[0]), largest / size)
+
+
+class DerivativeError(NamedTuple):
+    """How far a field is from the true one.
+
+    Attributes:
+      mean_square: the mean over samples of the summed squared differences.
+      relative: the root of it, over the root mean square of the true derivatives.
+    """
+
+    mean_square: Array
+    relative: Array
+
+
+def derivative_error(
+    dynamics: Dynamics, params: PyTree, states: PyTree, rates: PyTree
+) -> DerivativeError:
+    """A learned field against derivatives that are known at a batch of states.
+
+    At clean states it measures what was learned; at the noisy ones of a data set it
+    cannot fall below what the noise itself moves the derivatives.
+
+    Args:
+      dynamics, params: the field.
+      states: leading sample axis.
+      rates: the derivatives, likewise.
+    """
+    found = jax.vmap(lambda y: dynamics.vector_field(0.0, y, params))(states)
+    first, second = _pair(found, rates)
+    square = jnp.mean(jnp.sum((first - second) ** 2, axis=1))
+    size = jnp.mean(jnp.sum(second**2, axis=1))
+    return DerivativeError(square, jnp.sqrt(square / size))
+
+
+class Quartiles(NamedTuple):
+    """The median of many values, and the quartiles around it."""
+
+    low: Array
+    median: Array
+    high: Array
+
+
+def quartiles(values: Array) -> Quartiles:
+    """The quartiles over the leading axis; what is not a number counts as infinite.
+
+    Example:
+      >>> print(quartiles(jnp.array([1.0, 2.0, 3.0, jnp.nan, 0.0])).median)
+      2.0
+    """
+    known = jnp.where(jnp.isnan(values), jnp.inf, values)
+    ordered = jnp.sort(known, axis=0)
+    count = ordered.shape[0] - 1
+
+    def at(part: float) -> Array:
+        low, high = ordered[int(part * count)], ordered[-int(-part * count // 1)]
+        weight = part * count - int(part * count)
+        # An infinite neighbor of no weight must not turn the rest into NaN.
+        return low if weight == 0 else low + weight * (high - low)
+
+    return Quartiles(at(0.25), at(0.5), at(0.75))
+
+
+def divergence(field: VectorField) -> Callable[..., Array]:
+    """The divergence of a vector field, zero for every Hamiltonian one.
+
+    Returns:
+      `div(t, y, args) -> scalar`.
+
+    Example:
+      >>> print(divergence(lambda t, y, args: -2 * y)(0.0, jnp.ones(3), None))
+      -6.0
+    """
+
+    def div(t: Array, y: PyTree, args: PyTree) -> Array:
+        flat, unravel = jax.flatten_util.ravel_pytree(y)
+
+        def rate(flat: Array) -> Array:
+            return jax.flatten_util.ravel_pytree(field(t, unravel(flat), args))[0]
+
+        return jnp.trace(jax.jacfwd(rate)(flat))
+
+    return div
+
+
+def symplectic_defect(step: Step) -> Callable[..., Array]:
+    """‖JᵀΩJ − Ω‖ of a step's Jacobian J, the largest entry; zero where symplectic.
+
+    Returns:
+      `defect(t, PhaseState, dt, args) -> scalar`.
+
+    Example:
+      >>> from jaxphys import integrators
+      >>> step = integrators.leapfrog(lambda params, q, p: (q @ q + p @ p) / 2)
+      >>> y = PhaseState(jnp.ones(1), jnp.zeros(1))
+      >>> bool(symplectic_defect(step)(0.0, y, 0.1, None) < 1e-6)
+      True
+
+    Reference: Hairer, Lubich & Wanner, Geometric Numerical Integration, § VI.2.
+    """
+
+    def defect(t: Array, y: PhaseState, dt: Array, args: PyTree) -> Array:
+        n = y.q.shape[0]
+        flat = jnp.concatenate(y)
+
+        def move(flat: Array) -> Array:
+            return jnp.concatenate(step(t, PhaseState(flat[:n], flat[n:]), dt, args))
+
+        jacobian = jax.jacfwd(move)(flat)
+        zero, one = jnp.zeros((n, n), flat.dtype), jnp.eye(n, dtype=flat.dtype)
+        omega = jnp.block([[zero, one], [-one, zero]])
+        return jnp.max(jnp.abs(jacobian.T @ omega @ jacobian - omega))
+
+    return defect

@@ -1,0 +1,77 @@
+"""Dissipative Hamiltonian networks: a field split after Helmholtz into two scalars.
+
+dq/dt = ∂H/∂p + ∂D/∂q, dp/dt = −∂H/∂q + ∂D/∂p: H turns, D is what the motion loses or
+gains. With D constant it is the motion of H.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+
+from jaxphys import mechanics
+from jaxphys.models.coordinates import Normalization
+from jaxphys.models.hnn import hnn
+from jaxphys.types import Array, Dynamics, PhaseState, PyTree, VectorField
+
+
+class HelmholtzParams(NamedTuple):
+    """Weights of the conserved energy H, and of the potential of dissipation D."""
+
+    conserved: PyTree
+    dissipated: PyTree
+
+
+def helmholtz_field(conserved, dissipated) -> VectorField:
+    """The field of two scalars H and D, each of (params, q, p).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> field = helmholtz_field(lambda c, q, p: q @ q, lambda c, q, p: -c * q @ q)
+      >>> rate = field(0.0, PhaseState(jnp.ones(1), jnp.ones(1)), (None, 1.0))
+      >>> print(rate.q, rate.p)
+      [-2.] [-2.]
+    """
+    turning = mechanics.hamiltonian_vector_field(conserved)
+    gradient = jax.grad(dissipated, argnums=(1, 2))
+
+    def field(t: Array, y: PhaseState, params: PyTree) -> PhaseState:
+        turn = turning(t, y, params[0])
+        dq, dp = gradient(params[1], *y)
+        return PhaseState(turn.q + dq, turn.p + dp)
+
+    return field
+
+
+def dissipative(
+    num_coordinates: int,
+    *,
+    periodic: Sequence[bool] | None = None,
+    normalization: Normalization | None = None,
+    **options,
+) -> Dynamics:
+    """A dissipative Hamiltonian network; arguments are those of `hnn`.
+
+    Returns:
+      A `Dynamics` over `PhaseState` with `HelmholtzParams`; its energy is H.
+
+    Example:
+      >>> motion = dissipative(1, hidden=(8,))
+      >>> motion.init(jax.random.key(0))._fields
+      ('conserved', 'dissipated')
+
+    Reference: Greydanus & Sosanya, Dissipative Hamiltonian Neural Networks, 2022,
+    https://arxiv.org/abs/2201.10085.
+    """
+    options |= {"periodic": periodic, "normalization": normalization}
+    conserved, dissipated = (hnn(num_coordinates, **options) for _ in range(2))
+
+    def init(key: Array) -> HelmholtzParams:
+        first, second = jax.random.split(key)
+        return HelmholtzParams(conserved.init(first), dissipated.init(second))
+
+    def energy(params: HelmholtzParams, q: Array, p: Array) -> Array:
+        return conserved.apply(params.conserved, q, p)
+
+    field = helmholtz_field(conserved.apply, dissipated.apply)
+    return Dynamics(init, field, PhaseState, energy)

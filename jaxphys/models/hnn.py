@@ -1,0 +1,81 @@
+"""Hamiltonian networks: a scalar network of position and momentum is the energy.
+
+H_θ(q, p) takes the place of an analytic Hamiltonian everywhere; its motion
+(∂H/∂p, −∂H/∂q) conserves it by construction, whatever the weights.
+"""
+
+from collections.abc import Sequence
+
+from jaxphys import mechanics
+from jaxphys.models.coordinates import (
+    Normalization,
+    check_smooth,
+    coordinates,
+    network,
+)
+from jaxphys.types import Array, Dynamics, Model, PhaseState, PyTree, check_pair
+
+
+def hnn(
+    num_coordinates: int,
+    *,
+    periodic: Sequence[bool] | None = None,
+    normalization: Normalization | None = None,
+    own: Model | None = None,
+    activation: str = "tanh",
+    **options,
+) -> Model:
+    """A Hamiltonian network H_θ(q, p) = E h_θ(q̃, p̃).
+
+    Args:
+      num_coordinates: n, the size of q and of p.
+      periodic: one bool a coordinate, as in a system's record: angles enter as
+        (cos q, sin q).
+      normalization: units in which the network sees q and p, and gives H; by default
+        those of the data.
+      own: a network of your own, in place of a perceptron: a Model that takes n + n
+        numbers, one more for each angle, to one.
+      activation: of the perceptron; it must have second derivatives.
+      options: hidden, kernel_init and dtype of the perceptron; by default two layers of
+        200 units, orthogonal, float32.
+
+    Returns:
+      A Model whose `apply(params, q, p) -> scalar` is a Hamiltonian.
+
+    Raises:
+      ValueError: for sizes that do not fit, unknown names, or ReLU.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxphys import mechanics
+      >>> model = hnn(1, hidden=(16, 16))
+      >>> field = mechanics.hamiltonian_vector_field(model.apply)
+      >>> state = PhaseState(jnp.ones(1), jnp.zeros(1))
+      >>> field(0.0, state, model.init(jax.random.key(0))).q.shape
+      (1,)
+
+    Reference: Greydanus, Dzamba & Yosinski, Hamiltonian Neural Networks, 2019,
+    https://arxiv.org/abs/1906.01563.
+    """
+    check_smooth(activation)
+    space = coordinates(num_coordinates, periodic, normalization)
+    size = space.num_features + num_coordinates
+    scalar = network(size, activation=activation, own=own, **options)
+    unit = space.units.energy()
+
+    def hamiltonian(params: PyTree, q: Array, p: Array) -> Array:
+        check_pair("the Hamiltonian network", "p", q, p)
+        return unit * scalar.apply(params, space.phase(q, p))[0]
+
+    return Model(scalar.init, hamiltonian)
+
+
+def dynamics(model: Model) -> Dynamics:
+    """The motion of a Hamiltonian model, to be learned.
+
+    Example:
+      >>> dynamics(hnn(1)).state.__name__
+      'PhaseState'
+    """
+    field = mechanics.hamiltonian_vector_field(model.apply)
+    return Dynamics(model.init, field, PhaseState, model.apply, conservative=True)

@@ -1,0 +1,167 @@
+"""Structured Hamiltonian networks: H = ½ pᵀ M⁻¹(q) p + V(q), as mechanics has it.
+
+The inverse mass matrix is A Aᵀ + ε I with a triangular network A(q), hence symmetric
+and positive definite whatever the weights.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys.linalg import symmetric_solve
+from jaxphys.models.coordinates import (
+    Coordinates,
+    Normalization,
+    check_smooth,
+    coordinates,
+    network,
+)
+from jaxphys.types import Array, Dynamics, Model, PyTree, TangentState, check_pair
+
+#: The least eigenvalue of M⁻¹, in the units of the network.
+LEAST = 1e-4
+
+
+class Structured(NamedTuple):
+    """A Hamiltonian in parts.
+
+    Attributes:
+      init, apply: of the Model, `apply(params, q, p) -> scalar` is the Hamiltonian.
+      inverse_mass: `inverse_mass(params, q) -> (n, n)`, M⁻¹.
+      potential: `potential(params, q) -> scalar`, V.
+      momentum: `momentum(params, q, v) -> (n,)`, M v.
+    """
+
+    init: Callable[[Array], PyTree]
+    apply: Callable[..., Array]
+    inverse_mass: Callable[[PyTree, Array], Array]
+    potential: Callable[[PyTree, Array], Array]
+    momentum: Callable[[PyTree, Array, Array], Array]
+
+
+def positive_matrix(space: Coordinates, least: float = LEAST, **options) -> Model:
+    """A symmetric matrix A(q) Aᵀ(q) + ε I, (n, n), all eigenvalues ≥ ε.
+
+    A is lower triangular, its diagonal a softplus of the network, which starts near
+    one.
+
+    Args:
+      space: coordinates that q is given in.
+      least: ε ≥ 0; at zero the matrix is positive semi-definite.
+      options: of `jaxphys.models.coordinates.network`.
+
+    Example:
+      >>> model = positive_matrix(coordinates(2), hidden=(8,))
+      >>> params = model.init(jax.random.key(0))
+      >>> model.apply(params, jnp.ones(2)).shape
+      (2, 2)
+    """
+    n = space.number
+    entries = network(space.num_features, n * (n + 1) // 2, **options)
+    rows, columns = np.tril_indices(n)
+    places = np.full((n, n), len(rows))
+    places[rows, columns] = np.arange(len(rows))
+    # softplus(0.55) = 1: with small weights A starts near the identity.
+    start = np.where(rows == columns, 0.5413, 0.0)
+
+    def matrix(params: PyTree, q: Array) -> Array:
+        raw = entries.apply(params, space.position(q))
+        raw = raw + jnp.asarray(start, raw.dtype)
+        values = jnp.where(rows == columns, jax.nn.softplus(raw), raw)
+        # A gather of the lower triangle, with a zero for the rest: scatters are slow.
+        root = jnp.append(values, jnp.zeros((), values.dtype))[places]
+        return root @ root.T + least * jnp.eye(n, dtype=values.dtype)
+
+    return Model(entries.init, matrix)
+
+
+def structured(
+    num_coordinates: int,
+    *,
+    periodic: Sequence[bool] | None = None,
+    normalization: Normalization | None = None,
+    activation: str = "tanh",
+    **options,
+) -> Structured:
+    """A Hamiltonian network ½ pᵀ M⁻¹(q) p + V(q); arguments are those of `hnn`.
+
+    Returns:
+      A `Structured`, a Model with its parts; params are a dict of inverse_mass and
+      potential.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> model = structured(2, hidden=(8,))
+      >>> params = model.init(jax.random.key(0))
+      >>> inverse = model.inverse_mass(params, jnp.ones(2))
+      >>> bool(jnp.all(jnp.linalg.eigvalsh(inverse) > 0))
+      True
+
+    References: Zhong, Dey & Chakraborty, Symplectic ODE-Net, 2020,
+    https://arxiv.org/abs/1909.12077; Lutter et al., Deep Lagrangian Networks, 2019.
+    """
+    check_smooth(activation)
+    space = coordinates(num_coordinates, periodic, normalization)
+    root = positive_matrix(space, activation=activation, **options)
+    scalar = network(space.num_features, activation=activation, **options)
+    unit = space.units.energy()
+
+    def init(key: Array) -> PyTree:
+        first, second = jax.random.split(key)
+        return {"inverse_mass": root.init(first), "potential": scalar.init(second)}
+
+    def inverse_mass(params: PyTree, q: Array) -> Array:
+        inner = root.apply(params["inverse_mass"], q)
+        scale = jnp.asarray(space.units.p_scale, inner.dtype)
+        return unit * inner / (scale[:, None] * scale)
+
+    def potential(params: PyTree, q: Array) -> Array:
+        return unit * scalar.apply(params["potential"], space.position(q))[0]
+
+    def hamiltonian(params: PyTree, q: Array, p: Array) -> Array:
+        check_pair("the Hamiltonian network", "p", q, p)
+        return p @ (inverse_mass(params, q) @ p) / 2 + potential(params, q)
+
+    def momentum(params: PyTree, q: Array, v: Array) -> Array:
+        return symmetric_solve(inverse_mass(params, q), v, positive=True)
+
+    return Structured(init, hamiltonian, inverse_mass, potential, momentum)
+
+
+def in_velocities(motion: Dynamics, model: Structured) -> Dynamics:
+    """The same motion told by q and v = M⁻¹ p, for data without momenta.
+
+    Args:
+      motion: dynamics over `PhaseState` whose weights hold those of the model under
+        "energy", or are those of the model.
+      model: the energy of the motion.
+
+    Example:
+      >>> from jaxphys import models
+      >>> model = structured(1, hidden=(8,))
+      >>> in_velocities(models.dynamics(model), model).state.__name__
+      'TangentState'
+    """
+
+    def weights(params: PyTree) -> PyTree:
+        return params.get("energy", params)
+
+    def field(t: Array, y: TangentState, args: PyTree) -> TangentState:
+        params = args[0] if motion.num_controls else args
+        own = weights(params)
+        p = model.momentum(own, y.q, y.v)
+        dq, dp = motion.vector_field(t, motion.state(y.q, p), args)
+
+        def velocity(q: Array, p: Array) -> Array:
+            return model.inverse_mass(own, q) @ p
+
+        return TangentState(dq, jax.jvp(velocity, (y.q, p), (dq, dp))[1])
+
+    def energy(params: PyTree, q: Array, v: Array) -> Array:
+        own = weights(params)
+        return model.apply(own, q, model.momentum(own, q, v))
+
+    return Dynamics(motion.init, field, TangentState, energy, motion.num_controls)

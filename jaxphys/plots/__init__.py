@@ -1,0 +1,75 @@
+"""Figures. Functions draw on the Axes they are given and return them.
+
+Whole figures come as `matplotlib.figure.Figure`, free of pyplot's global state, so that
+they work on machines without a display.
+"""
+
+from jaxphys.plots.comparisons import (
+    comparison,
+    constant_errors,
+    controlled_motion,
+    identified_motion,
+    loss_curves,
+    work_precision,
+)
+from jaxphys.plots.learned import (
+    Sampled,
+    energy_errors,
+    energy_levels,
+    error_maps,
+    fields,
+    followed_motion,
+    learned_motion,
+    planar_paths,
+)
+from jaxphys.plots.motions import (
+    MANY,
+    animation,
+    energy,
+    energy_error,
+    energy_figure,
+    motion,
+    phase_portraits,
+    phase_space,
+    planar_units,
+    save_animation,
+    space_time,
+    time_series,
+    wrapped,
+)
+from jaxphys.plots.style import LABELS, STYLE, label, save, shades
+
+__all__ = [
+    "LABELS",
+    "MANY",
+    "STYLE",
+    "Sampled",
+    "animation",
+    "comparison",
+    "constant_errors",
+    "controlled_motion",
+    "energy",
+    "energy_error",
+    "energy_errors",
+    "energy_figure",
+    "energy_levels",
+    "error_maps",
+    "fields",
+    "followed_motion",
+    "identified_motion",
+    "label",
+    "learned_motion",
+    "loss_curves",
+    "motion",
+    "phase_portraits",
+    "phase_space",
+    "planar_paths",
+    "planar_units",
+    "save",
+    "save_animation",
+    "shades",
+    "space_time",
+    "time_series",
+    "work_precision",
+    "wrapped",
+]

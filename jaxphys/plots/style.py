@@ -1,0 +1,89 @@
+"""What all figures share: names and colors of methods, fonts, and how to save."""
+
+import pathlib
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+LABELS = {
+    "adam": "Adam",
+    "sip": "SIP, published step",
+    "sip_true_step": "SIP, true step",
+    "hig": "HIG",
+    "gauss_newton": "Gauss–Newton, published step",
+    "gauss_newton_true_step": "Gauss–Newton, true step",
+    "levenberg_marquardt": "Levenberg–Marquardt",
+    "spring": "SPRING",
+    "mlp": "MLP",
+    "hnn": "HNN",
+    "hnn_levenberg_marquardt": "HNN, LM",
+    "pairwise_levenberg_marquardt": "pairwise HNN, LM",
+    "symoden_levenberg_marquardt": "SymODEN, LM",
+    "symoden_embedded_levenberg_marquardt": "SymODEN, embedded, LM",
+    "dissipative": "D-HNN",
+    "dissipative_levenberg_marquardt": "D-HNN, LM",
+    "naive": "neural ODE",
+    "naive_embedded": "neural ODE, embedded",
+    "symoden": "SymODEN",
+    "symoden_embedded": "SymODEN, embedded",
+    "second_order": "second order",
+    "structured": "structured HNN",
+}
+
+COLORS = {
+    "adam": "#7f7f7f",
+    "sip": "#c49c94",
+    "sip_true_step": "#8c564b",
+    "hig": "#d62728",
+    "gauss_newton": "#9edae5",
+    "gauss_newton_true_step": "#17becf",
+    "levenberg_marquardt": "#1f3f8f",
+    "spring": "#2ca02c",
+    "mlp": "#7f7f7f",
+    "naive": "#7f7f7f",
+    "naive_embedded": "#c7c7c7",
+    "second_order": "#c49c94",
+    "hnn": "#d62728",
+    "structured": "#d62728",
+    "symoden": "#ff9896",
+    "symoden_embedded": "#d62728",
+    "hnn_levenberg_marquardt": "#1f3f8f",
+    "pairwise_levenberg_marquardt": "#9467bd",
+    "symoden_levenberg_marquardt": "#9edae5",
+    "symoden_embedded_levenberg_marquardt": "#1f3f8f",
+    "dissipative": "#2ca02c",
+    "dissipative_levenberg_marquardt": "#1f3f8f",
+}
+
+STYLE: Any = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+
+
+def label(method: str) -> str:
+    """A method's name for people."""
+    return LABELS.get(method, method.replace("_", " "))
+
+
+def save(figure: Figure, path: str | pathlib.Path) -> pathlib.Path:
+    """Write a figure as PNG, whole or not at all."""
+    path = pathlib.Path(path)
+    partial = path.with_name(path.name + ".part")
+    figure.savefig(partial, dpi=160, format="png")
+    partial.replace(path)
+    return path
+
+
+def shades(count: int) -> list[Any]:
+    """So many colors of one family."""
+    if count == 1:
+        return ["#1f3f8f"]
+    return list(mpl.colormaps["viridis"](np.linspace(0.05, 0.85, count)))

@@ -1,0 +1,120 @@
+"""How a family of systems becomes `System` records.
+
+A family is a function of its constants; it is also usable as the system that it gives
+without any, so that `double_pendulum.params` and `double_pendulum(mass2=3.0)` both
+work.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxphys import mechanics
+from jaxphys.types import (
+    Array,
+    Hamiltonian,
+    Lagrangian,
+    PhaseState,
+    PyTree,
+    System,
+    TangentState,
+)
+
+
+class Family:
+    """A function that gives a `System`, and the attributes of its default one."""
+
+    def __init__(self, build: Callable[..., System]):
+        self._build = build
+        functools.update_wrapper(self, build)
+
+    def __call__(self, *args, **options) -> System:
+        """The system with these constants."""
+        return self._build(*args, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in System._fields:
+            raise AttributeError(f"{self.__name__} has no attribute {name!r}")
+        return getattr(self._build(), name)
+
+
+def from_velocities(
+    name: str,
+    params: PyTree,
+    energies: tuple[Hamiltonian, Lagrangian],
+    sample: Callable[[Array], TangentState],
+    periodic: tuple[bool, ...],
+    **rest,
+) -> System:
+    """A system whose initial states are drawn as positions and velocities."""
+    momentum = mechanics.momentum(energies[1])
+
+    def sample_phase(key: Array) -> PhaseState:
+        q, v = sample(key)
+        return PhaseState(q, momentum(params, q, v))
+
+    rest["sample_tangent"] = sample
+    return System(name, params, *energies, sample_phase, periodic, **rest)
+
+
+def from_momenta(
+    name: str,
+    params: PyTree,
+    energies: tuple[Hamiltonian, Lagrangian],
+    sample: Callable[[Array], PhaseState],
+    periodic: tuple[bool, ...],
+    **rest,
+) -> System:
+    """A system whose initial states are drawn as positions and momenta."""
+    velocity = mechanics.velocity(energies[0])
+
+    def sample_tangent(key: Array) -> TangentState:
+        q, p = sample(key)
+        return TangentState(q, velocity(params, q, p))
+
+    rest["sample_tangent"] = sample_tangent
+    return System(name, params, *energies, sample, periodic, **rest)
+
+
+def check_count(name: str, count: int, least: int = 1) -> None:
+    """Raise a ValueError where a number of bodies or nodes cannot be meant."""
+    if int(count) != count or count < least:
+        raise ValueError(f"{name} is {count}; expected a whole number ≥ {least}.")
+
+
+def numbered(symbol: str, count: int) -> tuple[str, ...]:
+    """Names q_1 … q_n in mathtext.
+
+    Example:
+      >>> numbered("q", 2)
+      ('q_{1}', 'q_{2}')
+    """
+    return tuple(f"{symbol}_{{{i + 1}}}" for i in range(count))
+
+
+def ring(key: Array, low: float, high: float) -> PhaseState:
+    """One (q, p) of uniform direction, its length uniform in [low, high)."""
+    first, second = jax.random.split(key)
+    radius = jax.random.uniform(first, (), minval=low, maxval=high)
+    angle = jax.random.uniform(second, (), maxval=2 * jnp.pi)
+    return PhaseState(radius * jnp.cos(angle)[None], radius * jnp.sin(angle)[None])
+
+
+def like(params: PyTree, q: Array) -> PyTree:
+    """Constants that are arrays, in the dtype of q: a float32 state stays float32."""
+    return jax.tree.map(lambda x: jnp.asarray(x, q.dtype), params)
+
+
+def symmetric2(a: Array | float, b: Array, d: Array | float) -> Array:
+    """The symmetric matrix ((a, b), (b, d)), in the dtype of b.
+
+    Example:
+      >>> print(symmetric2(2.0, jnp.array(0.5), 1.0))
+      [[2.  0.5]
+       [0.5 1. ]]
+    """
+    a, d = like((a, d), b)
+    return jnp.stack([jnp.stack([a, b]), jnp.stack([b, d])])

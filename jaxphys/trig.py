@@ -1,0 +1,133 @@
+"""Sine and cosine that a CPU computes many at a time.
+
+XLA's own call the C library once a number, on CPUs; in the motion of a pendulum that is
+nearly all of the time. Here x is brought to r in [−π/4, π/4] by a multiple of π/2 in
+three parts (Cody & Waite), and sin r and cos r are polynomials: a score of
+multiplications, which the compiler puts into vector instructions. On other devices
+these are `jnp.sin` and `jnp.cos`.
+
+The error is below one rounding unit of 1 for |x| up to 10⁴ in float32 and 10⁶ in
+float64, and a few units of the result where that is near zero. Beyond, it grows to the
+spacing of x itself, as angles that large are not known better.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys.types import Array
+
+
+class _Constants(NamedTuple):
+    """What the reduction and the polynomials need in one precision.
+
+    Attributes:
+      parts: π/2 in parts of so few digits that whole multiples of them are exact.
+      sine: of sin r = r + r³ (c₀ + c₁ r² + …), near-minimax on [0, π/4].
+      cosine: of cos r = 1 − r²/2 + r⁴ (c₀ + c₁ r² + …), likewise.
+    """
+
+    parts: tuple[float, float, float]
+    sine: tuple[float, ...]
+    cosine: tuple[float, ...]
+
+
+_SINGLE = _Constants(
+    (1.5703125, 0.0004837512969970703125, 7.549789954891882e-08),
+    (
+        -0.16666666663844049464,
+        0.0083333318703413485,
+        -0.00019840084376422703475,
+        2.7249620080075329496e-6,
+    ),
+    (
+        0.041666664653488792922,
+        -0.0013888301867562369149,
+        0.000024547689772460029046,
+    ),
+)
+_DOUBLE = _Constants(
+    (
+        1.57079632766544818878173828125,
+        -8.705515692000731498012555675814e-10,
+        -3.503434398089929903200224756626e-19,
+    ),
+    (
+        -0.16666666666666664611,
+        0.0083333333333309365537,
+        -0.00019841269836740532103,
+        2.7557316093198405192e-6,
+        -2.5051129896450186307e-8,
+        1.5917988979397433263e-10,
+    ),
+    (
+        0.041666666666666665381,
+        -0.0013888888888887389773,
+        0.000024801587298754401173,
+        -2.7557317265878080043e-7,
+        2.0876145049413179088e-9,
+        -1.1382544645349250436e-11,
+    ),
+)
+_CONSTANTS = {np.dtype(np.float32): _SINGLE, np.dtype(np.float64): _DOUBLE}
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    value = jnp.full_like(x, coefficients[-1])
+    for c in coefficients[-2::-1]:
+        value = value * x + c
+    return value
+
+
+def _sine(x: Array, quarters: int) -> Array:
+    """sin(x + quarters π/2); sine and cosine of one x share all but the last lines."""
+    parts, sine, cosine = _CONSTANTS[x.dtype]
+    k = jnp.round(x * (2 / np.pi))
+    r = x
+    for part in parts:
+        r = r - k * part
+    # Rounding of x · 2/π takes r a little over π/4, and far over where x is huge.
+    r = jnp.clip(r, -1, 1)
+    square = r * r
+    as_sine = r + r * (square * _polynomial(sine, square))
+    tail = square * square * _polynomial(cosine, square)
+    as_cosine = 1 - (square / 2 - tail)
+    half = jnp.floor((k + quarters) / 2)
+    odd = (k + quarters) - 2 * half
+    sign = 1 - 2 * (half - 2 * jnp.floor(half / 2))
+    # A choice by products: a select would become a branch, and break the vectors up.
+    return sign * (odd * as_cosine + (1 - odd) * as_sine)
+
+
+def _vectorized(x: Array) -> bool:
+    return x.dtype in _CONSTANTS and jax.default_backend() == "cpu"
+
+
+@jax.custom_jvp
+def sin(x: Array) -> Array:
+    """sin x, element by element, in the dtype of x.
+
+    Example:
+      >>> print(round(float(sin(jnp.array(0.5))), 4))
+      0.4794
+    """
+    x = jnp.asarray(x)
+    return _sine(x, 0) if _vectorized(x) else jnp.sin(x)
+
+
+@jax.custom_jvp
+def cos(x: Array) -> Array:
+    """cos x, element by element, in the dtype of x.
+
+    Example:
+      >>> print(cos(jnp.array(0.0)))
+      1.0
+    """
+    x = jnp.asarray(x)
+    return _sine(x, 1) if _vectorized(x) else jnp.cos(x)
+
+
+sin.defjvps(lambda dx, _, x: cos(x) * dx)
+cos.defjvps(lambda dx, _, x: -sin(x) * dx)
