@@ -89,7 +89,7 @@ def _exact(module: Any, seed: int, *, seconds: float) -> dict[str, Any]:
     """Training time of the compact network to an exact field, without noise."""
     config = module.Config(noise=0.0)
     row = module.METHODS["hnn_levenberg_marquardt"]
-    material = module.material(config, seed)
+    material = module.STUDY.material(config, seed)
     motion = row.make(config, jnp.dtype("float64"))
     recipe = dataclasses.replace(row.recipe(config), seconds=seconds)
     fit = learning.learn(
@@ -110,5 +110,5 @@ def _exact(module: Any, seed: int, *, seconds: float) -> dict[str, Any]:
         "seed": seed,
         "seconds_to_exact": reached,
         "seconds": fit.seconds,
-        "field_error": dynamics.finite(float(error.relative)),
+        "field_error": dynamics.finite(error.relative),
     }

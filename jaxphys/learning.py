@@ -253,6 +253,14 @@ def _train_step(
     return outputs, tx, training.make_train_step(outputs, _objective, tx)
 
 
+def _lasting(recipe: Recipe) -> Recipe:
+    """What of a recipe a compiled step depends on: all but when to look and to stop."""
+    steps = recipe.steps if recipe.schedule == "cosine" else None
+    return dataclasses.replace(
+        recipe, steps=steps, seconds=None, patience=None, look_every=None
+    )
+
+
 def _objective(outputs: Array, targets: Array) -> Array:
     return losses.mean_squared_error(outputs, targets)
 
@@ -274,6 +282,7 @@ def learn(
     normalized: bool = False,
     observe: Observe = everything,
     params: PyTree | None = None,
+    shuffle: bool = True,
     name: str = "learn",
     progress: bool = True,
     checkpoint_dir: str | pathlib.Path | None = None,
@@ -295,6 +304,7 @@ def learn(
       observe: what of a state is matched, where trajectories are: all of it, or say
         (cos q, sin q, v).
       params: weights to begin with, in place of fresh ones.
+      shuffle: whether each epoch has its own order of samples.
       name, progress, checkpoint_dir, resume: those of `jaxphys.training.fit`.
 
     Returns:
@@ -329,7 +339,7 @@ def learn(
             units = typical(recipe, targets, targets.shape[1] // max(length, 1))
             size = np.tile(np.array(units), max(length, 1))
             pairs = {k: (x, y / size.astype(y.dtype)) for k, (x, y) in pairs.items()}
-        outputs, tx, step = _train_step(motion, recipe, units, observe)
+        outputs, tx, step = _train_step(motion, _lasting(recipe), units, observe)
         if state is None:
             weights = motion.init(for_weights) if params is None else params
             state = training.init_state(weights, tx)
@@ -343,7 +353,7 @@ def learn(
             batch_size=batch,
             steps=None if recipe.steps is None else max(int(recipe.steps * part), 1),
             seconds=recipe.seconds and recipe.seconds / len(recipe.lengths),
-            key=for_order if batch < total else None,
+            key=for_order if shuffle and batch < total else None,
             evaluate=training.make_evaluate(outputs, _objective, pairs),
             name=name,
             progress=progress,

@@ -171,6 +171,20 @@ class Model(NamedTuple):
     apply: Callable[..., Array]
 
 
+class Chart(NamedTuple):
+    """Other coordinates z of a motion, in which it is cheaper to integrate.
+
+    Attributes:
+      enter: `enter(params, y) -> z`.
+      leave: `leave(params, z) -> y`, its inverse.
+      vector_field: the same motion, dz/dt = f(t, z, args).
+    """
+
+    enter: Callable[[PyTree, PyTree], PyTree]
+    leave: Callable[[PyTree, PyTree], PyTree]
+    vector_field: VectorField
+
+
 class Dynamics(NamedTuple):
     """A motion that is learned: weights, a vector field, an energy where it has one.
 
@@ -183,6 +197,7 @@ class Dynamics(NamedTuple):
       num_controls: size of the input u; 0 where there is none.
       conservative: whether the field is Hamilton's of the energy, so that symplectic
         steps apply to it.
+      chart: coordinates to integrate in; None for those of y.
     """
 
     init: Callable[[Array], PyTree]
@@ -191,6 +206,7 @@ class Dynamics(NamedTuple):
     energy: Callable[..., Array] | None = None
     num_controls: int = 0
     conservative: bool = False
+    chart: Chart | None = None
 
 
 class Problem(NamedTuple):

@@ -35,6 +35,7 @@ from jaxphys.data.smoothing import (
 )
 from jaxphys.data.trajectories import (
     Trajectories,
+    cast,
     check_angles,
     check_trajectories,
     energy_error,
@@ -47,6 +48,7 @@ __all__ = [
     "Moment",
     "Trajectories",
     "add_noise",
+    "cast",
     "check_angles",
     "check_finite",
     "check_trajectories",

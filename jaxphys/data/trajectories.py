@@ -83,6 +83,20 @@ def check_trajectories(trajectories: Trajectories) -> Trajectories:
     return trajectories._replace(**arrays)
 
 
+def cast(trajectories: Sequence[Trajectories], dtype) -> list[Trajectories]:
+    """The same trajectories in another precision."""
+
+    def one(each: Trajectories) -> Trajectories:
+        arrays: dict[str, Any] = {
+            name: np.asarray(x, dtype)
+            for name in ARRAYS
+            if (x := getattr(each, name)) is not None
+        }
+        return each._replace(**arrays)
+
+    return [one(each) for each in trajectories]
+
+
 def separate(trajectories: Trajectories) -> list[Trajectories]:
     """Each trajectory on its own, N = 1, cut off where it could not be followed.
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxphys import data, metrics, models, plots
 from jaxphys.experiments import dynamics, hamiltonian
-from jaxphys.experiments.dynamics import Material, Row, Study
+from jaxphys.experiments.dynamics import Material, Row, Study, finite
 from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.learning import Recipe
 from jaxphys.plots import Sampled
@@ -71,7 +71,7 @@ def material(config: Config, seed: int) -> Material:
         data.Trajectories(np.zeros(1), q[part], p[part], dq=dq[part], dp=dp[part])
         for part in (slice(None, cut), slice(cut, None))
     ]
-    return Material([parts[0]], [parts[1]], [parts[1]])
+    return Material([parts[0]], [parts[1]], [parts[1]], seed)
 
 
 def measure(
@@ -91,34 +91,28 @@ def measure(
     square = jnp.mean(jax.vmap(metrics.squared_error)(ours, true))
     error = hamiltonian.field_error(motion, params, found.clean)
     return {
-        "trajectory_mse": hamiltonian.number(square),
-        "test_mse": hamiltonian.number(error.mean_square / 2),
-        "field_error": hamiltonian.number(error.relative),
+        "trajectory_mse": finite(square),
+        "test_mse": finite(error.mean_square / 2),
+        "field_error": finite(error.relative),
     }
 
 
 def draw(
-    config: Config,
-    trained: dict[str, tuple[Dynamics, PyTree]],
-    found: Material,
-    out: pathlib.Path,
-) -> None:
+    config: Config, trained: hamiltonian.Trained, found: Material, out: pathlib.Path
+) -> dict[str, plots.Figure]:
     """Fields, their errors, and a rollout."""
     side = np.linspace(-1.2, 1.2, 61)
+    axes = (side, side)
     true_motion = truth(config.damping)
     constant = jnp.asarray(config.damping)
-    true = hamiltonian.field_grid(true_motion, constant, side, side)
-    learned = {
-        name: hamiltonian.field_grid(*model, side, side)
-        for name, model in trained.items()
-    }
     (seen,) = found.train
     assert seen.p is not None
-    dots = (seen.q.ravel(), seen.p.ravel())
-    plots.save(plots.fields((side, side), true, learned, seen=dots), out / "fields.png")
-    plots.save(
-        plots.error_maps((side, side), true, learned, parts=("dq/dt", "dp/dt")),
-        out / "errors.png",
+    figures = hamiltonian.compared_fields(
+        axes,
+        hamiltonian.field_grid(true_motion, constant, axes),
+        {k: hamiltonian.field_grid(*model, axes) for k, model in trained.items()},
+        seen=(seen.q.ravel(), seen.p.ravel()),
+        parts=("dq/dt", "dp/dt"),
     )
     (clean,) = found.clean
     assert clean.p is not None
@@ -133,8 +127,11 @@ def draw(
         return Sampled(ts, *(np.asarray(x) for x in (q, p, energy)))
 
     motions = {name: sampled(*model) for name, model in trained.items()}
-    figure = plots.learned_motion(sampled(true_motion, constant), motions)
-    plots.save(figure, out / "motion.png")
+    true = sampled(true_motion, constant)
+    return figures | {
+        "motion": plots.learned_motion(true, motions),
+        "energy": plots.energy_errors(true, motions),
+    }
 
 
 def _recipe(config: Config) -> Recipe:

@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, integrators, learning, mechanics, metrics, training
+from jaxphys import data, integrators, learning, mechanics, metrics, plots, training
 from jaxphys.data import Trajectories
 from jaxphys.experiments import runner
 from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.learning import Recipe
+from jaxphys.problems.matching import arguments, chart_of
 from jaxphys.types import Array, Dynamics, PyTree, System
 
 #: Training seconds of a row that is to have another's time, where that was not run.
@@ -33,11 +34,20 @@ class Material(NamedTuple):
       train: what is trained on, with the published noise.
       test: the published test set, noise and all.
       clean: the test set without noise.
+      seed: what drew them.
     """
 
     train: list[Trajectories]
     test: list[Trajectories]
     clean: list[Trajectories]
+    seed: int
+
+    def cast(self, dtype) -> "Material":
+        """The same in another precision."""
+        train, test, clean = (
+            data.cast(part, dtype) for part in (self.train, self.test, self.clean)
+        )
+        return Material(train, test, clean, self.seed)
 
 
 class Row(NamedTuple):
@@ -68,8 +78,8 @@ class Study(NamedTuple):
       measure: `measure(config, motion, params, Material) -> {metric: number}`.
       columns: metric → its heading in the table.
       published: row → metric → the published figure.
-      draw: `draw(config, models, Material, directory)`, models a dict of
-        row → (motion, params).
+      draw: `draw(config, models, Material, directory) -> {file: figure}`, models a
+        dict of row → (motion, params).
     """
 
     name: str
@@ -80,22 +90,9 @@ class Study(NamedTuple):
     columns: dict[str, str]
     published: dict[str, dict[str, float]]
     draw: Callable[
-        [Any, dict[str, tuple[Dynamics, PyTree]], Material, pathlib.Path], None
+        [Any, dict[str, tuple[Dynamics, PyTree]], Material, pathlib.Path],
+        dict[str, plots.Figure],
     ]
-
-
-def cast(trajectories: list[Trajectories], dtype) -> list[Trajectories]:
-    """The same trajectories in another precision."""
-
-    def one(each: Trajectories) -> Trajectories:
-        arrays: dict[str, Any] = {
-            name: None if x is None else np.asarray(x, dtype)
-            for name, x in each._asdict().items()
-            if name != "meta"
-        }
-        return each._replace(**arrays)
-
-    return [one(each) for each in trajectories]
 
 
 def run(study: Study, config: Any) -> Trained:
@@ -119,9 +116,8 @@ def run(study: Study, config: Any) -> Trained:
             time = spent.get((row.time_of, seed), USUAL_SECONDS)
         recipe = budgeted(row.recipe(config), options, time)
         dtype = dtype_of(row, options)
-        found = material(seed)
-        train = cast(found.train, dtype)
-        others = {"test_loss": cast(found.clean, dtype)}
+        found = material(seed).cast(dtype)
+        train, others = found.train, {"test_loss": found.clean}
         if recipe.patience is not None:
             train, others["validation_loss"] = data.split(train, 0.2, by="trajectory")
         fit = learning.learn(
@@ -131,6 +127,7 @@ def run(study: Study, config: Any) -> Trained:
             key=jax.random.key(seed),
             others=others,
             observe=row.observe,
+            shuffle=options.shuffle,
             name=shown,
             progress=options.progress,
             checkpoint_dir=directory,
@@ -141,7 +138,7 @@ def run(study: Study, config: Any) -> Trained:
 
     def finish(name: str, seed: int, fit: training.Fit) -> dict[str, Any]:
         dtype = dtype_of(study.rows[name], options)
-        found = Material(*(cast(part, dtype) for part in material(seed)))
+        found = material(seed).cast(dtype)
         return study.measure(config, motions[name], fit.state.params, found)
 
     trained = runner.repeat(
@@ -156,7 +153,9 @@ def run(study: Study, config: Any) -> Trained:
     )
     if trained.params:
         models = {name: (motions[name], p) for name, p in trained.params.items()}
-        study.draw(config, models, material(options.seed), trained.out)
+        figures = study.draw(config, models, material(options.seed), trained.out)
+        for file, figure in figures.items():
+            plots.save(figure, trained.out / f"{file}.png")
     return trained
 
 
@@ -222,8 +221,11 @@ def paths(
     ts: np.ndarray,
     *,
     longest: float = 0.02,
+    u: Array | None = None,
 ) -> PyTree:
     """Motions from a batch of states at even times, by RK4 with steps ≤ `longest`.
+
+    Of a motion with an input it is the same `u` throughout.
 
     Returns:
       States with leading axes (N, T), the starts included; not finite where a learned
@@ -231,28 +233,33 @@ def paths(
     """
     dt = float(ts[1] - ts[0])
     substeps = int(np.ceil(dt / longest - 1e-9))
-    return _paths(motion, substeps, len(ts) - 1)(params, starts, dt)
+    return _paths(motion, substeps, len(ts) - 1)(params, starts, dt, u)
 
 
 @functools.lru_cache(maxsize=64)
 def _paths(motion: Dynamics, substeps: int, num_steps: int) -> Callable:
-    step = integrators.rk4(motion.vector_field)
+    chart = chart_of(motion)
+    step = integrators.rk4(chart.vector_field)
 
     @jax.jit
-    def run(params: PyTree, starts: PyTree, dt: float) -> PyTree:
+    def run(params: PyTree, starts: PyTree, dt: float, u: Array | None) -> PyTree:
+        args = arguments(params, u)
+
         def one(y: PyTree) -> PyTree:
-            return integrators.rollout(
-                step, y, dt=dt, num_steps=num_steps, args=params, substeps=substeps
+            z = chart.enter(params, y)
+            path = integrators.rollout(
+                step, z, dt=dt, num_steps=num_steps, args=args, substeps=substeps
             )
+            return jax.vmap(chart.leave, (None, 0))(params, path)
 
         return jax.vmap(one)(starts)
 
     return run
 
 
-def finite(value: float) -> float:
+def finite(value: Any) -> float:
     """A number that JSON can hold: what is not finite becomes 1e300."""
-    return value if np.isfinite(value) else 1e300
+    return float(value) if np.isfinite(value) else 1e300
 
 
 def truth(system: System) -> Dynamics:

@@ -7,7 +7,6 @@ and a model file that `jaxphys.checkpoint.load` makes a Hamiltonian of again.
 
 import dataclasses
 import datetime
-import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ import numpy as np
 from jaxphys import checkpoint, data, learning, metrics, models, plots, training
 from jaxphys.data import Chunk, Trajectories
 from jaxphys.experiments import runner
+from jaxphys.experiments.dynamics import finite
 from jaxphys.learning import Recipe
 from jaxphys.names import check_known
 from jaxphys.problems.matching import follow
@@ -161,7 +161,7 @@ def run(kind: str, options: FitOptions) -> Fitted:
     print(_introduced(kind, options, ready, out), flush=True)
 
     for_noise, for_fit = jax.random.split(jax.random.key(options.seed))
-    train = _cast(ready.train, dtype)
+    train = data.cast(ready.train, dtype)
     if options.noise:
         train = _noisy(train, options.noise, for_noise)
     fit = learning.learn(
@@ -169,7 +169,7 @@ def run(kind: str, options: FitOptions) -> Fitted:
         recipe,
         train,
         key=for_fit,
-        others={"validation_loss": _cast(ready.held_out, dtype)},
+        others={"validation_loss": data.cast(ready.held_out, dtype)},
         normalized=True,
         name=f"fit {kind}",
         progress=options.progress,
@@ -311,12 +311,6 @@ def arguments_of(
     return arguments
 
 
-def _cast(trajectories: Sequence[Trajectories], dtype) -> list[Trajectories]:
-    from jaxphys.experiments.dynamics import cast
-
-    return cast(list(trajectories), dtype)
-
-
 def _noisy(train: list[Trajectories], part: float, key: Array) -> list[Trajectories]:
     """Noise on the states, in units of each one's spread."""
     found = []
@@ -397,7 +391,7 @@ def judge(
         }
         if motion.energy is not None:
             row |= _energies(motion, params, (q, x), (each.q[0], second[0]))
-        rows.append({k: v if math.isfinite(v) else 1e300 for k, v in row.items()})
+        rows.append({k: finite(v) for k, v in row.items()})
     return {
         name: dict(
             zip(

@@ -17,13 +17,16 @@ import numpy as np
 
 from jaxphys import data, metrics, models, plots
 from jaxphys.experiments import dynamics
-from jaxphys.experiments.dynamics import Material, Row, Study
+from jaxphys.experiments.dynamics import Material, Row, Study, finite
+from jaxphys.experiments.runner import RunOptions
 from jaxphys.learning import Recipe
 from jaxphys.plots import Sampled
+from jaxphys.problems.matching import arguments
+from jaxphys.systems.record import like
 from jaxphys.types import Array, Dynamics, PhaseState, PyTree, System
 
 #: Keys of one seed, by what is drawn.
-_TRAIN, _TEST, _NOISE, _TEST_NOISE = range(4)
+_TRAIN, _TEST, _NOISE, _TEST_NOISE, _STARTS = range(5)
 
 COLUMNS = {
     "energy_mse": "energy MSE",
@@ -32,6 +35,30 @@ COLUMNS = {
     "rollout_error": "rel. rollout error",
     "valid_time": "valid time",
 }
+
+#: What the error maps are of; of motions without an energy, the rates themselves.
+PARTS = (r"\partial H/\partial p", r"-\partial H/\partial q")
+
+Trained = dict[str, tuple[Dynamics, PyTree]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Learn the energy of a system.
+
+    Attributes:
+      options: what every run understands.
+      trajectories: for training.
+      noise: standard deviation of the noise on q and p.
+      hidden: units of each hidden layer, of the published networks.
+      fast: a twentieth of the updates, and fewer rollouts.
+    """
+
+    options: RunOptions = RunOptions()
+    trajectories: int = 25
+    noise: float = 0.1
+    hidden: tuple[int, ...] = (200, 200)
+    fast: bool = False
 
 
 class Judged(NamedTuple):
@@ -73,7 +100,7 @@ def simulated(
     if noise:
         noisy = data.add_noise(train, noise, keys[_NOISE])
         seen = data.add_noise(clean, noise, keys[_TEST_NOISE])
-    return Material([noisy], [seen], [clean])
+    return Material([noisy], [seen], [clean], seed)
 
 
 def starts(judged: Judged, material: Material, dtype) -> PhaseState:
@@ -84,9 +111,8 @@ def starts(judged: Judged, material: Material, dtype) -> PhaseState:
         rows = [jnp.asarray(x[: judged.rollouts, 0]) for x in (clean.q, clean.p)]
         states = PhaseState(rows[0], rows[1])
     else:
-        # The seed of the data decides: its first number tells one from another.
-        seed = np.float32(clean.q[0, 0, 0]).view(np.uint32) % (2**31)
-        keys = jax.random.split(jax.random.key(int(seed)), judged.rollouts)
+        key = jax.random.fold_in(jax.random.key(material.seed), _STARTS)
+        keys = jax.random.split(key, judged.rollouts)
         states = jax.vmap(judged.sample)(keys)
     return PhaseState(*(jnp.asarray(x, dtype) for x in states))
 
@@ -104,7 +130,7 @@ def measure(
     found = dynamics.paths(motion, params, first, ts, longest=judged.longest)
     true = dynamics.paths(
         dynamics.truth(system),
-        like(system, first),
+        like(system.params, first.q),
         first,
         ts,
         longest=judged.longest,
@@ -119,25 +145,14 @@ def measure(
         field_error(motion, params, x) for x in (material.test, material.clean)
     )
     return {
-        "energy_mse": number(jnp.mean(drifts.mean_square)),
-        "energy_mse_median": number(jnp.median(drifts.mean_square)),
-        "energy_drift": number(metrics.quartiles(drifts.relative).median),
-        "test_mse": number(noisy.mean_square / (2 * first.q.shape[1])),
-        "field_error": number(clean.relative),
-        "rollout_error": number(metrics.quartiles(geometric).median),
-        "valid_time": number(metrics.quartiles(valid).median),
+        "energy_mse": finite(jnp.mean(drifts.mean_square)),
+        "energy_mse_median": finite(jnp.median(drifts.mean_square)),
+        "energy_drift": finite(metrics.quartiles(drifts.relative).median),
+        "test_mse": finite(noisy.mean_square / (2 * first.q.shape[1])),
+        "field_error": finite(clean.relative),
+        "rollout_error": finite(metrics.quartiles(geometric).median),
+        "valid_time": finite(metrics.quartiles(valid).median),
     }
-
-
-def like(system: System, states: PyTree) -> PyTree:
-    """The system's constants in the precision of states."""
-    dtype = jax.tree.leaves(states)[0].dtype
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype), system.params)
-
-
-def number(x: Array) -> float:
-    """A float that JSON can hold."""
-    return dynamics.finite(float(x))
 
 
 def field_error(
@@ -225,18 +240,27 @@ def study(
     rows: dict[str, Row],
     published: dict[str, dict[str, float]],
     *,
-    material: Callable[[Any, int], Material],
+    ts: np.ndarray,
+    test_share: float = 1.0,
     judged: Judged,
-    extent: tuple[float, float] | None = None,
+    extent: float,
 ) -> Study:
     """The `Study` of one system.
 
     Args:
-      name, title, system, rows, published, material: as in `Study`.
+      name, title, rows, published: as in `Study`.
+      system: what is learned.
+      ts: times of the data.
+      test_share: trajectories for the test, per one for training.
       judged: how rollouts are judged.
-      extent: half widths of the q, p square that fields are drawn on, where there is
-        one coordinate.
+      extent: half the side of the square of q and p that fields are drawn on; of
+        several coordinates it is that of the first, about the first test state.
     """
+
+    def material(config: Any, seed: int) -> Material:
+        count = config.trajectories
+        test = max(int(count * test_share), 1)
+        return simulated(system, seed, count, test, ts, config.noise)
 
     def measured(config: Any, motion: Dynamics, params: PyTree, found: Material):
         shorter = judged
@@ -245,54 +269,79 @@ def study(
         return measure(system, shorter, motion, params, found)
 
     def draw(
-        config: Any,
-        trained: dict[str, tuple[Dynamics, PyTree]],
-        found: Material,
-        out: pathlib.Path,
-    ) -> None:
+        config: Any, trained: Trained, found: Material, out: pathlib.Path
+    ) -> dict[str, plots.Figure]:
         figures = rollout_figures(system, judged, trained, found)
-        if extent is not None:
-            figures |= field_figures(system, extent, trained, found)
-        for file, figure in figures.items():
-            plots.save(figure, out / f"{file}.png")
+        return figures | field_figures(system, extent, trained, found)
 
     return Study(name, title, rows, material, measured, COLUMNS, published, draw)
 
 
 def field_grid(
-    motion: Dynamics, params: PyTree, q: np.ndarray, p: np.ndarray
+    motion: Dynamics,
+    params: PyTree,
+    axes: tuple[np.ndarray, np.ndarray],
+    base: Any = ((0.0,), (0.0,)),
+    u: Array | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """dq/dt and dp/dt of one coordinate on a grid, each (len(p), len(q))."""
-    qs, ps = np.meshgrid(q, p)
+    """The rates of the first coordinate and of its momentum (or velocity) on a grid.
+
+    Args:
+      motion, params: whose field.
+      axes: values of q and of p (or v), (k,) and (l,).
+      base: the state of the other coordinates, (n,) each.
+      u: the input, of a motion that has one.
+
+    Returns:
+      Two arrays (l, k).
+    """
+    q, p = np.meshgrid(*axes)
     dtype = jax.tree.leaves(params)[0].dtype if jax.tree.leaves(params) else float
+    q0, p0 = (jnp.asarray(x, dtype) for x in base)
 
-    def rate(q: Array, p: Array) -> PhaseState:
-        state = PhaseState(q[None], p[None])
-        return motion.vector_field(0.0, state, params)
+    def rate(q: Array, p: Array) -> tuple[Array, Array]:
+        state = motion.state(q0.at[0].set(q), p0.at[0].set(p))
+        first, second = motion.vector_field(0.0, state, arguments(params, u))
+        return first[0], second[0]
 
-    flat = (jnp.asarray(x.ravel(), dtype) for x in (qs, ps))
-    dq, dp = (np.asarray(x).reshape(qs.shape) for x in jax.jit(jax.vmap(rate))(*flat))
+    flat = (jnp.asarray(x.ravel(), dtype) for x in (q, p))
+    dq, dp = (np.asarray(x).reshape(q.shape) for x in jax.jit(jax.vmap(rate))(*flat))
     return dq, dp
 
 
 def field_figures(
-    system: System,
-    extent: tuple[float, float],
-    trained: dict[str, tuple[Dynamics, PyTree]],
-    material: Material,
-) -> dict[str, Any]:
-    """Fields, and heat maps of their errors, of one coordinate."""
-    q, p = (np.linspace(-half, half, 61) for half in extent)
-    constants = jax.tree.map(jnp.asarray, system.params)
-    true = field_grid(dynamics.truth(system), constants, q, p)
-    learned = {name: field_grid(*model, q, p) for name, model in trained.items()}
-    names = axis_names(system)
-    (seen,) = material.train
+    system: System, extent: float, trained: Trained, material: Material
+) -> dict[str, plots.Figure]:
+    """Fields, and heat maps of their errors; of several coordinates in a section."""
+    (seen,), (clean,) = material.train, material.clean
     assert seen.p is not None
-    dots = (seen.q.ravel(), seen.p.ravel())
+    assert clean.p is not None
+    single = seen.q.shape[2] == 1
+    base = (clean.q[0, 0], clean.p[0, 0])
+    middle = (0.0, 0.0) if single else (base[0][0], base[1][0])
+    side = np.linspace(-extent, extent, 61)
+    axes = (middle[0] + side, middle[1] + side)
+    true = (dynamics.truth(system), jax.tree.map(jnp.asarray, system.params))
+    dots = (seen.q.ravel(), seen.p.ravel()) if single else None
+    learned = {name: field_grid(*model, axes, base) for name, model in trained.items()}
+    return compared_fields(
+        axes, field_grid(*true, axes, base), learned, axis_names(system), seen=dots
+    )
+
+
+def compared_fields(
+    axes: tuple[np.ndarray, np.ndarray],
+    true: tuple[np.ndarray, np.ndarray],
+    learned: dict[str, tuple[np.ndarray, np.ndarray]],
+    names: tuple[str, str] = ("$q$", "$p$"),
+    *,
+    seen: tuple[np.ndarray, np.ndarray] | None = None,
+    parts: tuple[str, str] = PARTS,
+) -> dict[str, plots.Figure]:
+    """The true field and the learned ones, and where they differ."""
     return {
-        "fields": plots.fields((q, p), true, learned, names=names, seen=dots),
-        "errors": plots.error_maps((q, p), true, learned, names=names),
+        "fields": plots.fields(axes, true, learned, names=names, seen=seen),
+        "errors": plots.error_maps(axes, true, learned, names=names, parts=parts),
     }
 
 
@@ -306,9 +355,9 @@ def axis_names(system: System) -> tuple[str, str]:
 def rollout_figures(
     system: System,
     judged: Judged,
-    trained: dict[str, tuple[Dynamics, PyTree]],
+    trained: Trained,
     material: Material,
-) -> dict[str, Any]:
+) -> dict[str, plots.Figure]:
     """Motions from test starts, and their energies; of bodies in the plane, paths."""
     shorter = judged._replace(rollouts=min(6, judged.rollouts))
     first = starts(shorter, material, float)
@@ -321,7 +370,7 @@ def rollout_figures(
         energy = dynamics.energies(system, found)
         return Sampled(ts, *(np.asarray(x) for x in (*found, energy)))
 
-    true = sampled(dynamics.truth(system), like(system, first))
+    true = sampled(dynamics.truth(system), like(system.params, first.q))
     learned = {name: sampled(*model) for name, model in trained.items()}
     figures = {"energy": plots.energy_errors(true, learned)}
     if true.q.shape[2] == 1:

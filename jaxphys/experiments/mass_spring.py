@@ -11,38 +11,14 @@ import numpy as np
 
 from jaxphys import systems
 from jaxphys.experiments import dynamics, hamiltonian
-from jaxphys.experiments.dynamics import Material
 from jaxphys.experiments.hamiltonian import Compact, Judged
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments.runner import Trained
 from jaxphys.learning import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Learn the energy of a mass on a spring from noisy states.
-
-    Attributes:
-      options: what every run understands.
-      trajectories: for training, and again for the test.
-      noise: standard deviation of the noise on q and p.
-      hidden: units of each hidden layer, of the published networks.
-      fast: a twentieth of the updates, and fewer rollouts.
-    """
-
-    options: RunOptions = RunOptions()
-    trajectories: int = 25
-    noise: float = 0.1
-    hidden: tuple[int, ...] = (200, 200)
-    fast: bool = False
-
-
-def material(config: Config, seed: int) -> Material:
-    """The published trajectories, of one seed."""
-    ts = np.linspace(0.0, 3.0, 30)
-    count = config.trajectories
-    return hamiltonian.simulated(
-        systems.mass_spring(), seed, count, count, ts, config.noise
-    )
+class Config(hamiltonian.Config):
+    """Learn the energy of a mass on a spring from noisy states."""
 
 
 PUBLISHED = {
@@ -63,9 +39,9 @@ STUDY = hamiltonian.study(
     systems.mass_spring(),
     METHODS,
     PUBLISHED,
-    material=material,
+    ts=np.linspace(0.0, 3.0, 30),
     judged=Judged(20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
-    extent=(1.2, 1.2),
+    extent=1.2,
 )
 
 

@@ -12,38 +12,14 @@ import numpy as np
 
 from jaxphys import systems
 from jaxphys.experiments import dynamics, hamiltonian
-from jaxphys.experiments.dynamics import Material
 from jaxphys.experiments.hamiltonian import Compact, Judged
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments.runner import Trained
 from jaxphys.learning import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Learn the energy of a pendulum from noisy states.
-
-    Attributes:
-      options: what every run understands.
-      trajectories: for training; as many again for the test.
-      noise: standard deviation of the noise on q and p.
-      hidden: units of each hidden layer, of the published networks.
-      fast: a twentieth of the updates, and fewer rollouts.
-    """
-
-    options: RunOptions = RunOptions()
-    trajectories: int = 25
-    noise: float = 0.1
-    hidden: tuple[int, ...] = (200, 200)
-    fast: bool = False
-
-
-def material(config: Config, seed: int) -> Material:
-    """The published trajectories, of one seed."""
-    ts = np.linspace(0.0, 3.0, 45)
-    count = config.trajectories
-    return hamiltonian.simulated(
-        systems.pendulum(), seed, count, count, ts, config.noise
-    )
+class Config(hamiltonian.Config):
+    """Learn the energy of a pendulum from noisy states."""
 
 
 PUBLISHED = {
@@ -64,9 +40,9 @@ STUDY = hamiltonian.study(
     systems.pendulum(),
     METHODS,
     PUBLISHED,
-    material=material,
+    ts=np.linspace(0.0, 3.0, 45),
     judged=Judged(20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
-    extent=(3.0, 3.0),
+    extent=3.0,
 )
 
 

@@ -9,13 +9,14 @@ Hamiltonian and Lagrangian Neural Networks via Explicit Constraints, 2020; their
 """
 
 import dataclasses
+import functools
 import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, integrators, mechanics, metrics, models, plots, systems
+from jaxphys import data, mechanics, metrics, models, plots, systems
 from jaxphys.experiments import dynamics, hamiltonian
 from jaxphys.experiments.dynamics import Material, Row, Study
 from jaxphys.experiments.runner import RunOptions, Trained
@@ -53,22 +54,25 @@ def chain(links: int) -> System:
     return systems.pendulum_chain(links, key=jax.random.key(0))
 
 
-def _motions(system: System, key: Array, count: int, times: int) -> data.Trajectories:
+def truth(system: System) -> Dynamics:
+    """The chain's own motion, told by angles and velocities."""
     assert system.lagrangian is not None
+    return Dynamics(
+        lambda key: system.params,
+        mechanics.lagrangian_vector_field(system.lagrangian),
+        TangentState,
+        mechanics.energy(system.lagrangian),
+    )
+
+
+def _motions(system: System, key: Array, count: int) -> data.Trajectories:
     assert system.sample_tangent is not None
-    step = integrators.rk4(mechanics.lagrangian_vector_field(system.lagrangian))
     first = jax.vmap(system.sample_tangent)(jax.random.split(key, count))
     first = jax.tree.map(lambda x: x.astype(float), first)
-
-    @jax.jit
-    @jax.vmap
-    def path(y: TangentState) -> TangentState:
-        return integrators.rollout(
-            step, y, dt=DT, num_steps=times - 1, args=system.params, substeps=20
-        )
-
-    q, v = (np.asarray(x) for x in path(first))
-    return data.Trajectories(np.arange(times) * DT, q, v=v)
+    ts = np.arange(TIMES) * DT
+    path = dynamics.paths(truth(system), system.params, first, ts, longest=DT / 20)
+    q, v = (np.asarray(x) for x in path)
+    return data.Trajectories(ts, q, v=v)
 
 
 def material(config: Config, seed: int) -> Material:
@@ -76,16 +80,16 @@ def material(config: Config, seed: int) -> Material:
     system = chain(config.links)
     count, test = (40, 8) if config.fast else (config.pieces, config.test)
     keys = jax.random.split(jax.random.key(seed))
-    whole = _motions(system, keys[0], count, TIMES)
+    whole = _motions(system, keys[0], count)
     assert whole.v is not None
     starts = np.random.default_rng(seed).integers(0, TIMES - 5, count)
     rows = starts[:, None] + np.arange(5)
     pick = np.arange(count)[:, None]
     pieces = data.Trajectories(whole.t[:5], whole.q[pick, rows], v=whole.v[pick, rows])
-    long = _motions(system, keys[1], test, TIMES)
+    long = _motions(system, keys[1], test)
     assert long.v is not None
     short = data.Trajectories(long.t[:5], long.q[:, :5], v=long.v[:, :5])
-    return Material([pieces], [long], [short])
+    return Material([pieces], [long], [short], seed)
 
 
 def seen(y: TangentState) -> Array:
@@ -139,14 +143,18 @@ def measure(
 
 
 def draw(
-    config: Config,
-    trained: dict[str, tuple[Dynamics, PyTree]],
-    found: Material,
-    out: pathlib.Path,
-) -> None:
-    """The paths of the masses of one motion, true and learned."""
+    config: Config, trained: hamiltonian.Trained, found: Material, out: pathlib.Path
+) -> dict[str, plots.Figure]:
+    """Paths and energies of motions, and fields in a section.
+
+    In the section the first pendulum has any angle and velocity, the rest hang still.
+    """
     system = chain(config.links)
-    (true,) = found.test
+    true = truth(system)
+    constants = jax.tree.map(jnp.asarray, system.params)
+    (long,) = found.test
+    assert long.v is not None
+    assert true.energy is not None
 
     @jax.jit
     @jax.vmap
@@ -155,14 +163,34 @@ def draw(
         assert system.points is not None
         return system.points(system.params, q)[1:].ravel()
 
-    def sampled(q) -> Sampled:
-        at = np.asarray(places(jnp.asarray(q[:4])))
-        return Sampled(true.t, at, at)
+    energies = jax.jit(jax.vmap(jax.vmap(functools.partial(true.energy, constants))))
 
-    learned = {
-        name: sampled(predicted(*model, true).q) for name, model in trained.items()
+    def sampled(q, v) -> Sampled:
+        q, v = (jnp.asarray(x[:20], float) for x in (q, v))
+        at = np.asarray(places(q))
+        return Sampled(long.t, at, at, np.asarray(energies(q, v)))
+
+    motions = {
+        name: sampled(*predicted(*model, long)) for name, model in trained.items()
     }
-    plots.save(plots.planar_paths(sampled(true.q), learned), out / "paths.png")
+    expected = sampled(long.q, long.v)
+    axes = (np.linspace(-np.pi, np.pi, 61), np.linspace(-4.0, 4.0, 61))
+    still = np.zeros((2, config.links))
+
+    def field(motion: Dynamics, params: PyTree):
+        return hamiltonian.field_grid(motion, params, axes, still)
+
+    figures = hamiltonian.compared_fields(
+        axes,
+        field(true, constants),
+        {name: field(*model) for name, model in trained.items()},
+        (r"$\theta_1$ [rad]", r"$\dot{\theta}_1$ [1]"),
+        parts=(r"d\theta_1/dt", r"d\dot{\theta}_1/dt"),
+    )
+    return figures | {
+        "paths": plots.planar_paths(expected, motions),
+        "energy": plots.energy_errors(expected, motions),
+    }
 
 
 def _structured(config: Config, dtype: jnp.dtype) -> Dynamics:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, integrators, models, plots, systems
+from jaxphys import data, models, plots, systems
 from jaxphys.experiments import dynamics, hamiltonian
 from jaxphys.experiments.dynamics import Material, Row, Study
 from jaxphys.experiments.runner import RunOptions, Trained
@@ -58,27 +58,30 @@ def pendulum():
     return systems.pendulum(mass=1 / 3, length=1.0, gravity=15.0)
 
 
+def _driven() -> Dynamics:
+    """The true motion under a torque u."""
+    true = dynamics.truth(pendulum())
+
+    def field(t: Array, y: PhaseState, args: PyTree) -> PhaseState:
+        params, u = args
+        rate = true.vector_field(t, y, params)
+        return PhaseState(rate.q, rate.p + u)
+
+    return true._replace(vector_field=field, num_controls=1, conservative=False)
+
+
+TRUE = _driven()
+
+
 def _followed(first: PhaseState, torque: float, times: int) -> data.Trajectories:
     """True trajectories from a batch of states under one torque."""
-    system = pendulum()
-    field = dynamics.truth(system).vector_field
-
-    def driven(t: Array, y: PhaseState, params: PyTree) -> PhaseState:
-        rate = field(t, y, params)
-        return PhaseState(rate.q, rate.p + torque)
-
-    step = integrators.rk4(driven)
-
-    @jax.jit
-    @jax.vmap
-    def path(y: PhaseState) -> PhaseState:
-        return integrators.rollout(
-            step, y, dt=DT, num_steps=times - 1, args=system.params, substeps=20
-        )
-
-    q, p = (np.asarray(x) for x in path(first))
+    ts = np.arange(times) * DT
+    path = dynamics.paths(
+        TRUE, pendulum().params, first, ts, longest=DT / 20, u=jnp.array([torque])
+    )
+    q, p = (np.asarray(x) for x in path)
     u = np.full((*q.shape[:2], 1), torque)
-    return data.Trajectories(np.arange(times) * DT, q, p, v=3 * p, u=u)
+    return data.Trajectories(ts, q, p, v=3 * p, u=u)
 
 
 def material(config: Config, seed: int) -> Material:
@@ -94,7 +97,7 @@ def material(config: Config, seed: int) -> Material:
     first, other = (drawn(key) for key in keys)
     train = [_followed(first, torque, TIMES) for torque in TORQUES]
     test = [_followed(other, torque, TIMES) for torque in TORQUES]
-    return Material(train, [_followed(first, 0.0, PREDICTED)], test)
+    return Material(train, [_followed(first, 0.0, PREDICTED)], test, seed)
 
 
 def seen(y: TangentState) -> Array:
@@ -110,8 +113,8 @@ def predicted(
     second = found.p if motion.state is PhaseState else found.v
     assert second is not None
     first = motion.state(*(jnp.asarray(x[:, 0], dtype) for x in (found.q, second)))
-    quiet = (params, jnp.zeros(1, dtype))
-    q, x = dynamics.paths(motion, quiet, first, found.t, longest=DT / 2)
+    quiet = jnp.zeros(1, dtype)
+    q, x = dynamics.paths(motion, params, first, found.t, longest=DT / 2, u=quiet)
     return np.asarray(q), np.asarray(x)
 
 
@@ -139,13 +142,19 @@ def measure(
     }
 
 
+def _field(motion: Dynamics, params: PyTree, axes) -> tuple[np.ndarray, np.ndarray]:
+    """dq/dt and dv/dt on a grid of q and v = 3 p, without torque."""
+    dtype = jax.tree.leaves(params)[0].dtype
+    scale = 3.0 if motion.state is PhaseState else 1.0
+    inner = (axes[0], axes[1] / scale)
+    dq, dx = hamiltonian.field_grid(motion, params, inner, u=jnp.zeros(1, dtype))
+    return dq, scale * dx
+
+
 def draw(
-    config: Config,
-    trained: dict[str, tuple[Dynamics, PyTree]],
-    found: Material,
-    out: pathlib.Path,
-) -> None:
-    """Predictions beside the truth, told by q and velocity."""
+    config: Config, trained: hamiltonian.Trained, found: Material, out: pathlib.Path
+) -> dict[str, plots.Figure]:
+    """Fields and predictions beside the truth, told by q and velocity."""
     (true,) = found.test
     assert true.v is not None
 
@@ -157,10 +166,21 @@ def draw(
     for name, (motion, params) in trained.items():
         q, x = predicted(motion, params, true)
         motions[name] = sampled(q, 3 * x if motion.state is PhaseState else x)
-    figure = plots.learned_motion(
-        sampled(true.q, true.v), motions, names=("$q$ [rad]", r"$\dot{q}$ [1]")
+    expected = sampled(true.q, true.v)
+    names = ("$q$ [rad]", r"$\dot{q}$ [1]")
+    axes = (np.linspace(-np.pi, 2 * np.pi, 61), np.linspace(-8.0, 8.0, 61))
+    constants = jax.tree.map(jnp.asarray, pendulum().params)
+    figures = hamiltonian.compared_fields(
+        axes,
+        _field(TRUE, constants, axes),
+        {name: _field(*model, axes) for name, model in trained.items()},
+        names,
+        parts=("dq/dt", r"d\dot{q}/dt"),
     )
-    plots.save(figure, out / "motion.png")
+    return figures | {
+        "motion": plots.learned_motion(expected, motions, names=names),
+        "energy": plots.energy_errors(expected, motions),
+    }
 
 
 def _options(config: Config, dtype: jnp.dtype, periodic: bool) -> dict[str, Any]:

@@ -38,8 +38,8 @@ class RunOptions:
 
     Attributes:
       method: which methods to train, or `all`.
-      seconds: training time of each method, 15 by default; compilation and evaluation
-        come on top.
+      seconds: training time of each method, by default that of the experiment;
+        compilation and evaluation come on top.
       steps: number of updates of each method, in place of seconds.
       seed: of the data, the network and the order of batches.
       seeds: how many seeds, counted up from `seed`, to repeat each method with.

@@ -17,29 +17,18 @@ from jaxphys import models, plots, systems
 from jaxphys.experiments import dynamics, hamiltonian, runner
 from jaxphys.experiments.dynamics import Material, Row
 from jaxphys.experiments.hamiltonian import Judged
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments.runner import Trained
 from jaxphys.learning import Recipe
 from jaxphys.systems.record import ring
 from jaxphys.types import Dynamics, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Learn H = (q² + p²)/2 well enough for a table of its derivatives.
+class Config(hamiltonian.Config):
+    """Learn H = (q² + p²)/2 well enough for a table of its derivatives."""
 
-    Attributes:
-      options: what every run understands.
-      trajectories: for training and validation, each of another energy.
-      noise: standard deviation of the noise on q and p.
-      hidden: units of each hidden layer, of the network that Adam trains.
-      fast: a twentieth of the updates, and fewer rollouts.
-    """
-
-    options: RunOptions = RunOptions()
-    trajectories: int = 25
     noise: float = 0.0
     hidden: tuple[int, ...] = (128, 128, 128)
-    fast: bool = False
 
 
 def spring():
@@ -47,13 +36,6 @@ def spring():
     return systems.mass_spring(1.0, 1.0)._replace(
         sample=lambda key: ring(key, 0.05, 1.6)
     )
-
-
-def material(config: Config, seed: int) -> Material:
-    """Trajectories of one seed, t ≤ 10 as in the notebook."""
-    ts = np.linspace(0.0, 10.0, 40)
-    count = config.trajectories
-    return hamiltonian.simulated(spring(), seed, count, count, ts, config.noise)
 
 
 #: Of data that fill a disk of radius 1.6: their root mean squares.
@@ -112,9 +94,9 @@ _STUDY = hamiltonian.study(
     spring(),
     METHODS,
     {},
-    material=material,
+    ts=np.linspace(0.0, 10.0, 40),
     judged=Judged(20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
-    extent=(1.0, 1.0),
+    extent=1.0,
 )
 
 
@@ -123,7 +105,7 @@ def at_table(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """q = p, ∂H/∂p and −∂H/∂q at `count` points from −1 to 1."""
     points = np.linspace(-1.0, 1.0, count)
-    dq, dp = hamiltonian.field_grid(motion, params, points, points)
+    dq, dp = hamiltonian.field_grid(motion, params, (points, points))
     return points, np.diagonal(dq), np.diagonal(dp)
 
 
@@ -139,12 +121,11 @@ def measure(
 
 def draw(
     config: Config,
-    trained: dict[str, tuple[Dynamics, PyTree]],
+    trained: hamiltonian.Trained,
     found: Material,
     out: pathlib.Path,
-) -> None:
+) -> dict[str, plots.Figure]:
     """The figures of every one-coordinate experiment, and the table."""
-    _STUDY.draw(config, trained, found, out)
     header = ["q = p", "expected"]
     columns = []
     for name, model in trained.items():
@@ -158,6 +139,7 @@ def draw(
     text = runner.aligned([header, *rows])
     print("\n" + text)
     (out / "table.txt").write_text(text + "\n")
+    return _STUDY.draw(config, trained, found, out)
 
 
 STUDY = _STUDY._replace(

@@ -14,39 +14,18 @@ import numpy as np
 
 from jaxphys import models, systems
 from jaxphys.experiments import dynamics, hamiltonian
-from jaxphys.experiments.dynamics import Material
 from jaxphys.experiments.hamiltonian import Compact, Judged
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments.runner import Trained
 from jaxphys.learning import Recipe
 from jaxphys.types import Dynamics
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Learn the energy of three bodies under gravity.
+class Config(hamiltonian.Config):
+    """Learn the energy of three bodies under gravity."""
 
-    Attributes:
-      options: what every run understands.
-      trajectories: for training; a quarter as many for the test.
-      noise: standard deviation of the noise on q and p.
-      hidden: units of each hidden layer, of the published networks.
-      fast: a twentieth of the updates, and fewer rollouts.
-    """
-
-    options: RunOptions = RunOptions()
     trajectories: int = 4000
     noise: float = 0.0
-    hidden: tuple[int, ...] = (200, 200)
-    fast: bool = False
-
-
-def material(config: Config, seed: int) -> Material:
-    """The published trajectories, of one seed."""
-    ts = np.linspace(0.0, 5.0, 20)
-    count = config.trajectories
-    return hamiltonian.simulated(
-        systems.three_body(), seed, count, max(count // 4, 1), ts, config.noise
-    )
 
 
 PUBLISHED = {
@@ -77,9 +56,10 @@ STUDY = hamiltonian.study(
     systems.three_body(),
     METHODS,
     PUBLISHED,
-    material=material,
+    ts=np.linspace(0.0, 5.0, 20),
+    test_share=0.25,
     judged=Judged(5.0, 201, 0.005, 25),
-    extent=None,
+    extent=0.3,
 )
 
 

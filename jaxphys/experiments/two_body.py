@@ -14,30 +14,18 @@ import numpy as np
 
 from jaxphys import systems
 from jaxphys.experiments import dynamics, hamiltonian
-from jaxphys.experiments.dynamics import Material
 from jaxphys.experiments.hamiltonian import Compact, Judged
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments.runner import Trained
 from jaxphys.learning import Recipe
 from jaxphys.types import Array, PhaseState
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Learn the energy of two bodies under gravity.
+class Config(hamiltonian.Config):
+    """Learn the energy of two bodies under gravity."""
 
-    Attributes:
-      options: what every run understands.
-      trajectories: for training; a quarter as many for the test.
-      noise: standard deviation of the noise on q and p.
-      hidden: units of each hidden layer, of the published networks.
-      fast: a twentieth of the updates, and fewer rollouts.
-    """
-
-    options: RunOptions = RunOptions()
     trajectories: int = 800
     noise: float = 0.0
-    hidden: tuple[int, ...] = (200, 200)
-    fast: bool = False
 
 
 def sample(key: Array) -> PhaseState:
@@ -55,15 +43,6 @@ def sample(key: Array) -> PhaseState:
 
 
 SYSTEM = systems.two_body()._replace(sample=sample)
-
-
-def material(config: Config, seed: int) -> Material:
-    """The published trajectories, of one seed."""
-    ts = np.linspace(0.0, 20.0, 50)
-    count = config.trajectories
-    return hamiltonian.simulated(
-        SYSTEM, seed, count, max(count // 4, 1), ts, config.noise
-    )
 
 
 PUBLISHED = {
@@ -84,9 +63,10 @@ STUDY = hamiltonian.study(
     SYSTEM,
     METHODS,
     PUBLISHED,
-    material=material,
+    ts=np.linspace(0.0, 20.0, 50),
+    test_share=0.25,
     judged=Judged(20.0, 401, 0.025, 25),
-    extent=None,
+    extent=0.3,
 )
 
 

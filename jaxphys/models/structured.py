@@ -4,6 +4,7 @@ The inverse mass matrix is A Aᵀ + ε I with a triangular network A(q), hence s
 and positive definite whatever the weights.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -19,7 +20,16 @@ from jaxphys.models.coordinates import (
     coordinates,
     network,
 )
-from jaxphys.types import Array, Dynamics, Model, PyTree, TangentState, check_pair
+from jaxphys.types import (
+    Array,
+    Chart,
+    Dynamics,
+    Model,
+    PhaseState,
+    PyTree,
+    TangentState,
+    check_pair,
+)
 
 #: The least eigenvalue of M⁻¹, in the units of the network.
 LEAST = 1e-4
@@ -134,6 +144,8 @@ def structured(
 def in_velocities(motion: Dynamics, model: Structured) -> Dynamics:
     """The same motion told by q and v = M⁻¹ p, for data without momenta.
 
+    Followed over time it is integrated in q and p, where it needs no solve.
+
     Args:
       motion: dynamics over `PhaseState` whose weights hold those of the model under
         "energy", or are those of the model.
@@ -149,19 +161,26 @@ def in_velocities(motion: Dynamics, model: Structured) -> Dynamics:
     def weights(params: PyTree) -> PyTree:
         return params.get("energy", params)
 
+    def enter(params: PyTree, y: TangentState) -> PhaseState:
+        return PhaseState(y.q, model.momentum(weights(params), y.q, y.v))
+
+    def leave(params: PyTree, z: PhaseState) -> TangentState:
+        return TangentState(z.q, model.inverse_mass(weights(params), z.q) @ z.p)
+
     def field(t: Array, y: TangentState, args: PyTree) -> TangentState:
         params = args[0] if motion.num_controls else args
-        own = weights(params)
-        p = model.momentum(own, y.q, y.v)
-        dq, dp = motion.vector_field(t, motion.state(y.q, p), args)
-
-        def velocity(q: Array, p: Array) -> Array:
-            return model.inverse_mass(own, q) @ p
-
-        return TangentState(dq, jax.jvp(velocity, (y.q, p), (dq, dp))[1])
+        z = enter(params, y)
+        rate = motion.vector_field(t, z, args)
+        return jax.jvp(functools.partial(leave, params), (z,), (rate,))[1]
 
     def energy(params: PyTree, q: Array, v: Array) -> Array:
-        own = weights(params)
-        return model.apply(own, q, model.momentum(own, q, v))
+        return model.apply(weights(params), *enter(params, TangentState(q, v)))
 
-    return Dynamics(motion.init, field, TangentState, energy, motion.num_controls)
+    return Dynamics(
+        motion.init,
+        field,
+        TangentState,
+        energy,
+        motion.num_controls,
+        chart=Chart(enter, leave, motion.vector_field),
+    )

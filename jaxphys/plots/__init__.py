@@ -4,6 +4,8 @@ Whole figures come as `matplotlib.figure.Figure`, free of pyplot's global state,
 they work on machines without a display.
 """
 
+from matplotlib.figure import Figure
+
 from jaxphys.plots.comparisons import (
     comparison,
     constant_errors,
@@ -43,6 +45,7 @@ __all__ = [
     "LABELS",
     "MANY",
     "STYLE",
+    "Figure",
     "Sampled",
     "animation",
     "comparison",

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 
 from jaxphys import integrators
 from jaxphys.data import Chunk, Moment
-from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Step, VectorField
+from jaxphys.types import Array, Chart, Dynamics, PhaseState, PyTree, Step, VectorField
 
 
-def _args(params: PyTree, u: Array | None) -> Any:
+def arguments(params: PyTree, u: Array | None) -> Any:
+    """What a vector field takes as its args: the weights, and the input if any."""
     return params if u is None else (params, u)
 
 
@@ -50,11 +51,17 @@ def derivative_matching(
     """
 
     def outputs(params: PyTree, moment: Moment) -> Array:
-        rate = dynamics.vector_field(moment.t, moment.y, _args(params, moment.u))
+        rate = dynamics.vector_field(moment.t, moment.y, arguments(params, moment.u))
         vector = rate_vector(dynamics, rate)
         return vector / jnp.asarray(scale, vector.dtype)
 
     return outputs
+
+
+def chart_of(dynamics: Dynamics) -> Chart:
+    """The coordinates in which a motion is integrated: its chart's, or its own."""
+    own = Chart(lambda params, y: y, lambda params, z: z, dynamics.vector_field)
+    return own if dynamics.chart is None else dynamics.chart
 
 
 def follow(
@@ -64,12 +71,15 @@ def follow(
 ) -> Callable[[PyTree, Chunk], PyTree]:
     """`path(params, Chunk)`: the states at all its times but the first.
 
+    A motion that has a chart is integrated in its coordinates.
+
     Args:
       dynamics: the motion.
       make_step: an integrator, `make_step(vector_field) -> step(t, y, dt, args)`.
       substeps: integrator steps between two times.
     """
-    step = make_step(dynamics.vector_field)
+    chart = chart_of(dynamics)
+    step = make_step(chart.vector_field)
 
     def path(params: PyTree, chunk: Chunk) -> PyTree:
         small = jnp.diff(chunk.t) / substeps
@@ -77,10 +87,12 @@ def follow(
         def between(y: PyTree, at: tuple):
             t, dt, u = at
             for number in range(substeps):
-                y = step(t + number * dt, y, dt, _args(params, u))
+                y = step(t + number * dt, y, dt, arguments(params, u))
             return y, y
 
-        return jax.lax.scan(between, chunk.y, (chunk.t[:-1], small, chunk.u))[1]
+        at = (chunk.t[:-1], small, chunk.u)
+        inner = jax.lax.scan(between, chart.enter(params, chunk.y), at)[1]
+        return jax.vmap(chart.leave, (None, 0))(params, inner)
 
     return path
 
