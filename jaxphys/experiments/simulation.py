@@ -6,7 +6,6 @@ animation of systems that live in the plane.
 """
 
 import dataclasses
-import datetime
 import math
 import pathlib
 import time
@@ -566,7 +565,9 @@ def run(name: str, constants: Any, options: Options) -> Simulated:
     """
     system, chosen = build(name, constants)
     plan = _plan(system, options)
-    out = _directory(name, options.out)
+    out = options.out or runner.dated_directory(name)
+    if options.out:
+        runner.check_empty(out)
     print(_announced(plan), flush=True)
     trajectories, info = _integrate(plan)
     meta = {**trajectories.meta, "options": chosen}
@@ -579,18 +580,6 @@ def run(name: str, constants: Any, options: Options) -> Simulated:
         files += _draw(system, trajectories, out, options.animate)
     print(f"{out}: {', '.join(files)}")
     return Simulated(trajectories, info, out, tuple(files))
-
-
-def _directory(name: str, out: pathlib.Path | None) -> pathlib.Path:
-    if out is None:
-        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        return pathlib.Path("runs") / f"{name}-{now}"
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(
-            f"{out} exists and is not empty; nothing was overwritten. Choose another "
-            "--out."
-        )
-    return out
 
 
 def _announced(plan: _Plan) -> str:
