@@ -4,7 +4,8 @@ The network and the batch are the same for both; calls alternate. The gradient i
 of the mean squared error of the accelerations by the network's parameters.
 """
 
-import time
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -59,18 +60,10 @@ def _compare(n: int, hidden: int, batch: int, repeats: int) -> dict[str, Any]:
 
 
 def _alternate(functions, arguments, repeats: int) -> dict[str, dict[str, float]]:
-    compiled = {k: jax.jit(f) for k, f in functions.items()}
-    first: dict[str, float] = {}
-    times: dict[str, list[float]] = {k: [] for k in functions}
-    for name, f in compiled.items():
-        started = time.perf_counter()
-        jax.block_until_ready(f(*arguments))
-        first[name] = time.perf_counter() - started
-    for _ in range(repeats):
-        for name, f in compiled.items():
-            started = time.perf_counter()
-            jax.block_until_ready(f(*arguments))
-            times[name].append(time.perf_counter() - started)
+    calls: dict[str, Callable] = {
+        k: functools.partial(jax.jit(f), *arguments) for k, f in functions.items()
+    }
     return {
-        k: {"compile_seconds": first[k], **harness.spread(t)} for k, t in times.items()
+        k: {"compile_seconds": first, **harness.spread(times)}
+        for k, (first, *times) in harness.in_turns(calls, repeats).items()
     }

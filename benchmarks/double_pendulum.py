@@ -6,11 +6,11 @@ numbers, keeping every state against the last one, one core against two.
 """
 
 import contextlib
+import functools
 import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     return config, results
 
 
-def _runs(batch: int, steps: int) -> dict[str, tuple[Callable, Any]]:
+def _runs(batch: int, steps: int) -> dict[str, Callable]:
     system = systems.double_pendulum()
     assert system.lagrangian is not None
     assert system.sample_tangent is not None
@@ -111,45 +111,34 @@ def _runs(batch: int, steps: int) -> dict[str, tuple[Callable, Any]]:
 
         return end
 
-    def pair(function, start: TangentState | PhaseState):
-        return jax.jit(jax.vmap(function)), start
+    def call(function, start: TangentState | PhaseState):
+        return functools.partial(jax.jit(jax.vmap(function)), start)
 
     return {
-        "from L, by numbers": pair(numbers(lagrangian), moving),
-        "from L, by numbers, rolled": pair(numbers(lagrangian, True), moving),
-        "from L, by numbers, rolled, all states": pair(
+        "from L, by numbers": call(numbers(lagrangian), moving),
+        "from L, by numbers, rolled": call(numbers(lagrangian, True), moving),
+        "from L, by numbers, rolled, all states": call(
             numbers(lagrangian, True, True), moving
         ),
-        "from L": pair(plain(lagrangian), moving),
-        "from H, by numbers, rolled": pair(numbers(hamiltonian, True), phase),
-        "from H": pair(plain(hamiltonian), phase),
-        "textbook, by numbers": pair(numbers(textbook(OURS)), moving),
-        "textbook": pair(plain(textbook(OURS)), moving),
-        "textbook, XLA's sine, by numbers": pair(numbers(textbook(XLAS)), moving),
-        "textbook, XLA's sine": pair(plain(textbook(XLAS)), moving),
-        "diffrax Tsit5, constant step": pair(by_diffrax(textbook(OURS)), moving),
-        "diffrax Tsit5, XLA's sine": pair(by_diffrax(textbook(XLAS)), moving),
+        "from L": call(plain(lagrangian), moving),
+        "from H, by numbers, rolled": call(numbers(hamiltonian, True), phase),
+        "from H": call(plain(hamiltonian), phase),
+        "textbook, by numbers": call(numbers(textbook(OURS)), moving),
+        "textbook": call(plain(textbook(OURS)), moving),
+        "textbook, XLA's sine, by numbers": call(numbers(textbook(XLAS)), moving),
+        "textbook, XLA's sine": call(plain(textbook(XLAS)), moving),
+        "diffrax Tsit5, constant step": call(by_diffrax(textbook(OURS)), moving),
+        "diffrax Tsit5, XLA's sine": call(by_diffrax(textbook(XLAS)), moving),
     }
 
 
 def _measure(runs: dict, total: int, rounds: int) -> dict[str, dict[str, float]]:
-    compiling: dict[str, float] = {}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for name, (f, start) in runs.items():
-        started = time.perf_counter()
-        jax.block_until_ready(f(start))
-        compiling[name] = time.perf_counter() - started
-    for _ in range(rounds):
-        for name, (f, start) in runs.items():
-            started = time.perf_counter()
-            jax.block_until_ready(f(start))
-            times[name].append(time.perf_counter() - started)
     return {
         name: {
-            "first_call_seconds": compiling[name],
-            **{k: total / v for k, v in harness.spread(t).items()},
+            "first_call_seconds": first,
+            **{k: total / v for k, v in harness.spread(times).items()},
         }
-        for name, t in times.items()
+        for name, (first, *times) in harness.in_turns(runs, rounds).items()
     }
 
 
@@ -164,11 +153,6 @@ if __name__ == "__main__":
     with contextlib.suppress(AttributeError):
         os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
     jax.config.update("jax_enable_x64", True)
-    function, start = _runs(4096, 1000)["from L, by numbers"]
-    jax.block_until_ready(function(start))
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        jax.block_until_ready(function(start))
-        seconds.append(time.perf_counter() - began)
+    call = _runs(4096, 1000)["from L, by numbers"]
+    _, *seconds = harness.in_turns({"": call}, 5)[""]
     print(4096 * 1000 / statistics.median(seconds))

@@ -114,15 +114,22 @@ def seconds(function: Callable, *args, repeats: int) -> dict[str, float]:
       compile_seconds (the first call), and median, p10, p90 of `repeats` further calls.
     """
     compiled = jax.jit(function)
-    started = time.perf_counter()
-    jax.block_until_ready(compiled(*args))
-    first = time.perf_counter() - started
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        jax.block_until_ready(compiled(*args))
-        times.append(time.perf_counter() - started)
+    first, *times = in_turns({"": lambda: compiled(*args)}, repeats)[""]
     return {"compile_seconds": first, **spread(times)}
+
+
+def in_turns(calls: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
+    """Seconds of the first call of each, and of `rounds` more.
+
+    They take turns, so that all see the same machine.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(1 + rounds):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            jax.block_until_ready(call())
+            times[name].append(time.perf_counter() - started)
+    return times
 
 
 def spread(times: list[float]) -> dict[str, float]:

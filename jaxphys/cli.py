@@ -64,7 +64,7 @@ def _version(arguments: list[str]) -> int:
 
 def _list(arguments: list[str]) -> int:
     from jaxphys import experiments, systems
-    from jaxphys.experiments import fitting, simulation
+    from jaxphys.experiments import constants, fitting
 
     print("experiments, for jaxphys run:")
     for name, what in experiments.EXPERIMENTS.items():
@@ -75,7 +75,7 @@ def _list(arguments: list[str]) -> int:
         print(f"  {name:<21} {what}")
     print("\nsystems, for jaxphys simulate:")
     for name in systems.names():
-        print(f"  {name:<21} {simulation.summary(getattr(systems, name).__doc__)}")
+        print(f"  {name:<21} {constants.summary(getattr(systems, name).__doc__)}")
     return 0
 
 
@@ -142,19 +142,19 @@ def _simulate(arguments: list[str]) -> int:
     import jax
     import tyro
 
-    from jaxphys.experiments import simulation
+    from jaxphys.experiments import constants, simulation
 
     jax.config.update("jax_enable_x64", True)
-    constants, options = simulation.system_options(name), simulation.Options
+    system, options = constants.system_options(name), simulation.Options
     request = dataclasses.make_dataclass(
-        "Request", [("system", constants), ("simulation", options)]
+        "Request", [("system", system), ("simulation", options)]
     )
-    request.__doc__ = simulation.description(name)
+    request.__doc__ = constants.description(name)
     asked = tyro.cli(
         request,
         prog=f"jaxphys simulate {name}",
         args=arguments[1:],
-        default=request(constants(), options()),
+        default=request(system(), options()),
         config=(tyro.conf.OmitArgPrefixes,),
     )
     try:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every_system import EVERY
 
 from jaxphys import integrators, mechanics, systems
 from jaxphys.types import (
@@ -21,20 +22,6 @@ SMALL = {
     "toda_chain": {"num_particles": 4},
     "n_body": {"num_bodies": 3},
 }
-NAMES = systems.names()
-QUICK = (
-    "pendulum",
-    "double_pendulum",
-    "kepler",
-    "charged_particle",
-    "free_rigid_body",
-    "relativistic_particle",
-)
-# Every system, of which the default pass takes a few of each kind.
-EVERY = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
-    for name in NAMES
-]
 RELATIVISTIC = ("relativistic_particle", "special_relativity")
 
 

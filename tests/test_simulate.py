@@ -11,7 +11,7 @@ from PIL import Image
 
 from jaxphys import cli, data, ode, plots, systems
 from jaxphys.data import Trajectories
-from jaxphys.experiments import simulation
+from jaxphys.experiments import constants, simulation
 from jaxphys.experiments.simulation import Options
 from jaxphys.types import System
 
@@ -201,10 +201,10 @@ def test_constants_of_a_system_are_options(tmp_path):
 
 @pytest.mark.parametrize("name", list(systems.names()))
 def test_constants_do_not_hide_the_options_of_a_simulation(name):
-    constants = simulation.system_options(name)
-    fields = set(constants.__dataclass_fields__)
+    kind = constants.system_options(name)
+    fields = set(kind.__dataclass_fields__)
     assert not fields & set(Options.__dataclass_fields__)
-    system, chosen = simulation.build(name, constants())
+    system, chosen = constants.build(name, kind())
     assert (system.name, chosen) == (name, {})
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from every_system import EVERY
 
 from jaxphys import integrators, mechanics, systems
 from jaxphys.systems.lattices import toda_lax
@@ -16,19 +17,6 @@ from jaxphys.types import PhaseState, TangentState, phase_state
 
 X64 = jax.config.jax_enable_x64
 NAMES = systems.names()
-QUICK = (
-    "pendulum",
-    "double_pendulum",
-    "kepler",
-    "charged_particle",
-    "free_rigid_body",
-    "relativistic_particle",
-)
-# Every system, of which the default pass takes a few of each kind.
-EVERY = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
-    for name in NAMES
-]
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 

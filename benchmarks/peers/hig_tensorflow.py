@@ -6,8 +6,6 @@ values to the power −1/2, one plain descent step. All of it is in one `tf.func
 which is kinder to it than the notebook's eager linear algebra.
 """
 
-import time
-
 import numpy as np
 import tensorflow as tf
 
@@ -98,12 +96,10 @@ class Trainer:
 
         self._loss, self._update = loss, update
 
-    def epoch(self) -> float:
-        """Train one epoch in stored order; its seconds."""
-        started = time.perf_counter()
+    def epoch(self) -> None:
+        """Train one epoch in stored order."""
         for start in range(0, len(self._states), self._batch_size):
             self._update(self._states[start : start + self._batch_size])
-        return time.perf_counter() - started
 
     def loss(self) -> float:
         """The mean loss over the data."""

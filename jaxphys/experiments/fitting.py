@@ -6,7 +6,6 @@ and a model file that `jaxphys.checkpoint.load` makes a Hamiltonian of again.
 """
 
 import dataclasses
-import datetime
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -157,7 +156,10 @@ def run(kind: str, options: FitOptions) -> Fitted:
     for length in recipe.lengths:
         for part in (ready.train, ready.held_out):
             learning.samples(motion, recipe, part, length)
-    out = _directory(options)
+    out = options.out or runner.dated_directory("fit")
+    if not options.resume:
+        runner.check_empty(out, "Choose another --out, or go on with --resume.")
+    out.mkdir(parents=True, exist_ok=True)
     print(_introduced(kind, options, ready, out), flush=True)
 
     for_noise, for_fit = jax.random.split(jax.random.key(options.seed))
@@ -324,18 +326,6 @@ def _noisy(train: list[Trajectories], part: float, key: Array) -> list[Trajector
                 each = each._replace(**{name: x + size * np.asarray(draw, x.dtype)})
         found.append(each)
     return found
-
-
-def _directory(options: FitOptions) -> pathlib.Path:
-    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    out = pathlib.Path("runs") / f"fit-{now}" if options.out is None else options.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.resume:
-        raise ValueError(
-            f"{out} exists and is not empty; nothing was overwritten. Choose another "
-            "--out, or go on with --resume."
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    return out
 
 
 def _introduced(

@@ -350,8 +350,21 @@ def _output_directory(experiment: str, options: RunOptions) -> pathlib.Path:
                 "run's directory with out."
             )
         return runs[-1].parent
+    return dated_directory(experiment)
+
+
+def dated_directory(name: str) -> pathlib.Path:
+    """Where results go that nobody named a place for: `runs/NAME-DATE-TIME`."""
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return pathlib.Path("runs") / f"{experiment}-{now}"
+    return pathlib.Path("runs") / f"{name}-{now}"
+
+
+def check_empty(out: pathlib.Path, cure: str = "Choose another --out.") -> None:
+    """A ValueError where writing results would mix them with what is there."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(
+            f"{out} exists and is not empty; nothing was overwritten. {cure}"
+        )
 
 
 def _open_results(
@@ -378,11 +391,7 @@ def _open_results(
                 "methods and budget may change; choose another --out."
             )
         return old | {"config": config}
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(
-            f"{out} exists and is not empty; nothing was overwritten. Choose another "
-            "--out."
-        )
+    check_empty(out)
     out.mkdir(parents=True, exist_ok=True)
     results = {
         "experiment": experiment,

@@ -6,8 +6,6 @@ animation of systems that live in the plane.
 """
 
 import dataclasses
-import datetime
-import inspect
 import math
 import pathlib
 import time
@@ -18,9 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, integrators, mechanics, ode, plots, systems
+from jaxphys import data, integrators, mechanics, ode, plots
 from jaxphys.data import Trajectories
 from jaxphys.experiments import runner
+from jaxphys.experiments.constants import build, plain_names
 from jaxphys.names import check_known
 from jaxphys.types import Array, PhaseState, PyTree, Step, System, TangentState
 
@@ -158,6 +157,7 @@ def check_integrator(system: System, name: str) -> str:
     """The same name, or a ValueError where it is unknown or not for this system.
 
     Example:
+      >>> from jaxphys import systems
       >>> check_integrator(systems.get("double_pendulum"), "leapfrog")
       Traceback (most recent call last):
       ...
@@ -224,7 +224,7 @@ def _given_state(system: System, options: Options) -> PhaseState:
         names = f"q₁ … q_{n} and {second}₁ … {second}_{n}" if n > 1 else f"q, {second}"
         raise ValueError(
             f"state has {len(values)} values; expected {2 * n}, {names}, as "
-            f"{system.name} has {n} coordinates ({', '.join(_plain(system))})."
+            f"{system.name} has {n} coordinates ({', '.join(plain_names(system))})."
         )
     if not all(map(math.isfinite, values)):
         raise ValueError(f"state is {values}; expected finite numbers.")
@@ -293,6 +293,7 @@ def simulate(
       ValueError: for options that cannot be met, before anything is compiled.
 
     Example:
+      >>> from jaxphys import systems
       >>> options = Options("leapfrog", duration=1.0, dt=0.1, dtype="float32")
       >>> motion, info = simulate(systems.get("mass_spring"), options)
       >>> motion.q.shape, info.message
@@ -550,104 +551,12 @@ def _reason(plan: _Plan, status: int) -> str:
     return f"{what}. Try {', or '.join(cures)}."
 
 
-def system_options(name: str) -> type:
-    """A dataclass of the constants that a system's function takes, with its defaults.
-
-    Arrays become tuples of numbers, and a random key the seed of one.
-
-    Example:
-      >>> system_options("double_pendulum")().mass2
-      1.0
-    """
-    family = getattr(systems, check_known("system", name, systems.names()))
-    fields = []
-    for parameter in inspect.signature(family).parameters.values():
-        kind = parameter.annotation
-        if kind == Array | None:
-            kind = int | None if parameter.name == "key" else tuple[float, ...] | None
-        default = dataclasses.field(default=parameter.default)
-        fields.append((parameter.name, kind, default))
-    made = dataclasses.make_dataclass("SystemOptions", fields, frozen=True)
-    made.__doc__ = _attributes(family.__doc__ or "")
-    return made
-
-
-def _attributes(doc: str) -> str:
-    """The first line of a docstring, and what it says of its arguments."""
-    doc = inspect.cleandoc(doc)
-    arguments = doc.partition("\nArgs:\n")[2].partition("\n\n")[0]
-    first = summary(doc)
-    return f"{first}\n\nAttributes:\n{arguments}" if arguments else first
-
-
-def summary(doc: str) -> str:
-    """The first line of a docstring.
-
-    Example:
-      >>> summary("H = p²/2.")
-      'H = p²/2.'
-    """
-    return inspect.cleandoc(doc).partition("\n")[0].rstrip()
-
-
-def description(name: str) -> str:
-    """What a system is, and the defaults that it brings along, for `--help`.
-
-    Example:
-      >>> print(description("pendulum").partition("\\n\\n")[2])
-      Coordinates θ [rad]. Its own duration is 20, its own time step 0.01.
-    """
-    system = systems.get(name)
-    named = [
-        f"{x} [{unit}]" for x, unit in zip(_plain(system), system.units, strict=True)
-    ]
-    if len(named) > 6:
-        named = [*named[:2], "…", named[-1]]
-    return (
-        f"{summary(getattr(systems, name).__doc__)}\n\nCoordinates {', '.join(named)}. "
-        f"Its own duration is {system.duration:g}, its own time step {system.dt:g}."
-    )
-
-
-def _plain(system: System) -> list[str]:
-    """Names of the coordinates without mathtext."""
-    greek = {r"\theta": "θ", r"\varphi": "φ", r"\psi": "ψ", "{": "", "}": "", "_": ""}
-    names = list(system.coordinates)
-    for symbol, letter in greek.items():
-        names = [name.replace(symbol, letter) for name in names]
-    return names
-
-
-def build(name: str, options: Any) -> tuple[System, dict[str, Any]]:
-    """A system from its `system_options`, and those of them that differ from defaults.
-
-    Raises:
-      ValueError: for an unknown name, or constants that its function refuses.
-    """
-    given = dataclasses.asdict(options)
-    defaults = {field.name: field.default for field in dataclasses.fields(options)}
-    chosen = {k: v for k, v in given.items() if v != defaults[k]}
-    for key, value in chosen.items():
-        for number in value if isinstance(value, tuple) else (value,):
-            if not math.isfinite(number):
-                raise ValueError(f"{key} is {value}; expected finite numbers.")
-    ready = {
-        k: jax.random.key(v)
-        if k == "key"
-        else jnp.asarray(v, float)
-        if isinstance(v, tuple)
-        else v
-        for k, v in chosen.items()
-    }
-    return systems.get(name, **ready), chosen
-
-
 def run(name: str, constants: Any, options: Options) -> Simulated:
     """Simulate a system by name, and write trajectories, figures and an animation.
 
     Args:
       name: one of `jaxphys.systems.names()`.
-      constants: an instance of its `system_options`.
+      constants: an instance of its `constants.system_options`.
       options: how.
 
     Raises:
@@ -656,7 +565,8 @@ def run(name: str, constants: Any, options: Options) -> Simulated:
     """
     system, chosen = build(name, constants)
     plan = _plan(system, options)
-    out = _directory(name, options.out)
+    out = options.out or runner.dated_directory(name)
+    runner.check_empty(out)
     print(_announced(plan), flush=True)
     trajectories, info = _integrate(plan)
     meta = {**trajectories.meta, "options": chosen}
@@ -669,18 +579,6 @@ def run(name: str, constants: Any, options: Options) -> Simulated:
         files += _draw(system, trajectories, out, options.animate)
     print(f"{out}: {', '.join(files)}")
     return Simulated(trajectories, info, out, tuple(files))
-
-
-def _directory(name: str, out: pathlib.Path | None) -> pathlib.Path:
-    if out is None:
-        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        return pathlib.Path("runs") / f"{name}-{now}"
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(
-            f"{out} exists and is not empty; nothing was overwritten. Choose another "
-            "--out."
-        )
-    return out
 
 
 def _announced(plan: _Plan) -> str:
