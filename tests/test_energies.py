@@ -7,7 +7,9 @@ import pytest
 from flax import linen, nnx
 
 from jaxphys import integrators, linalg, mechanics, metrics, models, ode, systems
+from jaxphys.data import Chunk
 from jaxphys.models.coordinates import coordinates
+from jaxphys.problems.matching import follow
 from jaxphys.types import PhaseState, TangentState
 
 PERIODIC = (True, False)
@@ -222,6 +224,11 @@ def test_a_motion_told_by_velocities_is_the_same_motion():
     np.testing.assert_allclose(
         told.energy(params, *start), motion.energy(params, *y), rtol=1e-10
     )
+    # Followed, it is integrated in q and p: the very same steps.
+    chunk = Chunk(jnp.arange(21) * 2e-3, start, jnp.tile(u, (20, 1)))
+    followed = follow(told)(params, chunk)
+    np.testing.assert_allclose(followed.q, path.q[1:], rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(followed.v, v[1:], rtol=1e-12, atol=1e-14)
 
 
 def test_the_second_order_baseline_knows_what_a_velocity_is():

@@ -293,6 +293,27 @@ def test_batches_that_do_not_divide_are_filled_up_and_no_sample_is_left_out():
     assert whole.history[-1]["epoch"] == 6
 
 
+def test_batches_are_the_same_each_epoch_where_they_are_not_shuffled():
+    """Then nothing depends on the key but the weights, which are given here."""
+    recipe, train = Recipe(steps=30, batch_size=16), spring()
+    what = motion()
+    params = what.init(jax.random.key(0))
+    kept, again, mixed = (
+        fitted(what, recipe, train, params=params, key=jax.random.key(seed), shuffle=s)
+        for seed, s in ((1, False), (2, False), (2, True))
+    )
+    assert same(kept.state.params, again.state.params)
+    assert not same(kept.state.params, mixed.state.params)
+
+
+def test_budgets_and_seeds_share_one_compiled_step():
+    what, train = motion(), spring()
+    before = learning._train_step.cache_info().misses
+    for seed, budget in enumerate([{"steps": 3}, {"steps": 4}, {"seconds": 0.05}]):
+        fitted(what, Recipe(**budget), train, key=jax.random.key(seed))
+    assert learning._train_step.cache_info().misses == before + 1
+
+
 def test_a_batch_larger_than_the_data_is_the_data():
     whole, large = (
         fitted(motion(), Recipe(batch_size=size, steps=3), spring())

@@ -58,7 +58,8 @@ def fields(
     q, p = (np.asarray(x) for x in grid)
     with mpl.rc_context(STYLE):
         count = len(learned) + 1
-        figure = Figure(figsize=(0.6 + 3.1 * count, 3.5), layout="constrained")
+        width = 3.1 if count <= 4 else 2.4
+        figure = Figure(figsize=(0.6 + width * count, 3.5), layout="constrained")
         panels = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
         top = float(np.max(np.hypot(*(np.asarray(x) for x in true))))
         for panel, (name, field) in zip(
@@ -96,7 +97,7 @@ def error_maps(
     names: Sequence[str] = ("$q$", "$p$"),
     parts: Sequence[str] = (r"\partial H/\partial p", r"-\partial H/\partial q"),
 ) -> Figure:
-    """Heat maps of the errors of ∂H/∂p and −∂H/∂q, a row a model; see `fields`."""
+    """Heat maps of the errors of ∂H/∂p and −∂H/∂q, a column a model; see `fields`."""
     q, p = (np.asarray(x) for x in grid)
     gaps = {
         name: [
@@ -108,27 +109,24 @@ def error_maps(
     every = np.concatenate([np.ravel(gap) for pair in gaps.values() for gap in pair])
     every = every[np.isfinite(every) & (every > 0)]
     low, high = np.percentile(every, [2, 100]) if len(every) else (1e-3, 1.0)
-    norm = LogNorm(low, max(high, 1.01 * low))
+    norm = LogNorm(low, max(high, 1.01 * low), clip=True)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.2, 0.5 + 3.0 * len(gaps)), layout="constrained")
-        panels = figure.subplots(len(gaps), 2, sharex=True, sharey=True, squeeze=False)
-        for row, (name, pair) in zip(panels, gaps.items(), strict=True):
-            for panel, gap, what in zip(
-                row,
-                pair,
-                parts,
-                strict=True,
-            ):
+        count = len(gaps)
+        figure = Figure(figsize=(1.2 + 2.6 * count, 5.2), layout="constrained")
+        panels = figure.subplots(2, count, sharex=True, sharey=True, squeeze=False)
+        for column, (name, pair) in zip(panels.T, gaps.items(), strict=True):
+            for panel, gap in zip(column, pair, strict=True):
+                # An error of zero has no logarithm: it counts as the least one.
                 image = panel.pcolormesh(
-                    q, p, gap, norm=norm, cmap="magma", rasterized=True
+                    q, p, np.maximum(gap, low), norm=norm, cmap="magma", rasterized=True
                 )
-                panel.set_title(f"{label(name)}: error of ${what}$", fontsize=9)
                 panel.grid(False)
-                panel.set_aspect("equal")
-            row[0].set_ylabel(_axis(names, 1))
-        for panel in panels[-1]:
-            panel.set_xlabel(_axis(names, 0))
-        figure.colorbar(image, ax=panels, label="|error| [1]", shrink=0.85)
+            column[0].set_title(label(name), fontsize=10)
+            column[1].set_xlabel(_axis(names, 0))
+        for panel in panels[:, 0]:
+            panel.set_ylabel(_axis(names, 1))
+        for row, what in zip(panels, parts, strict=True):
+            figure.colorbar(image, ax=row, label=f"error of ${what}$ [1]")
     return figure
 
 

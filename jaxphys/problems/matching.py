@@ -79,7 +79,14 @@ def follow(
       substeps: integrator steps between two times.
     """
     chart = chart_of(dynamics)
-    step = make_step(chart.vector_field)
+    # The gradient of an energy leaves many arrays for the way back, which are copied
+    # from loop to loop; kept are products alone, the rest is cheaper computed again.
+    field = jax.checkpoint(
+        chart.vector_field,
+        prevent_cse=False,
+        policy=jax.checkpoint_policies.dots_saveable,
+    )
+    step = make_step(field)
 
     def path(params: PyTree, chunk: Chunk) -> PyTree:
         small = jnp.diff(chunk.t) / substeps
