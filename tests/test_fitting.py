@@ -102,6 +102,7 @@ def test_nothing_is_overwritten_and_training_goes_on(fitted, capsys):
     assert report_of(fitted)["training"]["updates"] == 50
 
 
+@pytest.mark.long
 def test_simulated_files_with_many_motions_hold_whole_ones_out(tmp_path):
     system = systems.pendulum()
     found = data.simulated(system, jax.random.key(0), 6, np.linspace(0, 4, 41))
@@ -117,6 +118,7 @@ def test_simulated_files_with_many_motions_hold_whole_ones_out(tmp_path):
     assert done.model.kind == "separable"
 
 
+@pytest.mark.long
 def test_uneven_times_are_followed_as_they_are(tmp_path):
     t, q, v = swing(300, noise=0.0)
     rows = np.sort(np.random.default_rng(1).permutation(300)[:150])

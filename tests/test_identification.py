@@ -172,6 +172,7 @@ def test_the_guess_is_off_by_what_was_asked_on_either_side():
 
 
 @needs_x64
+@pytest.mark.long
 def test_a_run_leaves_what_it_found_in_results_table_and_figures(tmp_path, capsys):
     out = tmp_path / "run"
     arguments = ["run", "identification", "--method", "adam"]

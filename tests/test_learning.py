@@ -340,6 +340,7 @@ def test_growing_horizons_are_one_history():
     assert losses(fit)[3] > losses(fit)[2]
 
 
+@pytest.mark.long
 def test_growing_horizons_go_on_at_the_stage_where_they_were(tmp_path):
     whole = fitted(motion(), GROWING, spring(), checkpoint_dir=tmp_path / "run")
     shutil.rmtree(tmp_path / "run-1")

@@ -163,7 +163,7 @@ def true_jacobian(outputs, params, inputs):
     def all_outputs(flat):
         return jax.vmap(outputs, in_axes=(None, 0))(unravel(flat), inputs).reshape(-1)
 
-    return np.asarray(jax.jacrev(all_outputs)(flat))
+    return np.asarray(jax.jit(jax.jacrev(all_outputs))(flat))
 
 
 def close(actual, desired, dtype, rtol32=3e-4):
@@ -192,7 +192,7 @@ def test_values_and_products_are_those_of_jax(network, dtype):
     values, by_vjp, by_factors, pushed = products(params)
     jacobian = true_jacobian(outputs, params, inputs)
     pulled = jacobian.T @ np.asarray(weights).reshape(-1)
-    close(values, jax.vmap(outputs, (None, 0))(params, inputs), dtype)
+    close(values, jax.jit(jax.vmap(outputs, (None, 0)))(params, inputs), dtype)
     close(by_vjp, pulled, dtype)
     close(by_factors, pulled, dtype)
     close(pushed, jacobian @ np.asarray(tangent), dtype)

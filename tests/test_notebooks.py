@@ -32,6 +32,7 @@ def test_a_notebook_is_valid_and_stored_without_outputs(path):
         assert cell.execution_count is None, cell.id
 
 
+@pytest.mark.long
 @each_notebook
 # The library runs in the kernel's process; what warns in this one is Jupyter's client.
 @pytest.mark.filterwarnings("default")

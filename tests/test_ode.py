@@ -30,6 +30,7 @@ TS = np.array([0.0, 0.5, 1.0])
 # Accuracy
 
 
+@pytest.mark.long
 def test_adaptive_integration_agrees_with_the_fixed_step_and_differentiates():
     chain = systems.quartic_chain(2)
     field = mechanics.hamiltonian_vector_field(chain.hamiltonian)
