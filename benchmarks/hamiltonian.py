@@ -30,8 +30,6 @@ NAMES = (
 )
 SMOKE = ("mass_spring",)
 
-#: Experiments whose training takes minutes run from fewer seeds.
-FEWER = {"three_body": 3, "pendulum_chain": 1}
 SEEDS = 5
 
 #: The relative error of a field that counts as exact.
@@ -53,7 +51,7 @@ def run(
         if not only or "exact" in only
         for seed in range(seeds)
     ]
-    config = {"seeds": seeds, "fewer": FEWER, "fast": smoke}
+    config = {"seeds": seeds, "fast": smoke}
     return config, {"experiments": found, "exact": exact}
 
 
@@ -61,7 +59,7 @@ def _experiment(name: str, smoke: bool, seeds: int) -> dict[str, Any]:
     module = experiments.get(name)
     with tempfile.TemporaryDirectory() as scratch:
         options = RunOptions(
-            seeds=min(seeds, FEWER.get(name, seeds)),
+            seeds=seeds,
             out=pathlib.Path(scratch) / "run",
             progress=False,
         )
