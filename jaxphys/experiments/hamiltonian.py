@@ -358,7 +358,7 @@ def rollout_figures(
     trained: Trained,
     material: Material,
 ) -> dict[str, plots.Figure]:
-    """Motions from test starts, and their energies; of bodies in the plane, paths."""
+    """Motions from test starts and their energies; of bodies in the plane, paths."""
     shorter = judged._replace(rollouts=min(6, judged.rollouts))
     first = starts(shorter, material, float)
     ts = np.linspace(0.0, judged.duration, judged.times)
@@ -372,11 +372,10 @@ def rollout_figures(
 
     true = sampled(dynamics.truth(system), like(system.params, first.q))
     learned = {name: sampled(*model) for name, model in trained.items()}
-    figures = {"energy": plots.energy_errors(true, learned)}
-    if true.q.shape[2] == 1:
-        figures["motion"] = plots.learned_motion(
-            true, learned, names=axis_names(system)
-        )
-    elif system.points is not None:
+    figures = {
+        "energy": plots.energy_errors(true, learned),
+        "motion": plots.learned_motion(true, learned, names=axis_names(system)),
+    }
+    if true.q.shape[2] > 1 and system.points is not None:
         figures["paths"] = plots.planar_paths(true, learned)
     return figures

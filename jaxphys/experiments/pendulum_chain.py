@@ -165,15 +165,19 @@ def draw(
 
     energies = jax.jit(jax.vmap(jax.vmap(functools.partial(true.energy, constants))))
 
-    def sampled(q, v) -> Sampled:
+    def sampled(q, v) -> tuple[Sampled, Sampled]:
+        """By angles and velocities, and by the places of the masses."""
         q, v = (jnp.asarray(x[:20], float) for x in (q, v))
-        at = np.asarray(places(q))
-        return Sampled(long.t, at, at, np.asarray(energies(q, v)))
+        energy, at = np.asarray(energies(q, v)), np.asarray(places(q))
+        angles = Sampled(long.t, np.asarray(q), np.asarray(v), energy)
+        return angles, Sampled(long.t, at, at, energy)
 
     motions = {
         name: sampled(*predicted(*model, long)) for name, model in trained.items()
     }
     expected = sampled(long.q, long.v)
+    angles, paths = ({k: x[i] for k, x in motions.items()} for i in (0, 1))
+    names = (r"$\theta_1$ [rad]", r"$\dot{\theta}_1$ [1]")
     axes = (np.linspace(-np.pi, np.pi, 61), np.linspace(-4.0, 4.0, 61))
     still = np.zeros((2, config.links))
 
@@ -184,12 +188,13 @@ def draw(
         axes,
         field(true, constants),
         {name: field(*model) for name, model in trained.items()},
-        (r"$\theta_1$ [rad]", r"$\dot{\theta}_1$ [1]"),
+        names,
         parts=(r"d\theta_1/dt", r"d\dot{\theta}_1/dt"),
     )
     return figures | {
-        "paths": plots.planar_paths(expected, motions),
-        "energy": plots.energy_errors(expected, motions),
+        "motion": plots.learned_motion(expected[0], angles, names=names),
+        "paths": plots.planar_paths(expected[1], paths),
+        "energy": plots.energy_errors(expected[0], angles),
     }
 
 

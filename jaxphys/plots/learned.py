@@ -136,11 +136,11 @@ def learned_motion(
     *,
     names: Sequence[str] = ("$q$", "$p$"),
 ) -> Figure:
-    """Rollouts of one coordinate: phase plane, q(t), p(t) and the true energy.
+    """Rollouts: phase plane, q(t) and p(t) of the first coordinate, the true energy.
 
     Args:
       true: the motion of the system; of the first trajectory times are drawn, in the
-        phase plane all.
+        phase plane the first six.
       learned: model → its own from the same states.
       names: labels of position and momentum.
     """
@@ -158,14 +158,14 @@ def learned_motion(
                 style = {"color": _color(name, number - 1), "linewidth": 1.4}
                 style["linestyle"] = (0, (5, 1 + 0.7 * number))
             shown = "true" if name == "true" else label(name)
-            for i, (q, p) in enumerate(zip(each.q, each.p, strict=True)):
+            for i, (q, p) in enumerate(zip(each.q[:6], each.p[:6], strict=True)):
                 plane.plot(q[:, 0], p[:, 0], label=shown if i == 0 else None, **style)
             first.plot(each.t, each.q[0, :, 0], **style)
             second.plot(each.t, each.p[0, :, 0], **style)
             if each.energy is not None:
                 third.plot(each.t, each.energy[0], **style)
-        plane.plot(true.q[:, 0, 0], true.p[:, 0, 0], "o", color="black", mfc="white")
-        _frame(plane, true.q[..., 0], true.p[..., 0])
+        plane.plot(true.q[:6, 0, 0], true.p[:6, 0, 0], "o", color="black", mfc="white")
+        _frame(plane, true.q[:6, :, 0], true.p[:6, :, 0])
         _frame(first, None, true.q[0, :, 0])
         _frame(second, None, true.p[0, :, 0])
         plane.set_aspect("equal", adjustable="box")
