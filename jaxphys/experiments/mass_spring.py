@@ -2,8 +2,8 @@
 
 50 trajectories of 30 points, half of them for the test, noise of 0.1 on the states;
 networks of 2 × 200 tanh units, 2000 full-batch updates of Adam, here with a cosine
-schedule. Published figures:
-Greydanus, Dzamba & Yosinski, Hamiltonian Neural Networks, 2019, table 1.
+schedule. Published figures: Greydanus, Dzamba & Yosinski, Hamiltonian Neural Networks,
+2019, table 1.
 """
 
 import dataclasses

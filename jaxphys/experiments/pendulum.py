@@ -2,9 +2,8 @@
 
 50 trajectories of 45 points, half of them for the test, noise of 0.1 on the states;
 networks of 2 × 200 tanh units, 2000 full-batch updates of Adam, here with a cosine
-schedule. Published figures:
-Greydanus, Dzamba & Yosinski, Hamiltonian Neural Networks, 2019, table 1; its energies
-are those of the spring, ours are those of the pendulum.
+schedule. Published figures: Greydanus, Dzamba & Yosinski, Hamiltonian Neural Networks,
+2019, table 1; its energies are those of the spring, ours are those of the pendulum.
 """
 
 import dataclasses
