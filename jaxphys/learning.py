@@ -20,10 +20,13 @@ from jaxphys import data, integrators, losses, optim, problems, training
 from jaxphys.data import Chunk, Moment, Trajectories
 from jaxphys.names import check_known
 from jaxphys.problems.matching import rate_vector
-from jaxphys.types import Array, Dynamics, PyTree, Step, VectorField
+from jaxphys.types import Array, Dynamics, PyTree, Step, TangentState, VectorField
 
-MODES = ("derivatives", "trajectories")
-SCHEDULES = ("constant", "cosine", "step")
+MODES = ("derivatives", "trajectories", "torques")
+SCHEDULES = ("constant", "cosine", "one_cycle", "step")
+
+#: Schedules that depend on when training ends.
+ENDING = ("cosine", "one_cycle")
 
 #: Optimizers that take a learning rate, a schedule and a weight decay.
 _RATED: dict[str, Callable] = {
@@ -56,11 +59,13 @@ class Recipe:
     """How a motion is learned.
 
     Attributes:
-      mode: match `derivatives`, or `trajectories` through an integrator.
+      mode: match `derivatives`, or `trajectories` through an integrator, or the
+        `torques` that accelerations take.
       optimizer: one of `OPTIMIZERS`.
       learning_rate: of Adam, HIG, Gauss–Newton and SPRING; Levenberg–Marquardt finds
         its own.
       schedule: of the learning rate: `constant`; `cosine`, to zero at the last update;
+        `one_cycle`, up to it for three tenths of the updates and then down to nothing;
         `step`, by `decay_factor` each `decay_every` updates.
       decay_every, decay_factor: of the schedule `step`.
       weight_decay: L2, λ θ added to the gradient.
@@ -106,10 +111,10 @@ class Recipe:
         for name, count in counts:
             if count is not None and (int(count) != count or count < 1):
                 raise ValueError(f"{name} is {count}; expected a whole number ≥ 1.")
-        if self.schedule == "cosine" and self.steps is None:
+        if self.schedule in ENDING and self.steps is None:
             raise ValueError(
-                "the schedule cosine needs a number of steps: how far down it is "
-                "depends on when it ends. Give steps in place of seconds."
+                f"the schedule {self.schedule} needs a number of steps: how far down "
+                "it is depends on when it ends. Give steps in place of seconds."
             )
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}; expected ≥ 0.")
@@ -143,6 +148,9 @@ def transformation(recipe: Recipe) -> optax.GradientTransformation:
     if recipe.schedule == "cosine":
         assert recipe.steps is not None
         rate = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps)
+    elif recipe.schedule == "one_cycle":
+        assert recipe.steps is not None
+        rate = optax.cosine_onecycle_schedule(recipe.steps, recipe.learning_rate)
     elif recipe.schedule == "step":
         rate = optax.exponential_decay(
             recipe.learning_rate,
@@ -191,7 +199,7 @@ def samples(
     trajectories: Sequence[Trajectories],
     length: int,
     observe: Observe = everything,
-) -> tuple[Moment | Chunk, Array]:
+) -> tuple[Moment | Chunk | data.Accelerated, Array]:
     """What a recipe trains on: inputs, and targets (N, d) in the units of the data.
 
     Args:
@@ -204,6 +212,14 @@ def samples(
     if recipe.mode == "derivatives":
         moments, rates = data.moments(trajectories, motion.state)
         return moments, jax.vmap(lambda rate: rate_vector(motion, rate))(rates)
+    if recipe.mode == "torques":
+        moments, rates = data.moments(trajectories, TangentState)
+        if moments.u is None:
+            raise ValueError(
+                "torques are matched, and the trajectories have no inputs u; expected "
+                "the torque of each time there."
+            )
+        return data.Accelerated(moments.y, rates.v), moments.u
     chunks, states = data.chunks(trajectories, length, motion.state)
     rows = jax.jit(jax.vmap(jax.vmap(observe)))(states)
     return chunks, rows.reshape(rows.shape[0], -1)
@@ -235,6 +251,8 @@ def _train_step(
     outputs: Callable[[PyTree, Any], Array]
     if recipe.mode == "derivatives":
         outputs = problems.derivative_matching(motion, 1.0 if units is None else units)
+    elif recipe.mode == "torques":
+        outputs = problems.torque_matching(motion, 1.0 if units is None else units)
     else:
 
         def seen(y: PyTree) -> Array:
@@ -255,7 +273,7 @@ def _train_step(
 
 def _lasting(recipe: Recipe) -> Recipe:
     """What of a recipe a compiled step depends on: all but when to look and to stop."""
-    steps = recipe.steps if recipe.schedule == "cosine" else None
+    steps = recipe.steps if recipe.schedule in ENDING else None
     return dataclasses.replace(
         recipe, steps=steps, seconds=None, patience=None, look_every=None
     )
