@@ -71,6 +71,8 @@ class Recipe:
       weight_decay: L2, λ θ added to the gradient.
       decoupled: whether λ θ is added after Adam's scaling instead, as in AdamW.
       batch_size: samples an update; None for all of them.
+      batch_growth: smaller batches to begin with, each for an equal part of the budget:
+        what a damped method gains early, larger batches keep from being noise later.
       steps, seconds: the budget, one of them.
       integrator: one of `INTEGRATORS`, for trajectories.
       chunk: how many steps of the data are followed from one start, k ≥ 1.
@@ -90,6 +92,7 @@ class Recipe:
     weight_decay: float = 0.0
     decoupled: bool = False
     batch_size: int | None = None
+    batch_growth: tuple[int, ...] = ()
     steps: int | None = None
     seconds: float | None = None
     integrator: str = "rk4"
@@ -107,6 +110,7 @@ class Recipe:
         check_known("integrator", self.integrator, INTEGRATORS)
         counts = [("chunk", length) for length in (*self.growth, self.chunk)]
         names = ("substeps", "decay_every", "batch_size", "patience", "look_every")
+        counts += [("batch_growth", size) for size in self.batch_growth]
         counts += [(name, getattr(self, name)) for name in names]
         for name, count in counts:
             if count is not None and (int(count) != count or count < 1):
@@ -125,6 +129,12 @@ class Recipe:
             )
         if self.decoupled and self.optimizer != "adam":
             raise ValueError(f"decoupled decay goes with adam, not {self.optimizer}.")
+        lengths = {1, len(self.lengths), len(self.batch_growth) + 1}
+        if len(lengths) > 2:
+            raise ValueError(
+                f"growth has {len(self.growth)} entries and batch_growth "
+                f"{len(self.batch_growth)}; expected as many, or none in one of them."
+            )
         training.Budget(steps=self.steps, seconds=self.seconds).check()
         return self
 
@@ -132,6 +142,15 @@ class Recipe:
     def lengths(self) -> tuple[int, ...]:
         """The chunk lengths, one after another; derivatives know one stage."""
         return (*self.growth, self.chunk) if self.mode == "trajectories" else (0,)
+
+    @property
+    def stages(self) -> tuple[tuple[int, int | None], ...]:
+        """Chunk length and batch size of each stage, one after another."""
+        batches = (*self.batch_growth, self.batch_size)
+        count = max(len(self.lengths), len(batches))
+        lengths = self.lengths if len(self.lengths) == count else self.lengths * count
+        batches = batches if len(batches) == count else batches * count
+        return tuple(zip(lengths, batches, strict=True))
 
 
 def transformation(recipe: Recipe) -> optax.GradientTransformation:
@@ -272,11 +291,11 @@ def _train_step(
 
 
 def _lasting(recipe: Recipe) -> Recipe:
-    """What of a recipe a compiled step depends on: all but when to look and to stop."""
+    """What of a recipe a compiled step depends on: not sizes, nor when to stop."""
     steps = recipe.steps if recipe.schedule in ENDING else None
-    return dataclasses.replace(
-        recipe, steps=steps, seconds=None, patience=None, look_every=None
-    )
+    sizes: dict[str, Any] = {"batch_size": None, "batch_growth": (), "growth": ()}
+    times: dict[str, Any] = {"seconds": None, "patience": None, "look_every": None}
+    return dataclasses.replace(recipe, steps=steps, chunk=1, **sizes, **times)
 
 
 def _objective(outputs: Array, targets: Array) -> Array:
@@ -347,7 +366,7 @@ def learn(
     sets = {"train_loss": train, **(others or {})}
     fits: list[training.Fit] = []
     state = None
-    for stage, length in enumerate(recipe.lengths):
+    for stage, (length, batch_size) in enumerate(recipe.stages):
         pairs = {
             k: samples(motion, recipe, v, length, observe) for k, v in sets.items()
         }
@@ -362,15 +381,15 @@ def learn(
             weights = motion.init(for_weights) if params is None else params
             state = training.init_state(weights, tx)
         total = data.num_samples(targets)
-        batch = total if recipe.batch_size is None else min(recipe.batch_size, total)
-        part = (stage + 1) / len(recipe.lengths)
+        batch = total if batch_size is None else min(batch_size, total)
+        part = (stage + 1) / len(recipe.stages)
         fit = training.fit(
             step,
             state,
             _filled(pairs["train_loss"], batch),
             batch_size=batch,
             steps=None if recipe.steps is None else max(int(recipe.steps * part), 1),
-            seconds=recipe.seconds and recipe.seconds / len(recipe.lengths),
+            seconds=recipe.seconds and recipe.seconds / len(recipe.stages),
             key=for_order if shuffle and batch < total else None,
             evaluate=training.make_evaluate(outputs, _objective, pairs),
             name=name,
