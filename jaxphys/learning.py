@@ -20,10 +20,13 @@ from jaxphys import data, integrators, losses, optim, problems, training
 from jaxphys.data import Chunk, Moment, Trajectories
 from jaxphys.names import check_known
 from jaxphys.problems.matching import rate_vector
-from jaxphys.types import Array, Dynamics, PyTree, Step, VectorField
+from jaxphys.types import Array, Dynamics, PyTree, Step, TangentState, VectorField
 
-MODES = ("derivatives", "trajectories")
-SCHEDULES = ("constant", "cosine", "step")
+MODES = ("derivatives", "trajectories", "torques")
+SCHEDULES = ("constant", "cosine", "one_cycle", "step")
+
+#: Schedules that depend on when training ends.
+ENDING = ("cosine", "one_cycle")
 
 #: Optimizers that take a learning rate, a schedule and a weight decay.
 _RATED: dict[str, Callable] = {
@@ -56,16 +59,20 @@ class Recipe:
     """How a motion is learned.
 
     Attributes:
-      mode: match `derivatives`, or `trajectories` through an integrator.
+      mode: match `derivatives`, or `trajectories` through an integrator, or the
+        `torques` that accelerations take.
       optimizer: one of `OPTIMIZERS`.
       learning_rate: of Adam, HIG, Gauss–Newton and SPRING; Levenberg–Marquardt finds
         its own.
       schedule: of the learning rate: `constant`; `cosine`, to zero at the last update;
+        `one_cycle`, up to it for three tenths of the updates and then down to nothing;
         `step`, by `decay_factor` each `decay_every` updates.
       decay_every, decay_factor: of the schedule `step`.
       weight_decay: L2, λ θ added to the gradient.
       decoupled: whether λ θ is added after Adam's scaling instead, as in AdamW.
       batch_size: samples an update; None for all of them.
+      batch_growth: smaller batches to begin with, each for an equal part of the budget:
+        what a damped method gains early, larger batches keep from being noise later.
       steps, seconds: the budget, one of them.
       integrator: one of `INTEGRATORS`, for trajectories.
       chunk: how many steps of the data are followed from one start, k ≥ 1.
@@ -85,6 +92,7 @@ class Recipe:
     weight_decay: float = 0.0
     decoupled: bool = False
     batch_size: int | None = None
+    batch_growth: tuple[int, ...] = ()
     steps: int | None = None
     seconds: float | None = None
     integrator: str = "rk4"
@@ -102,14 +110,15 @@ class Recipe:
         check_known("integrator", self.integrator, INTEGRATORS)
         counts = [("chunk", length) for length in (*self.growth, self.chunk)]
         names = ("substeps", "decay_every", "batch_size", "patience", "look_every")
+        counts += [("batch_growth", size) for size in self.batch_growth]
         counts += [(name, getattr(self, name)) for name in names]
         for name, count in counts:
             if count is not None and (int(count) != count or count < 1):
                 raise ValueError(f"{name} is {count}; expected a whole number ≥ 1.")
-        if self.schedule == "cosine" and self.steps is None:
+        if self.schedule in ENDING and self.steps is None:
             raise ValueError(
-                "the schedule cosine needs a number of steps: how far down it is "
-                "depends on when it ends. Give steps in place of seconds."
+                f"the schedule {self.schedule} needs a number of steps: how far down "
+                "it is depends on when it ends. Give steps in place of seconds."
             )
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}; expected ≥ 0.")
@@ -120,6 +129,12 @@ class Recipe:
             )
         if self.decoupled and self.optimizer != "adam":
             raise ValueError(f"decoupled decay goes with adam, not {self.optimizer}.")
+        lengths = {1, len(self.lengths), len(self.batch_growth) + 1}
+        if len(lengths) > 2:
+            raise ValueError(
+                f"growth has {len(self.growth)} entries and batch_growth "
+                f"{len(self.batch_growth)}; expected as many, or none in one of them."
+            )
         training.Budget(steps=self.steps, seconds=self.seconds).check()
         return self
 
@@ -127,6 +142,15 @@ class Recipe:
     def lengths(self) -> tuple[int, ...]:
         """The chunk lengths, one after another; derivatives know one stage."""
         return (*self.growth, self.chunk) if self.mode == "trajectories" else (0,)
+
+    @property
+    def stages(self) -> tuple[tuple[int, int | None], ...]:
+        """Chunk length and batch size of each stage, one after another."""
+        batches = (*self.batch_growth, self.batch_size)
+        count = max(len(self.lengths), len(batches))
+        lengths = self.lengths if len(self.lengths) == count else self.lengths * count
+        batches = batches if len(batches) == count else batches * count
+        return tuple(zip(lengths, batches, strict=True))
 
 
 def transformation(recipe: Recipe) -> optax.GradientTransformation:
@@ -143,6 +167,9 @@ def transformation(recipe: Recipe) -> optax.GradientTransformation:
     if recipe.schedule == "cosine":
         assert recipe.steps is not None
         rate = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps)
+    elif recipe.schedule == "one_cycle":
+        assert recipe.steps is not None
+        rate = optax.cosine_onecycle_schedule(recipe.steps, recipe.learning_rate)
     elif recipe.schedule == "step":
         rate = optax.exponential_decay(
             recipe.learning_rate,
@@ -191,7 +218,7 @@ def samples(
     trajectories: Sequence[Trajectories],
     length: int,
     observe: Observe = everything,
-) -> tuple[Moment | Chunk, Array]:
+) -> tuple[Moment | Chunk | data.Accelerated, Array]:
     """What a recipe trains on: inputs, and targets (N, d) in the units of the data.
 
     Args:
@@ -204,6 +231,14 @@ def samples(
     if recipe.mode == "derivatives":
         moments, rates = data.moments(trajectories, motion.state)
         return moments, jax.vmap(lambda rate: rate_vector(motion, rate))(rates)
+    if recipe.mode == "torques":
+        moments, rates = data.moments(trajectories, TangentState)
+        if moments.u is None:
+            raise ValueError(
+                "torques are matched, and the trajectories have no inputs u; expected "
+                "the torque of each time there."
+            )
+        return data.Accelerated(moments.y, rates.v), moments.u
     chunks, states = data.chunks(trajectories, length, motion.state)
     rows = jax.jit(jax.vmap(jax.vmap(observe)))(states)
     return chunks, rows.reshape(rows.shape[0], -1)
@@ -235,6 +270,8 @@ def _train_step(
     outputs: Callable[[PyTree, Any], Array]
     if recipe.mode == "derivatives":
         outputs = problems.derivative_matching(motion, 1.0 if units is None else units)
+    elif recipe.mode == "torques":
+        outputs = problems.torque_matching(motion, 1.0 if units is None else units)
     else:
 
         def seen(y: PyTree) -> Array:
@@ -254,11 +291,11 @@ def _train_step(
 
 
 def _lasting(recipe: Recipe) -> Recipe:
-    """What of a recipe a compiled step depends on: all but when to look and to stop."""
-    steps = recipe.steps if recipe.schedule == "cosine" else None
-    return dataclasses.replace(
-        recipe, steps=steps, seconds=None, patience=None, look_every=None
-    )
+    """What of a recipe a compiled step depends on: not sizes, nor when to stop."""
+    steps = recipe.steps if recipe.schedule in ENDING else None
+    sizes: dict[str, Any] = {"batch_size": None, "batch_growth": (), "growth": ()}
+    times: dict[str, Any] = {"seconds": None, "patience": None, "look_every": None}
+    return dataclasses.replace(recipe, steps=steps, chunk=1, **sizes, **times)
 
 
 def _objective(outputs: Array, targets: Array) -> Array:
@@ -329,7 +366,7 @@ def learn(
     sets = {"train_loss": train, **(others or {})}
     fits: list[training.Fit] = []
     state = None
-    for stage, length in enumerate(recipe.lengths):
+    for stage, (length, batch_size) in enumerate(recipe.stages):
         pairs = {
             k: samples(motion, recipe, v, length, observe) for k, v in sets.items()
         }
@@ -344,15 +381,15 @@ def learn(
             weights = motion.init(for_weights) if params is None else params
             state = training.init_state(weights, tx)
         total = data.num_samples(targets)
-        batch = total if recipe.batch_size is None else min(recipe.batch_size, total)
-        part = (stage + 1) / len(recipe.lengths)
+        batch = total if batch_size is None else min(batch_size, total)
+        part = (stage + 1) / len(recipe.stages)
         fit = training.fit(
             step,
             state,
             _filled(pairs["train_loss"], batch),
             batch_size=batch,
             steps=None if recipe.steps is None else max(int(recipe.steps * part), 1),
-            seconds=recipe.seconds and recipe.seconds / len(recipe.lengths),
+            seconds=recipe.seconds and recipe.seconds / len(recipe.stages),
             key=for_order if shuffle and batch < total else None,
             evaluate=training.make_evaluate(outputs, _objective, pairs),
             name=name,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys.curvature import curvature
-from jaxphys.linalg import symmetric_solve
+from jaxphys.linalg import cyclic_solve, symmetric_solve
 from jaxphys.roots import RootInfo, find_root
 from jaxphys.types import (
     Array,
@@ -217,7 +217,7 @@ def acceleration(
     https://arxiv.org/abs/2003.04630, eq. 6.
     """
     equations = equations_of_motion(lagrangian, time_dependent=time_dependent)
-    gradient = jax.grad(_scalar(lagrangian), argnums=(1, 2))
+    torque = inverse_dynamics(lagrangian)
 
     def outside(params: PyTree, q: Array, v: Array, *t: Array) -> Array:
         push = jnp.zeros_like(q)
@@ -237,15 +237,8 @@ def acceleration(
 
     def unbalanced(a: Array, params: PyTree, q: Array, v: Array, *t: Array) -> Array:
         """h − M a, by the derivative of ∂L/∂v along the motion with this a."""
-
-        def momentum_of(q: Array, v: Array, *t: Array) -> tuple[Array, Array]:
-            dq, dv = gradient(params, q, v, *t)
-            return dv, dq
-
-        time = t if time_dependent else ()
-        ones = tuple(map(jnp.ones_like, time))
-        _, rate, dq = jax.jvp(momentum_of, (q, v, *time), (v, a, *ones), has_aux=True)
-        return dq - rate - regularization * a + outside(params, q, v, *t)
+        needed = torque(params, q, v, a, *(t if time_dependent else ()))
+        return outside(params, q, v, *t) - needed - regularization * a
 
     def accelerate(params: PyTree, q: Array, v: Array, *t: Array) -> Array:
         check_pair("the Lagrangian", "v", q, v)
@@ -257,6 +250,82 @@ def acceleration(
         )
 
     return accelerate
+
+
+def inverse_dynamics(
+    lagrangian: Lagrangian, *, dissipation: Callable | None = None
+) -> Callable[..., Array]:
+    """The force that gives an acceleration: τ = d/dt ∂L/∂v − ∂L/∂q + ∂R/∂v.
+
+    d/dt is a directional derivative, along the motion with that acceleration.
+
+    Args:
+      lagrangian: L(params, q, v) -> scalar, or L(params, q, v, t).
+      dissipation: Rayleigh's function R(params, q, v) -> scalar.
+
+    Returns:
+      `torque(params, q, v, a) -> (n,)`, or of (params, q, v, a, t).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> pendulum = lambda g, q, v: v @ v / 2 + g * jnp.cos(q[0])
+      >>> at = jnp.array([jnp.pi / 2]), jnp.zeros(1), jnp.array([1.0])
+      >>> print(inverse_dynamics(pendulum)(9.8, *at))
+      [10.8]
+    """
+    gradient = jax.grad(_scalar(lagrangian), argnums=(1, 2))
+
+    def torque(params: PyTree, q: Array, v: Array, a: Array, *t: Array) -> Array:
+        check_pair("inverse_dynamics", "v", q, v)
+
+        def momentum_of(q: Array, v: Array, *t: Array) -> tuple[Array, Array]:
+            dq, dv = gradient(params, q, v, *t)
+            return dv, dq
+
+        ones = tuple(map(jnp.ones_like, t))
+        _, rate, dq = jax.jvp(momentum_of, (q, v, *t), (v, a, *ones), has_aux=True)
+        if dissipation is not None:
+            rate = rate + jax.grad(_scalar(dissipation), 2)(params, q, v)
+        return rate - dq
+
+    return torque
+
+
+class TorqueParts(NamedTuple):
+    """What a torque is spent on, each (n,): to accelerate, to turn, to hold."""
+
+    inertia: Array
+    coriolis: Array
+    gravity: Array
+
+
+def torque_parts(lagrangian: Lagrangian) -> Callable[..., TorqueParts]:
+    """M(q) q̈, C(q, v) v and g(q), told apart by leaving out what they depend on.
+
+    They add up to `inverse_dynamics` where L = ½ vᵀ M(q) v − V(q), as in mechanics.
+
+    Returns:
+      `parts(params, q, v, a) -> TorqueParts`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> pendulum = lambda g, q, v: v @ v / 2 + g * jnp.cos(q[0])
+      >>> at = jnp.array([jnp.pi / 2]), jnp.ones(1), jnp.array([2.0])
+      >>> [float(x[0]) for x in torque_parts(pendulum)(9.0, *at)]
+      [2.0, 0.0, 9.0]
+
+    Reference: Lutter, Ritter & Peters, Deep Lagrangian Networks, 2019,
+    https://arxiv.org/abs/1907.04490.
+    """
+    torque = inverse_dynamics(lagrangian)
+
+    def parts(params: PyTree, q: Array, v: Array, a: Array) -> TorqueParts:
+        rest = jnp.zeros_like(v)
+        gravity = torque(params, q, rest, rest)
+        inertia = torque(params, q, rest, a) - gravity
+        return TorqueParts(inertia, torque(params, q, v, rest) - gravity, gravity)
+
+    return parts
 
 
 def _solved(
@@ -288,6 +357,44 @@ def _solved(
         return a, symmetric_solve(mass, change, positive=positive)
 
     return solve(point, first, second)
+
+
+def lattice_acceleration(density: Lagrangian) -> Callable[..., Array]:
+    """The acceleration of L = Σ ℓ(bond i) on a ring of nodes, in linear time.
+
+    A bond joins node i and its right neighbour. Each adds its own 2 × 2 part to M and
+    its own two forces, so that M is tridiagonal but for the corners.
+
+    Args:
+      density: ℓ(params, q, v) -> scalar, for the two coordinates of a bond, (2,) each.
+
+    Returns:
+      `a(params, q, v) -> (n,)` for n ≥ 3 nodes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> string = lambda c, q, v: v[0] ** 2 / 2 - c * (q[1] - q[0]) ** 2 / 2
+      >>> q = jnp.array([1.0, 0.0, 0.0, 0.0])
+      >>> print(lattice_acceleration(string)(1.0, q, jnp.zeros(4)))
+      [-2.  1.  0.  1.]
+    """
+    equations = equations_of_motion(density)
+
+    def accelerate(params: PyTree, q: Array, v: Array) -> Array:
+        check_pair("the lattice", "v", q, v)
+        if q.shape[0] < 3:
+            raise ValueError(
+                f"the lattice got {q.shape[0]} nodes; expected at least 3, a ring."
+            )
+        bonds = (jnp.stack([x, jnp.roll(x, -1)], axis=1) for x in (q, v))
+        mass, push = jax.vmap(equations, (None, 0, 0))(params, *bonds)
+        return cyclic_solve(
+            mass[:, 0, 0] + jnp.roll(mass[:, 1, 1], 1),
+            mass[:, 0, 1],
+            push[:, 0] + jnp.roll(push[:, 1], 1),
+        )
+
+    return accelerate
 
 
 def lagrangian_vector_field(

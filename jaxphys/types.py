@@ -198,6 +198,8 @@ class Dynamics(NamedTuple):
       conservative: whether the field is Hamilton's of the energy, so that symplectic
         steps apply to it.
       chart: coordinates to integrate in; None for those of y.
+      inverse: `inverse(params, q, v, a) -> (n,)`, the force from outside that gives an
+        acceleration; None where the motion does not tell.
     """
 
     init: Callable[[Array], PyTree]
@@ -207,6 +209,7 @@ class Dynamics(NamedTuple):
     num_controls: int = 0
     conservative: bool = False
     chart: Chart | None = None
+    inverse: Callable[..., Array] | None = None
 
 
 class Problem(NamedTuple):

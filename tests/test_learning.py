@@ -314,6 +314,16 @@ def test_budgets_and_seeds_share_one_compiled_step():
     assert learning._train_step.cache_info().misses == before + 1
 
 
+def test_growing_batches_are_one_history():
+    recipe = Recipe(batch_growth=(16, 32), batch_size=96, steps=9, **LM)
+    assert recipe.stages == ((0, 16), (0, 32), (0, 96))
+    fit = fitted(motion(), recipe, spring())
+    assert fit.history[-1]["step"] == 9
+    assert losses(fit)[-1] < losses(fit)[0]
+    mixed = Recipe(mode="trajectories", growth=(1,), chunk=3, batch_growth=(16,), steps=2)
+    assert mixed.check().stages == ((1, 16), (3, None))
+
+
 def test_a_batch_larger_than_the_data_is_the_data():
     whole, large = (
         fitted(motion(), Recipe(batch_size=size, steps=3), spring())

@@ -15,6 +15,7 @@ from jaxphys.data.files import (
     save_trajectories,
 )
 from jaxphys.data.samples import (
+    Accelerated,
     Chunk,
     Moment,
     add_noise,
@@ -44,6 +45,7 @@ from jaxphys.data.trajectories import (
 )
 
 __all__ = [
+    "Accelerated",
     "Chunk",
     "Moment",
     "Trajectories",

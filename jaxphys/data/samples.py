@@ -114,6 +114,18 @@ class Moment(NamedTuple):
     u: Array | None = None
 
 
+class Accelerated(NamedTuple):
+    """A state and its acceleration, what torque matching reads.
+
+    Attributes:
+      y: the state, a TangentState.
+      a: the acceleration, (n,).
+    """
+
+    y: TangentState
+    a: Array
+
+
 class Chunk(NamedTuple):
     """A piece of a motion, what trajectory matching reads.
 

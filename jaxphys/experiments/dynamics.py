@@ -176,7 +176,7 @@ def budgeted(recipe: Recipe, options: RunOptions, seconds: float | None) -> Reci
         changes |= {"steps": options.steps, "seconds": None}
     elif options.seconds is not None or seconds is not None:
         changes |= {"steps": None, "seconds": options.seconds or seconds}
-        if recipe.schedule == "cosine":
+        if recipe.schedule in learning.ENDING:
             changes["schedule"] = "constant"
     return dataclasses.replace(recipe, **changes)
 

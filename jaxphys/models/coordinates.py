@@ -83,17 +83,19 @@ class Coordinates(NamedTuple):
       number: n.
       periodic: which coordinates are angles.
       units: the `Normalization`.
+      wrapped: whether angles enter as such, in [−π, π), and not as cosine and sine.
       num_features: size of `position(q)`.
     """
 
     number: int
     periodic: tuple[bool, ...]
     units: Normalization
+    wrapped: bool = False
 
     @property
     def num_features(self) -> int:
         """How many numbers `position` gives: two of an angle, else one."""
-        return self.number + sum(self.periodic)
+        return self.number + (0 if self.wrapped else sum(self.periodic))
 
     def position(self, q: Array) -> Array:
         """(cos q, sin q) of each angle, (q − shift)/scale of each other coordinate."""
@@ -104,6 +106,10 @@ class Coordinates(NamedTuple):
                 "jax.vmap."
             )
         shift, scale = (jnp.asarray(x, q.dtype) for x in self.units[:2])
+        if self.wrapped:
+            turned = jnp.mod(q + jnp.pi, 2 * jnp.pi) - jnp.pi
+            q = jnp.where(np.array(self.periodic), turned, q)
+            return (q - shift) / scale
         even = (q - shift) / scale
         # The library's own cosine is faster and compiles longer: beside a network it
         # is the compilation that counts.
@@ -133,6 +139,8 @@ def coordinates(
     number: int,
     periodic: Sequence[bool] | None = None,
     units: Normalization | None = None,
+    *,
+    wrapped: bool = False,
 ) -> Coordinates:
     """Check what is said of n coordinates, and fill in what is not.
 
@@ -159,7 +167,7 @@ def coordinates(
             raise ValueError(
                 f"normalization.{name} has shape {np.shape(x)}; expected ({number},)."
             )
-    return Coordinates(number, periodic, units)
+    return Coordinates(number, periodic, units, wrapped)
 
 
 def check_smooth(activation: str, what: str = "an energy") -> None:

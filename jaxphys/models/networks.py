@@ -3,6 +3,7 @@
 A user's own linen or nnx module becomes a `Model` by `from_linen` or `from_nnx`.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -31,16 +32,40 @@ KERNEL_INITS = {
 }
 
 
+#: An init that differs from layer to layer, for Lagrangians.
+LAGRANGIAN = "lagrangian"
+
+
+def _initializers(name: str, sizes: Sequence[int]) -> tuple[Callable, ...]:
+    """One a layer, for a perceptron of these sizes.
+
+    `lagrangian` draws from N(0, σ²) with σ √n = 2.2 in the first layer, 0.58 i in the
+    hidden layer i, n in the last, where n is the larger side of the kernel: so Cranmer
+    et al., Lagrangian Neural Networks, 2020, appendix.
+    """
+    count = len(sizes) - 1
+    if name != LAGRANGIAN:
+        return (KERNEL_INITS[name],) * count
+    widths = [max(pair) for pair in itertools.pairwise(sizes)]
+    factors = [2.2, *(0.58 * i for i in range(1, count - 1)), float(widths[-1])]
+    pairs = zip(factors[-count:], widths, strict=True)
+    return tuple(linen.initializers.normal(f / n**0.5) for f, n in pairs)
+
+
 class _MLP(linen.Module):
     widths: Sequence[int]
     activation: Callable[[Array], Array]
-    kernel_init: Callable
+    kernel_inits: Sequence[Callable]
 
     @linen.compact
     def __call__(self, x: Array) -> Array:
-        for width in self.widths[:-1]:
-            x = self.activation(linen.Dense(width, kernel_init=self.kernel_init)(x))
-        return linen.Dense(self.widths[-1], kernel_init=self.kernel_init)(x)
+        layers = [
+            linen.Dense(width, kernel_init=init)
+            for width, init in zip(self.widths, self.kernel_inits, strict=True)
+        ]
+        for layer in layers[:-1]:
+            x = self.activation(layer(x))
+        return layers[-1](x)
 
 
 def mlp(
@@ -55,7 +80,7 @@ def mlp(
     Args:
       sizes: numbers of inputs, of units in each hidden layer, and of outputs.
       activation: one of `ACTIVATIONS`.
-      kernel_init: one of `KERNEL_INITS`.
+      kernel_init: one of `KERNEL_INITS`, or `lagrangian`, made for Lagrangians.
       dtype: of the parameters. They are drawn in float32 and cast, so that a key means
         the same network in every precision.
 
@@ -79,7 +104,9 @@ def mlp(
     module = _MLP(
         sizes[1:],
         ACTIVATIONS[check_known("activation", activation, ACTIVATIONS)],
-        KERNEL_INITS[check_known("kernel_init", kernel_init, KERNEL_INITS)],
+        _initializers(
+            check_known("kernel_init", kernel_init, (*KERNEL_INITS, LAGRANGIAN)), sizes
+        ),
     )
     model = from_linen(module, jnp.zeros(sizes[0], jnp.float32), dtype=dtype)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from jaxphys.problems.identification import identification
 from jaxphys.problems.matching import (
     derivative_matching,
+    torque_matching,
     trajectory_matching,
 )
 from jaxphys.problems.oscillator_control import oscillator_control
@@ -39,5 +40,6 @@ __all__ = [
     "identification",
     "oscillator_control",
     "outputs",
+    "torque_matching",
     "trajectory_matching",
 ]

@@ -12,8 +12,16 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import integrators
-from jaxphys.data import Chunk, Moment
-from jaxphys.types import Array, Chart, Dynamics, PhaseState, PyTree, Step, VectorField
+from jaxphys.data import Accelerated, Chunk, Moment
+from jaxphys.types import (
+    Array,
+    Chart,
+    Dynamics,
+    PhaseState,
+    PyTree,
+    Step,
+    VectorField,
+)
 
 
 def arguments(params: PyTree, u: Array | None) -> Any:
@@ -54,6 +62,41 @@ def derivative_matching(
         rate = dynamics.vector_field(moment.t, moment.y, arguments(params, moment.u))
         vector = rate_vector(dynamics, rate)
         return vector / jnp.asarray(scale, vector.dtype)
+
+    return outputs
+
+
+def torque_matching(
+    dynamics: Dynamics, scale: Array | float | tuple[float, ...] = 1.0
+) -> Callable[[PyTree, Accelerated], Array]:
+    """`outputs(params, Accelerated)`: the force behind an acceleration, over `scale`.
+
+    The inverse of `derivative_matching`: what is given is the acceleration, what is
+    matched the force (n,) that was applied.
+
+    Raises:
+      ValueError: for a motion that does not tell its forces.
+
+    Example:
+      >>> from jaxphys import models
+      >>> motion = models.lagrangian_dynamics(models.delan(1, hidden=(8,)))
+      >>> at = Accelerated(TangentState(jnp.ones(1), jnp.zeros(1)), jnp.ones(1))
+      >>> torque_matching(motion)(motion.init(jax.random.key(0)), at).shape
+      (1,)
+
+    Reference: Lutter, Ritter & Peters, Deep Lagrangian Networks, 2019,
+    https://arxiv.org/abs/1907.04490.
+    """
+    inverse = dynamics.inverse
+    if inverse is None:
+        raise ValueError(
+            "this motion has no inverse, so no torques can be matched; use a "
+            "lagrangian_dynamics, or forced with direct inputs."
+        )
+
+    def outputs(params: PyTree, at: Accelerated) -> Array:
+        torque = inverse(params, at.y.q, at.y.v, at.a)
+        return torque / jnp.asarray(scale, torque.dtype)
 
     return outputs
 

@@ -1,0 +1,119 @@
+"""Lagrangian networks of motions that are pushed, and that lose energy.
+
+d/dt ∂L/∂v − ∂L/∂q = −R(q) v + G(q) u, with a friction R positive semi-definite whatever
+the weights: without an input the energy of L never grows.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from jaxphys import mechanics
+from jaxphys.models.coordinates import Normalization, coordinates, network
+from jaxphys.models.structured import positive_matrix
+from jaxphys.names import check_known
+from jaxphys.types import Array, Dynamics, Model, PyTree, TangentState
+
+INPUTS = ("direct", "learned")
+
+
+def forced(
+    model: Model,
+    num_coordinates: int,
+    num_controls: int = 0,
+    *,
+    dissipation: bool = False,
+    inputs: str = "direct",
+    positive: bool = False,
+    periodic: Sequence[bool] | None = None,
+    normalization: Normalization | None = None,
+    **options,
+) -> Dynamics:
+    """The motion of a Lagrangian under inputs and friction.
+
+    Args:
+      model: its `apply(params, q, v)` is a Lagrangian, such as `lnn` or `delan`.
+      num_coordinates: n.
+      num_controls: m, the size of the input u; 0 for none.
+      dissipation: whether there is a friction R(q), an n × n matrix, to be learned.
+      inputs: `direct`, where u are the generalized forces themselves, m = n; or
+        `learned`, by a matrix G(q).
+      positive: whether the model's mass matrix is positive definite by construction.
+      periodic, normalization, options: of the networks of R and G; see `hnn`.
+
+    Returns:
+      A `Dynamics` over `TangentState`; its weights are a dict of lagrangian, friction
+      and input. Where inputs are direct it has an inverse.
+
+    Raises:
+      ValueError: for unknown names, or direct inputs that are not one a coordinate.
+
+    Example:
+      >>> from jaxphys import models
+      >>> motion = forced(models.delan(1, hidden=(8,)), 1, 1, hidden=(8,))
+      >>> params = motion.init(jax.random.key(0))
+      >>> at = TangentState(jnp.ones(1), jnp.zeros(1))
+      >>> motion.vector_field(0.0, at, (params, jnp.ones(1))).v.shape
+      (1,)
+    """
+    check_known("inputs", inputs, INPUTS)
+    n, m = num_coordinates, num_controls
+    if inputs == "direct" and m not in (0, n):
+        raise ValueError(
+            f"num_controls is {m} where inputs act directly on {n} coordinates; "
+            f"expected {n} or 0, or inputs='learned'."
+        )
+    space = coordinates(n, periodic, normalization)
+    parts: dict[str, Model] = {"lagrangian": Model(model.init, model.apply)}
+    if dissipation:
+        parts["friction"] = positive_matrix(space, least=0.0, **options)
+    if m and inputs == "learned":
+        parts["input"] = network(space.num_features, n * m, **options)
+    unit = jnp.asarray(space.units.energy())
+
+    def init(key: Array) -> PyTree:
+        keys = jax.random.split(key, len(parts))
+        return {
+            name: part.init(k)
+            for k, (name, part) in zip(keys, parts.items(), strict=True)
+        }
+
+    def weights(args: PyTree) -> PyTree:
+        return args[0] if m else args
+
+    def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
+        return model.apply(params["lagrangian"], q, v)
+
+    def rayleigh(params: PyTree, q: Array, v: Array) -> Array:
+        matrix = parts["friction"].apply(params["friction"], q)
+        return unit.astype(v.dtype) * (v @ matrix @ v) / 2
+
+    def push(t: Array, y: TangentState, args: PyTree) -> Array:
+        params, u = args
+        if jnp.shape(u) != (m,):
+            raise ValueError(f"the input u has shape {jnp.shape(u)}; expected ({m},).")
+        if inputs == "direct":
+            return u
+        ways = parts["input"].apply(params["input"], space.position(y.q))
+        return ways.reshape(n, m) @ u
+
+    field = mechanics.lagrangian_vector_field(
+        lambda args, q, v: lagrangian(weights(args), q, v),
+        force=push if m else None,
+        dissipation=(lambda args, q, v: rayleigh(weights(args), q, v))
+        if dissipation
+        else None,
+        positive=positive,
+    )
+    inverse = mechanics.inverse_dynamics(
+        lagrangian, dissipation=rayleigh if dissipation else None
+    )
+    return Dynamics(
+        init,
+        field,
+        TangentState,
+        mechanics.energy(lagrangian),
+        m,
+        inverse=inverse if inputs == "direct" else None,
+    )

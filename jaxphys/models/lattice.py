@@ -1,0 +1,110 @@
+"""Lagrangian networks of fields: one density, shared by all bonds of a ring of nodes.
+
+L = Σ ℓ_θ(uᵢ, uᵢ₊₁, u̇ᵢ, u̇ᵢ₊₁): a few weights for any number of nodes, and a motion that
+costs no more than linear time in it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxphys import mechanics
+from jaxphys.models.coordinates import check_smooth, network
+from jaxphys.models.lnn import REGULARIZATION
+from jaxphys.models.networks import LAGRANGIAN
+from jaxphys.types import Array, Dynamics, Model, PyTree, TangentState, check_pair
+
+
+class FieldUnits(NamedTuple):
+    """Typical sizes of a field, of its slope and of its velocity."""
+
+    field: float = 1.0
+    slope: float = 1.0
+    velocity: float = 1.0
+
+
+PLAIN = FieldUnits()
+
+
+class Lattice(NamedTuple):
+    """A Lagrangian that is a sum over bonds.
+
+    Attributes:
+      init, apply: of the Model, `apply(params, q, v) -> scalar` is the Lagrangian.
+      density: `density(params, q, v) -> scalar` of one bond, (2,) each.
+    """
+
+    init: Callable[[Array], PyTree]
+    apply: Callable[..., Array]
+    density: Callable[[PyTree, Array, Array], Array]
+
+
+def lattice(
+    spacing: float = 1.0,
+    *,
+    units: FieldUnits = PLAIN,
+    activation: str = "softplus",
+    kernel_init: str = LAGRANGIAN,
+    regularization: float = REGULARIZATION,
+    own: Model | None = None,
+    **options,
+) -> Lattice:
+    """A Lagrangian network of a field on a ring of nodes.
+
+    A bond's network sees the field in its middle, its slope and both velocities.
+
+    Args:
+      spacing: the distance of two nodes.
+      units: what the network's inputs are divided by.
+      activation, kernel_init, regularization, own, options: those of `lnn`; a network
+        of your own takes four numbers.
+
+    Returns:
+      A `Lattice`, to be trained as `lattice_dynamics`.
+
+    Example:
+      >>> model = lattice(0.1, hidden=(8,))
+      >>> params = model.init(jax.random.key(0))
+      >>> model.apply(params, jnp.ones(5), jnp.zeros(5)).shape
+      ()
+
+    Reference: Cranmer et al., Lagrangian Neural Networks, 2020, section 4.3.
+    """
+    check_smooth(activation, "a Lagrangian")
+    if not spacing > 0:
+        raise ValueError(f"spacing is {spacing}; expected a number above zero.")
+    options |= {"activation": activation, "kernel_init": kernel_init}
+    scalar = network(4, own=own, **options)
+
+    def density(params: PyTree, q: Array, v: Array) -> Array:
+        slope = (q[1] - q[0]) / (spacing * units.slope)
+        middle = (q[0] + q[1]) / (2 * units.field)
+        speed = v / units.velocity
+        seen = jnp.concatenate([jnp.stack([middle, slope]), speed])
+        return scalar.apply(params, seen)[0] + regularization * (speed @ speed) / 4
+
+    def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
+        check_pair("the lattice network", "v", q, v)
+        bonds = (jnp.stack([x, jnp.roll(x, -1)], axis=1) for x in (q, v))
+        return jnp.sum(jax.vmap(density, (None, 0, 0))(params, *bonds))
+
+    return Lattice(scalar.init, lagrangian, density)
+
+
+def lattice_dynamics(model: Lattice) -> Dynamics:
+    """The motion of a lattice, its accelerations in linear time.
+
+    Example:
+      >>> lattice_dynamics(lattice(hidden=(8,))).state.__name__
+      'TangentState'
+    """
+    accelerate = mechanics.lattice_acceleration(model.density)
+
+    def field(t: Array, y: TangentState, params: PyTree) -> TangentState:
+        del t
+        return TangentState(y.v, accelerate(params, *y))
+
+    energy = mechanics.energy(model.apply)
+    return Dynamics(model.init, field, TangentState, energy)
