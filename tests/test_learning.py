@@ -320,7 +320,8 @@ def test_growing_batches_are_one_history():
     fit = fitted(motion(), recipe, spring())
     assert fit.history[-1]["step"] == 9
     assert losses(fit)[-1] < losses(fit)[0]
-    mixed = Recipe(mode="trajectories", growth=(1,), chunk=3, batch_growth=(16,), steps=2)
+    both = {"mode": "trajectories", "growth": (1,), "chunk": 3, "batch_growth": (16,)}
+    mixed = Recipe(steps=2, **both)
     assert mixed.check().stages == ((1, 16), (3, None))
 
 
@@ -479,6 +480,11 @@ BUDGET = {"steps": 3}
         (BUDGET | {"chunk": 0}, "chunk is 0; expected a whole number"),
         (BUDGET | {"chunk": 2.5}, r"chunk is 2\.5"),
         (BUDGET | {"growth": (1, 0)}, "chunk is 0"),
+        (BUDGET | {"batch_growth": (0,)}, "batch_growth is 0"),
+        (
+            BUDGET | {"mode": "trajectories", "growth": (1,), "batch_growth": (8, 16)},
+            "growth has 1 entries and batch_growth 2",
+        ),
         ({"seconds": 1.0, "schedule": "cosine"}, "cosine needs a number of steps"),
         (BUDGET | {"weight_decay": -1.0}, r"weight_decay is -1\.0"),
         (BUDGET | LM | {"weight_decay": 0.1}, "would undo a weight_decay"),
