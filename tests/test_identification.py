@@ -97,6 +97,7 @@ def test_motion_without_noise_gives_the_constants_exactly(seed):
     np.testing.assert_allclose(found, actual(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 @needs_x64
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_leaves_what_gauss_and_newton_say(seed):
@@ -107,6 +108,7 @@ def test_noise_leaves_what_gauss_and_newton_say(seed):
     assert np.all(np.abs(found - actual()) < 4 * expected)
 
 
+@pytest.mark.long
 @needs_x64
 def test_errors_scatter_as_their_standard_errors_foretell():
     """Standardized errors have variance one, within four of its standard errors."""

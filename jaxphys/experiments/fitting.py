@@ -33,6 +33,9 @@ MODELS = {
     "second_order": "an acceleration of q and v, without an energy",
 }
 
+#: What may be matched.
+MODES = ("auto", "derivatives", "trajectories")
+
 #: A rollout counts as valid until its relative error passes this.
 THRESHOLD = 0.1
 
@@ -192,7 +195,7 @@ def run(kind: str, options: FitOptions) -> Fitted:
 
 def prepare(options: FitOptions, state: type) -> Prepared:
     """Read the file, check it, smooth it, and hold some of it out."""
-    check_known("mode", options.mode, ("auto", *learning.MODES))
+    check_known("mode", options.mode, MODES)
     check_known("hold_out_by", options.hold_out_by, ("auto", "trajectory", "time"))
     mass = None
     if options.mass:

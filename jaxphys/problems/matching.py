@@ -79,6 +79,7 @@ def torque_matching(
 
     Example:
       >>> from jaxphys import models
+      >>> from jaxphys.types import TangentState
       >>> motion = models.lagrangian_dynamics(models.delan(1, hidden=(8,)))
       >>> at = Accelerated(TangentState(jnp.ones(1), jnp.zeros(1)), jnp.ones(1))
       >>> torque_matching(motion)(motion.init(jax.random.key(0)), at).shape
