@@ -168,7 +168,9 @@ def learned_motion(
         _frame(plane, true.q[:6, :, 0], true.p[:6, :, 0])
         _frame(first, None, true.q[0, :, 0])
         _frame(second, None, true.p[0, :, 0])
-        plane.set_aspect("equal", adjustable="box")
+        spans = [np.ptp(limits) for limits in (plane.get_xlim(), plane.get_ylim())]
+        if max(spans) < 3 * min(spans):
+            plane.set_aspect("equal", adjustable="box")
         plane.set_xlabel(_axis(names, 0))
         plane.set_ylabel(_axis(names, 1))
         first.set_ylabel(_axis(names, 0))
