@@ -57,7 +57,8 @@ def _our_epoch(samples: int):
 
     def epoch() -> None:
         nonlocal state
-        state, _, _ = jax.block_until_ready(loop(state, data, None, count))
+        done = loop(state, data, None, count, training.no_skips())
+        state = jax.block_until_ready(done)[0]
 
     return epoch
 

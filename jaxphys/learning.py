@@ -81,6 +81,8 @@ class Recipe:
       patience: stop after so many looks at the validation loss without a new lowest
         one, and keep the best; None to train to the end.
       look_every: updates between two looks; by default ever fewer.
+      skips: how many updates in a row may be left out as they are not finite, say
+        where a mass matrix is singular or a rollout runs away; see `training.fit`.
     """
 
     mode: str = "derivatives"
@@ -101,6 +103,7 @@ class Recipe:
     substeps: int = 1
     patience: int | None = None
     look_every: int | None = None
+    skips: int = 20
 
     def check(self) -> "Recipe":
         """This recipe, or a ValueError where it cannot be meant."""
@@ -135,6 +138,8 @@ class Recipe:
                 f"growth has {len(self.growth)} entries and batch_growth "
                 f"{len(self.batch_growth)}; expected as many, or none in one of them."
             )
+        if self.skips < 0:
+            raise ValueError(f"skips is {self.skips}; expected a whole number ≥ 0.")
         training.Budget(steps=self.steps, seconds=self.seconds).check()
         return self
 
@@ -397,6 +402,7 @@ def learn(
             checkpoint_dir=_stage_directory(checkpoint_dir, stage),
             resume=resume,
             look_every=recipe.look_every,
+            skips=recipe.skips,
             early_stopping=None
             if recipe.patience is None
             else training.EarlyStopping("validation_loss", recipe.patience),

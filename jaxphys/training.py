@@ -27,6 +27,8 @@ from jaxphys.types import Array, PyTree
 CHUNK_SECONDS = 0.4
 #: A train loss beyond this many times its first value counts as divergence.
 DIVERGED = 1e6
+#: What a loss that is not finite is in a history, which JSON must hold.
+NOT_FINITE = 1e300
 
 
 class TrainState(NamedTuple):
@@ -53,6 +55,18 @@ class Info(NamedTuple):
     rank: Array | None = None
     damping: Array | None = None
     accepted: Array | None = None
+
+
+class Skips(NamedTuple):
+    """Updates that were left out, as they were not finite.
+
+    Attributes:
+      row: how many in a row, up to now.
+      total: how many in all.
+    """
+
+    row: Array
+    total: Array
 
 
 class Fit(NamedTuple):
@@ -187,28 +201,59 @@ def _compiled_means(outputs: Callable, objective: Callable) -> Callable:
     return run
 
 
-@functools.lru_cache(maxsize=64)
-def compiled_loop(step: Callable, total: int, batch_size: int) -> Callable:
-    """The loop that `fit` runs: `loop(state, data, key, n) -> (state, done, info)`.
+def no_skips() -> Skips:
+    """None so far."""
+    return Skips(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
-    It takes n steps, or fewer where one is not finite. The number of steps is an
-    argument, so one compilation serves every length; called with n = 0 it compiles and
-    does nothing.
+
+def _without(old: TrainState, new: TrainState) -> TrainState:
+    """The state after an update that is left out.
+
+    Weights stay, and counts of updates; of the rest of the optimizer's memory what is
+    still finite is new, so that a damped method goes on with more damping.
+    """
+
+    def finite(a: Array, b: Array) -> Array:
+        if jnp.issubdtype(b.dtype, jnp.integer):
+            return a
+        return jnp.where(jnp.all(jnp.isfinite(b)), b, a)
+
+    memory = jax.tree.map(finite, old.opt_state, new.opt_state)
+    return TrainState(old.params, memory, new.step)
+
+
+@functools.lru_cache(maxsize=64)
+def compiled_loop(
+    step: Callable, total: int, batch_size: int, skips: int = 0
+) -> Callable:
+    """The loop that `fit` runs.
+
+    `loop(state, data, key, n, Skips) -> (state, done, info, Skips)` takes n steps, or
+    fewer where too many in a row are not finite. The number of steps is an argument, so
+    one compilation serves every length; called with n = 0 it compiles and does nothing.
 
     Args:
       step: from `make_train_step`.
       total: samples in the data, a multiple of batch_size.
       batch_size: samples a step.
+      skips: how many updates in a row may be left out as they are not finite. The one
+        that is too many is not: it stands in the state that is returned.
     """
     batches = total // batch_size
 
     @jax.jit
-    def loop(state: TrainState, data: PyTree, key: Array | None, num_steps: Array):
+    def loop(
+        state: TrainState,
+        data: PyTree,
+        key: Array | None,
+        num_steps: Array,
+        skipped: Skips,
+    ):
         def order_of(step_number: Array) -> Array:
             return datasets.epoch_order(key, step_number // batches, total, batch_size)
 
         def body(carry):
-            state, order, done, _ = carry
+            state, order, done, _, skipped = carry
             index = state.step % batches
             if key is not None and batches > 1:
                 order = jax.lax.cond(
@@ -217,20 +262,28 @@ def compiled_loop(step: Callable, total: int, batch_size: int) -> Callable:
             elif key is not None:
                 order = order_of(state.step)
             batch = jax.tree.map(lambda x: x[order[index]], data)
-            state, info = step(state, batch)
-            return state, order, done + 1, info
+            new, info = step(state, batch)
+            bad = ~info.finite
+            skipped = Skips(jnp.where(bad, skipped.row + 1, 0), skipped.total + bad)
+            if skips:
+                leave = bad & (skipped.row <= skips)
+                new = jax.tree.map(
+                    lambda a, b: jnp.where(leave, a, b), _without(state, new), new
+                )
+            return new, order, done + 1, info, skipped
 
         def unfinished(carry):
-            return (carry[2] < num_steps) & carry[3].finite
+            return (carry[2] < num_steps) & (carry[4].row <= skips)
 
         shapes = jax.eval_shape(
             lambda: step(state, jax.tree.map(lambda x: x[:batch_size], data))[1]
         )
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         nothing = nothing._replace(finite=jnp.array(True))
-        start = (state, order_of(state.step), jnp.zeros_like(num_steps), nothing)
-        state, _, done, info = jax.lax.while_loop(unfinished, body, start)
-        return state, done, info
+        begin = jnp.zeros_like(num_steps)
+        start = (state, order_of(state.step), begin, nothing, skipped)
+        state, _, done, info, skipped = jax.lax.while_loop(unfinished, body, start)
+        return state, done, info, skipped
 
     return loop
 
@@ -299,7 +352,7 @@ class _Best(NamedTuple):
 
 
 #: What every record has beside its losses.
-_CLOCKS = {"step", "epoch", "seconds"}
+_CLOCKS = {"step", "epoch", "seconds", "skipped"}
 
 
 def _next_look(step: int, batches: int, every: int | None = None) -> int:
@@ -330,6 +383,7 @@ def fit(
     resume: bool = False,
     look_every: int | None = None,
     early_stopping: EarlyStopping | None = None,
+    skips: int = 0,
 ) -> Fit:
     """Train until a budget is spent, all of it inside one compiled loop.
 
@@ -352,6 +406,10 @@ def fit(
       look_every: evaluate after so many updates each, in place of the above.
       early_stopping: when to give up, by a loss of `evaluate`; the state that is left
         is then the best seen, not the last.
+      skips: how many updates in a row, and how many looks, may be borne that are not
+        finite. Such an update is left out: the weights stay, a damped method damps
+        more. Where there may be some, the history counts them as `skipped`, and a loss
+        that is not finite stands in it as `NOT_FINITE`.
 
     Returns:
       A `Fit`. Divergence and Ctrl-C do not raise: they end the fit, say so in `status`
@@ -377,6 +435,8 @@ def fit(
     ):
         if count is not None and count < 1:
             raise ValueError(f"{what} is {count}; expected a whole number ≥ 1.")
+    if skips < 0:
+        raise ValueError(f"skips is {skips}; expected a whole number ≥ 0.")
     batches = datasets.num_batches(data, batch_size)
     datasets.check_finite(data)
     limit = budget.in_steps(batches)
@@ -413,9 +473,13 @@ def fit(
         left, message = ended(state)
         return Fit(left, history, spent, earlier_compile, "finished", message)
     started = time.perf_counter()
-    loop = compiled_loop(step, batches * batch_size, batch_size)
+    loop = compiled_loop(step, batches * batch_size, batch_size, skips)
     data = jax.tree.map(jnp.asarray, data)
-    jax.block_until_ready(loop(state, data, key, jnp.zeros((), jnp.int32)))
+    skipped = no_skips()
+    if history:
+        before = int(history[-1].get("skipped", 0))
+        skipped = skipped._replace(total=jnp.asarray(before, jnp.int32))
+    jax.block_until_ready(loop(state, data, key, jnp.zeros((), jnp.int32), skipped))
     compile_seconds = time.perf_counter() - started + earlier_compile
 
     def look(state: TrainState) -> dict[str, float]:
@@ -426,6 +490,8 @@ def fit(
         }
         if evaluate is not None:
             record |= {k: float(v) for k, v in evaluate(state.params).items()}
+        if skips:
+            record["skipped"] = int(skipped.total)
         return record
 
     # What another training left in the directory goes when there is something new.
@@ -453,11 +519,12 @@ def fit(
 
     good, status, message = state, "finished", ""
     if not history:
-        history.append(look(state))
+        history.append(_held(look(state)))
         if early_stopping is not None:
             best = best.after(state, history[-1], early_stopping)
     looked, saved = spent, time.perf_counter()
     look_seconds = 0.0
+    blind = 0
     pace: float | None = None
     bar = _progress_bar(name, budget, limit, progress)
     try:
@@ -469,16 +536,18 @@ def fit(
                 wish = min(wish, max(1, math.ceil((budget.seconds - spent) / pace)))
             chunk = int(min(target, wish))
             begin = time.perf_counter()
-            state, _, info = jax.block_until_ready(
-                loop(good, data, key, jnp.asarray(chunk, jnp.int32))
+            state, _, info, skipped = jax.block_until_ready(
+                loop(good, data, key, jnp.asarray(chunk, jnp.int32), skipped)
             )
             took = time.perf_counter() - begin
             spent += took
             pace = took / chunk
-            if not bool(info.finite):
+            if int(skipped.row) > skips:
                 status = "diverged"
                 where = int(state.step)
                 message = f"not finite at update {where}, {spent:.1f} s into training"
+                if skips:
+                    message += f", the {skips + 1}th in a row"
                 break
             number = int(state.step)
             waited = spent - looked
@@ -488,16 +557,17 @@ def fit(
                 begin = time.perf_counter()
                 record = look(state)
                 look_seconds, looked = time.perf_counter() - begin, spent
-                if _diverged(record, history):
+                blind = blind + 1 if _not_finite(record) else 0
+                if _diverged(record, history) or blind > skips:
                     status = "diverged"
                     message = (
                         f"loss {_shown(record):.3g} at update {number}, {spent:.1f} s "
                         "into training"
                     )
                     break
-                history.append(record)
+                history.append(_held(record))
                 if early_stopping is not None:
-                    best = best.after(state, record, early_stopping)
+                    best = best.after(state, history[-1], early_stopping)
             good = state
             _advance(bar, budget, number, spent, float(info.loss), history)
             if time.perf_counter() - saved > checkpoint_seconds:
@@ -522,13 +592,23 @@ def _best_in(checkpoint_dir: str | pathlib.Path) -> pathlib.Path:
 
 def _shown(record: dict[str, float]) -> float:
     """The train loss of a record, or its first loss, or NaN where there is none."""
-    values = [v for k, v in record.items() if k not in ("step", "epoch", "seconds")]
+    values = [v for k, v in record.items() if k not in _CLOCKS]
     return record.get("train_loss", values[0] if values else math.nan)
 
 
+def _not_finite(record: dict[str, float]) -> bool:
+    return not all(math.isfinite(v) for v in record.values())
+
+
+def _held(record: dict[str, float]) -> dict[str, float]:
+    """The record as JSON can hold it."""
+    return {k: v if math.isfinite(v) else NOT_FINITE for k, v in record.items()}
+
+
 def _diverged(record: dict[str, float], history: list[dict[str, float]]) -> bool:
-    values = [v for v in record.values() if not math.isfinite(v)]
-    return bool(values) or _shown(record) > DIVERGED * _shown(history[0])
+    """Whether a loss is far above its first one; one that is not finite is not."""
+    loss = _shown(record)
+    return math.isfinite(loss) and loss > DIVERGED * _shown(history[0])
 
 
 def _progress_bar(name: str, budget: Budget, limit: int | None, show: bool) -> tqdm:

@@ -185,6 +185,56 @@ def test_an_update_that_is_not_finite_is_caught_before_it_is_kept():
     assert same(result.state.params, MODEL.init(jax.random.key(1)))
 
 
+def test_a_few_updates_that_are_not_finite_are_left_out_and_counted():
+    """One batch in four divides by zero: the rest train as if it were not there."""
+    x = jnp.arange(1.0, 17.0, dtype=jnp.float32).at[5].set(0.0)
+
+    def outputs(w, x):
+        return (w - 3.0) / x[None]
+
+    tx = optax.adam(0.1)
+    step = training.make_train_step(outputs, losses.squared_error, tx)
+    pair = (x, jnp.zeros((16, 1), jnp.float32))
+    start = training.init_state(jnp.zeros((), jnp.float32), tx)
+    evaluate = training.make_evaluate(outputs, losses.squared_error, {"all": pair})
+    options = {"batch_size": 4, "steps": 12, "progress": False}
+    result = training.fit(step, start, pair, skips=1, look_every=6, **options)
+    assert result.status == "finished"
+    assert result.history[-1]["skipped"] == 3
+    expected = start
+    for number in range(12):
+        rows = slice(4 * (number % 4), 4 * (number % 4) + 4)
+        if number % 4 != 1:
+            batch = jax.tree.map(lambda a, rows=rows: a[rows], pair)
+            expected, _ = jax.jit(step)(expected, batch)
+    assert result.state.params == pytest.approx(float(expected.params), rel=1e-5)
+    assert training.fit(step, start, pair, **options).status == "diverged"
+
+    # A loss that is never finite is borne as often, and no oftener.
+    options |= {"evaluate": evaluate, "look_every": 1}
+    result = training.fit(step, start, pair, skips=3, **options)
+    assert result.status == "diverged"
+    assert len(result.history) == 4
+    assert result.history[-1]["all"] == training.NOT_FINITE
+
+
+def test_levenberg_marquardt_damps_more_where_a_batch_is_not_finite():
+    tx = optim.levenberg_marquardt(damping=1e-3)
+    step = training.make_train_step(
+        lambda w, x: jnp.sqrt(w - x), losses.squared_error, tx
+    )
+    data = (jnp.full((4, 1), 2.0, jnp.float32), jnp.zeros((4, 1), jnp.float32))
+    start = training.init_state(jnp.ones(1, jnp.float32), tx)
+    options = {"batch_size": 4, "progress": False}
+    result = training.fit(step, start, data, steps=3, skips=3, **options)
+    assert result.history[-1]["skipped"] == 3
+    assert result.state.opt_state.damping == pytest.approx(1e-3 * 4**3, rel=1e-5)
+    assert result.state.params == start.params
+    ended = training.fit(step, start, data, steps=9, skips=3, **options)
+    assert ended.status == "diverged"
+    assert "4th in a row" in ended.message
+
+
 def test_ctrl_c_leaves_what_was_done(tmp_path):
     step, state, evaluate = setting(optax.adam(1e-2))
     calls = 0

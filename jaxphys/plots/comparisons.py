@@ -16,13 +16,16 @@ from jaxphys.types import PhaseState
 
 
 def _curves(entry: dict[str, Any], against: str, loss: str):
-    """Each seed's (x, loss), where both are above zero, as a log axis needs."""
+    """Each seed's (x, loss), where both are above zero, as a log axis needs.
+
+    A loss that is not finite stands in a history as a number that no loss has.
+    """
     for history in [
         entry["history"],
         *(r["history"] for r in entry.get("repeats", [])),
     ]:
         rows = [(h[against], h[loss]) for h in history if loss in h]
-        rows = [(x, y) for x, y in rows if x > 0 and y > 0]
+        rows = [(x, y) for x, y in rows if x > 0 and 0 < y < 1e100]
         if rows:
             yield np.array(rows).T
 
