@@ -39,6 +39,26 @@ def double(dtype) -> jnp.dtype:
     return jnp.promote_types(dtype, jax.dtypes.canonicalize_dtype(jnp.float64))
 
 
+#: Sides up to this are multiplied whole; a product of two of these is worth its call.
+_WHOLE = 512
+
+
+def self_product(rows: Array) -> Array:
+    """A Aᵀ of A of shape (m, k): each entry below the diagonal is computed once.
+
+    Example:
+      >>> print(self_product(jnp.array([[1.0, 2.0], [0.0, 1.0]])))
+      [[5. 2.]
+       [2. 1.]]
+    """
+    size = rows.shape[0]
+    if size <= _WHOLE:
+        return rows @ rows.T
+    first, second = rows[: size // 2], rows[size // 2 :]
+    mixed = second @ first.T
+    return jnp.block([[self_product(first), mixed.T], [mixed, self_product(second)]])
+
+
 def default_rcond(dtype, rows: int, columns: int) -> float:
     """The cut-off below which a singular value is rounding noise: ε · max(m, P)."""
     return float(jnp.finfo(dtype).eps) * max(rows, columns)
@@ -112,11 +132,11 @@ def _by_gram(jacobian, cotangent, power, rcond) -> Spectrum:
     rows, columns = jacobian.shape
     wide = jacobian.astype(double(jacobian.dtype))
     if rows <= columns:
-        spectrum = gram_power(wide @ wide.T, cotangent, power, rcond)
+        spectrum = gram_power(self_product(wide), cotangent, power, rcond)
         direction = wide.T @ spectrum.direction
     else:
         pulled = wide.T @ cotangent.astype(wide.dtype)
-        spectrum = gram_power(wide.T @ wide, pulled, power, rcond)
+        spectrum = gram_power(self_product(wide.T), pulled, power, rcond)
         direction = spectrum.direction
     return spectrum._replace(
         direction=direction.astype(jacobian.dtype),

@@ -199,3 +199,9 @@ def test_damped_solve_is_a_ridge_solve(dtype):
     root = jnp.linalg.qr(jacobian.T, mode="r")
     by_root = linalg.damped_root_solve(root, rhs, jnp.asarray(0.1))
     assert_close(by_root, expected, dtype)
+
+
+@pytest.mark.parametrize("rows", [1, 511, 1030])
+def test_the_product_of_a_matrix_with_itself_is_whole(rows):
+    a = jax.random.normal(jax.random.key(0), (rows, 40), jnp.float32)
+    np.testing.assert_allclose(linalg.self_product(a), a @ a.T, rtol=1e-5, atol=1e-4)

@@ -82,7 +82,9 @@ def _block_gram(block: Block, dtype) -> Array:
     """Σ_{t,s} (columns·columns′)(rows·rows′), shape (b, 1 or d, b, 1 or d)."""
     columns = block.columns.astype(dtype)
     if block.rows is None:
-        products = _inner(columns, columns)
+        count, d, _, size = columns.shape
+        product = linalg.self_product(columns.reshape(-1, size))
+        return product.reshape(count, d, count, d)
     else:
         rows = block.rows.astype(dtype)
         products = _inner(columns, columns) * _inner(rows, rows)
@@ -373,7 +375,7 @@ def linearise(
     def whole_gram(dtype=None, route: str = "auto") -> Array:
         if route == "dense":
             jacobian = dense(factors()).astype(dtype or leaves[0].dtype)
-            return jacobian @ jacobian.T
+            return linalg.self_product(jacobian)
         if route not in ("auto", "layers"):
             raise ValueError(f"unknown route {route!r}; known: auto, layers, dense.")
         return gram(factors(), dtype)
@@ -390,7 +392,7 @@ def linearise(
             some = linearise(outputs, params, some_inputs, block_bytes=block_bytes)
             rows = some.jacobian().astype(dtype)
             rows = rows * some_weights.reshape(-1, 1).astype(dtype)
-            return total + rows.T @ rows, None
+            return total + linalg.self_product(rows.T), None
 
         split = jax.tree.map(
             lambda x: x.reshape(batch // chunk, chunk, *x.shape[1:]), (inputs, weights)
