@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import experiments, learning, metrics
-from jaxphys.experiments import dynamics, hamiltonian, mass_spring, pendulum, runner
+from jaxphys.experiments import dynamics, judging, mass_spring, pendulum, runner
 from jaxphys.experiments.runner import RunOptions
 from jaxphys.names import check_known
 
@@ -102,7 +102,7 @@ def _exact(module: Any, seed: int, *, seconds: float) -> dict[str, Any]:
     size = float(jnp.mean(jnp.asarray(clean.dq) ** 2 + jnp.asarray(clean.dp) ** 2)) / 2
     errors = [(h["seconds"], (h["test_loss"] / size) ** 0.5) for h in fit.history]
     reached = next((s for s, error in errors if error <= EXACT), None)
-    error = hamiltonian.field_error(motion, fit.state.params, material.clean)
+    error = judging.field_error(motion, fit.state.params, material.clean)
     return {
         "system": module.STUDY.name,
         "seed": seed,

@@ -8,7 +8,13 @@ import pytest
 from PIL import Image
 
 from jaxphys import cli, experiments
-from jaxphys.experiments import damped_spring, hamiltonian, mass_spring, pendulum_torque
+from jaxphys.experiments import (
+    damped_spring,
+    hamiltonian,
+    judging,
+    mass_spring,
+    pendulum_torque,
+)
 from jaxphys.experiments import dynamics as learned
 from jaxphys.systems.record import like
 from jaxphys.types import PhaseState
@@ -71,9 +77,9 @@ def test_seeds_differ_in_their_data_and_rows_share_them():
 
 def test_rollouts_start_where_the_published_ones_do():
     found = mass_spring.STUDY.material(mass_spring.Config(trajectories=2), 0)
-    judged = hamiltonian.Judged(20.0, 11, 0.05, 50, hamiltonian.around_the_middle)
+    judged = judging.Judged(20.0, 11, 0.05, 50, hamiltonian.around_the_middle)
     single, double = (
-        hamiltonian.starts(judged, found, dtype) for dtype in ("float32", "float64")
+        judging.starts(judged, found, dtype) for dtype in ("float32", "float64")
     )
     both = np.concatenate([np.asarray(x).ravel() for x in double])
     assert np.all((np.abs(both) >= 0.2) & (np.abs(both) < 1))

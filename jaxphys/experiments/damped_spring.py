@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import data, metrics, models, plots
-from jaxphys.experiments import dynamics, hamiltonian
+from jaxphys.experiments import dynamics, judging
 from jaxphys.experiments.dynamics import Material, Row, Study, finite
 from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.learning import Recipe
@@ -89,7 +89,7 @@ def measure(
         truth(config.damping), jnp.asarray(config.damping, dtype), first, ts
     )
     square = jnp.mean(jax.vmap(metrics.squared_error)(ours, true))
-    error = hamiltonian.field_error(motion, params, found.clean)
+    error = judging.field_error(motion, params, found.clean)
     return {
         "trajectory_mse": finite(square),
         "test_mse": finite(error.mean_square / 2),
@@ -98,7 +98,7 @@ def measure(
 
 
 def draw(
-    config: Config, trained: hamiltonian.Trained, found: Material, out: pathlib.Path
+    config: Config, trained: judging.Models, found: Material, out: pathlib.Path
 ) -> dict[str, plots.Figure]:
     """Fields, their errors, and a rollout."""
     side = np.linspace(-1.2, 1.2, 61)
@@ -107,10 +107,10 @@ def draw(
     constant = jnp.asarray(config.damping)
     (seen,) = found.train
     assert seen.p is not None
-    figures = hamiltonian.compared_fields(
+    figures = judging.compared_fields(
         axes,
-        hamiltonian.field_grid(true_motion, constant, axes),
-        {k: hamiltonian.field_grid(*model, axes) for k, model in trained.items()},
+        judging.field_grid(true_motion, constant, axes),
+        {k: judging.field_grid(*model, axes) for k, model in trained.items()},
         seen=(seen.q.ravel(), seen.p.ravel()),
         parts=("dq/dt", "dp/dt"),
     )
@@ -136,12 +136,12 @@ def draw(
 
 def _recipe(config: Config) -> Recipe:
     recipe = Recipe(steps=5000, batch_size=128, learning_rate=1e-2, schedule="cosine")
-    return hamiltonian.shortened(recipe) if config.fast else recipe
+    return dynamics.shortened(recipe) if config.fast else recipe
 
 
 def _damped(config: Config) -> Recipe:
     recipe = Recipe(optimizer="levenberg_marquardt", batch_size=50, seconds=20.0)
-    return hamiltonian.shortened(recipe) if config.fast else recipe
+    return dynamics.shortened(recipe) if config.fast else recipe
 
 
 def _compact(config: Any, dtype: jnp.dtype) -> Dynamics:

@@ -17,11 +17,13 @@ import numpy as np
 
 from jaxphys import data, integrators, learning, mechanics, metrics, plots, training
 from jaxphys.data import Trajectories
+from jaxphys.data.samples import State
 from jaxphys.experiments import runner
 from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.learning import Recipe
 from jaxphys.problems.matching import arguments, chart_of
-from jaxphys.types import Array, Dynamics, PyTree, System
+from jaxphys.systems.record import like
+from jaxphys.types import Array, Dynamics, PhaseState, PyTree, System, TangentState
 
 #: Training seconds of a row that is to have another's time, where that was not run.
 USUAL_SECONDS = 30.0
@@ -181,6 +183,14 @@ def budgeted(recipe: Recipe, options: RunOptions, seconds: float | None) -> Reci
     return dataclasses.replace(recipe, **changes)
 
 
+def shortened(recipe: Recipe) -> Recipe:
+    """A twentieth of the updates, or of the time."""
+    if recipe.steps is None:
+        assert recipe.seconds is not None
+        return dataclasses.replace(recipe, seconds=recipe.seconds / 20)
+    return dataclasses.replace(recipe, steps=max(recipe.steps // 20, 1))
+
+
 def table(study: Study, results: dict[str, Any]) -> str:
     """The closing table: medians over seeds, quartiles, and what was published."""
     header = ["model", "updates", "train s"]
@@ -262,22 +272,35 @@ def finite(value: Any) -> float:
     return float(value) if np.isfinite(value) else 1e300
 
 
-def truth(system: System) -> Dynamics:
+def truth(system: System, kind: State = PhaseState) -> Dynamics:
     """The system's own motion as a Dynamics; its weights are the system's constants."""
+    if kind is PhaseState:
+        return Dynamics(
+            lambda key: system.params,
+            mechanics.vector_field(system),
+            energy=system.hamiltonian,
+            conservative=True,
+        )
+    assert system.lagrangian is not None
+    field = mechanics.lagrangian_vector_field(
+        system.lagrangian, force=system.force, dissipation=system.dissipation
+    )
     return Dynamics(
         lambda key: system.params,
-        mechanics.vector_field(system),
-        energy=system.hamiltonian,
-        conservative=True,
+        field,
+        TangentState,
+        mechanics.energy(system.lagrangian),
+        inverse=mechanics.inverse_dynamics(
+            system.lagrangian, dissipation=system.dissipation
+        ),
     )
 
 
 def energies(system: System, states: PyTree) -> Array:
     """The true energy of states with any leading axes."""
-
-    def one(q: Array, p: Array) -> Array:
-        assert system.hamiltonian is not None
-        return system.hamiltonian(system.params, q, p)
-
+    energy = truth(system, type(states)).energy
+    assert energy is not None
     flat = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), states)
-    return jax.jit(jax.vmap(one))(*flat).reshape(states[0].shape[:-1])
+    params = like(system.params, flat[0])
+    each = jax.jit(jax.vmap(energy, (None, 0, 0)))(params, *flat)
+    return each.reshape(states[0].shape[:-1])

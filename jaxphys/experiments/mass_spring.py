@@ -12,7 +12,8 @@ import numpy as np
 
 from jaxphys import systems
 from jaxphys.experiments import dynamics, hamiltonian
-from jaxphys.experiments.hamiltonian import Compact, Judged
+from jaxphys.experiments.hamiltonian import Compact
+from jaxphys.experiments.judging import Judged
 from jaxphys.experiments.runner import Trained
 from jaxphys.learning import Recipe
 

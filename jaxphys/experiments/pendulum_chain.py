@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, mechanics, metrics, models, plots, systems
-from jaxphys.experiments import dynamics, hamiltonian
+from jaxphys import data, metrics, models, plots, systems
+from jaxphys.experiments import dynamics, judging
 from jaxphys.experiments.dynamics import Material, Row, Study
 from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.learning import Recipe
@@ -54,23 +54,14 @@ def chain(links: int) -> System:
     return systems.pendulum_chain(links, key=jax.random.key(0))
 
 
-def truth(system: System) -> Dynamics:
-    """The chain's own motion, told by angles and velocities."""
-    assert system.lagrangian is not None
-    return Dynamics(
-        lambda key: system.params,
-        mechanics.lagrangian_vector_field(system.lagrangian),
-        TangentState,
-        mechanics.energy(system.lagrangian),
-    )
-
-
 def _motions(system: System, key: Array, count: int) -> data.Trajectories:
     assert system.sample_tangent is not None
     first = jax.vmap(system.sample_tangent)(jax.random.split(key, count))
     first = jax.tree.map(lambda x: x.astype(float), first)
     ts = np.arange(TIMES) * DT
-    path = dynamics.paths(truth(system), system.params, first, ts, longest=DT / 20)
+    path = dynamics.paths(
+        dynamics.truth(system, TangentState), system.params, first, ts, longest=DT / 20
+    )
     q, v = (np.asarray(x) for x in path)
     return data.Trajectories(ts, q, v=v)
 
@@ -143,14 +134,14 @@ def measure(
 
 
 def draw(
-    config: Config, trained: hamiltonian.Trained, found: Material, out: pathlib.Path
+    config: Config, trained: judging.Models, found: Material, out: pathlib.Path
 ) -> dict[str, plots.Figure]:
     """Paths and energies of motions, and fields in a section.
 
     In the section the first pendulum has any angle and velocity, the rest hang still.
     """
     system = chain(config.links)
-    true = truth(system)
+    true = dynamics.truth(system, TangentState)
     constants = jax.tree.map(jnp.asarray, system.params)
     (long,) = found.test
     assert long.v is not None
@@ -182,9 +173,9 @@ def draw(
     still = np.zeros((2, config.links))
 
     def field(motion: Dynamics, params: PyTree):
-        return hamiltonian.field_grid(motion, params, axes, still)
+        return judging.field_grid(motion, params, axes, still)
 
-    figures = hamiltonian.compared_fields(
+    figures = judging.compared_fields(
         axes,
         field(true, constants),
         {name: field(*model) for name, model in trained.items()},
@@ -240,7 +231,7 @@ def _adam(config: Config) -> Recipe:
         learning_rate=1e-2,
         schedule="cosine",
     )
-    return hamiltonian.shortened(recipe) if config.fast else recipe
+    return dynamics.shortened(recipe) if config.fast else recipe
 
 
 METHODS = {

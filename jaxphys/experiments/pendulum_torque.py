@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import data, models, plots, systems
-from jaxphys.experiments import dynamics, hamiltonian
+from jaxphys.experiments import dynamics, judging
 from jaxphys.experiments.dynamics import Material, Row, Study
 from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.learning import Recipe
@@ -147,12 +147,12 @@ def _field(motion: Dynamics, params: PyTree, axes) -> tuple[np.ndarray, np.ndarr
     dtype = jax.tree.leaves(params)[0].dtype
     scale = 3.0 if motion.state is PhaseState else 1.0
     inner = (axes[0], axes[1] / scale)
-    dq, dx = hamiltonian.field_grid(motion, params, inner, u=jnp.zeros(1, dtype))
+    dq, dx = judging.field_grid(motion, params, inner, u=jnp.zeros(1, dtype))
     return dq, scale * dx
 
 
 def draw(
-    config: Config, trained: hamiltonian.Trained, found: Material, out: pathlib.Path
+    config: Config, trained: judging.Models, found: Material, out: pathlib.Path
 ) -> dict[str, plots.Figure]:
     """Fields and predictions beside the truth, told by q and velocity."""
     (true,) = found.test
@@ -170,7 +170,7 @@ def draw(
     names = ("$q$ [rad]", r"$\dot{q}$ [1]")
     axes = (np.linspace(-np.pi, 2 * np.pi, 61), np.linspace(-8.0, 8.0, 61))
     constants = jax.tree.map(jnp.asarray, pendulum().params)
-    figures = hamiltonian.compared_fields(
+    figures = judging.compared_fields(
         axes,
         _field(TRUE, constants, axes),
         {name: _field(*model, axes) for name, model in trained.items()},
@@ -225,7 +225,7 @@ def _adam(config: Config) -> Recipe:
         weight_decay=1e-4,
         seconds=10.0,
     )
-    return hamiltonian.shortened(recipe) if config.fast else recipe
+    return dynamics.shortened(recipe) if config.fast else recipe
 
 
 def _damped(config: Config) -> Recipe:
@@ -236,7 +236,7 @@ def _damped(config: Config) -> Recipe:
         batch_size=64,
         seconds=10.0,
     )
-    return hamiltonian.shortened(recipe) if config.fast else recipe
+    return dynamics.shortened(recipe) if config.fast else recipe
 
 
 METHODS = {

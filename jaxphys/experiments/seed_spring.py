@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import models, plots, systems
-from jaxphys.experiments import dynamics, hamiltonian, runner
+from jaxphys.experiments import dynamics, hamiltonian, judging, runner
 from jaxphys.experiments.dynamics import Material, Row
 from jaxphys.experiments.hamiltonian import Judged
 from jaxphys.experiments.runner import Trained
@@ -72,14 +72,14 @@ def _recipe(config: Config) -> Recipe:
         patience=50,
         look_every=100,
     )
-    return hamiltonian.shortened(recipe) if config.fast else recipe
+    return dynamics.shortened(recipe) if config.fast else recipe
 
 
 def _damped(config: Config) -> Recipe:
     recipe = Recipe(
         optimizer="levenberg_marquardt", batch_size=50, seconds=20.0, patience=50
     )
-    return hamiltonian.shortened(recipe) if config.fast else recipe
+    return dynamics.shortened(recipe) if config.fast else recipe
 
 
 METHODS = {
@@ -105,7 +105,7 @@ def at_table(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """q = p, ∂H/∂p and −∂H/∂q at `count` points from −1 to 1."""
     points = np.linspace(-1.0, 1.0, count)
-    dq, dp = hamiltonian.field_grid(motion, params, (points, points))
+    dq, dp = judging.field_grid(motion, params, (points, points))
     return points, np.diagonal(dq), np.diagonal(dp)
 
 
@@ -121,7 +121,7 @@ def measure(
 
 def draw(
     config: Config,
-    trained: hamiltonian.Trained,
+    trained: judging.Models,
     found: Material,
     out: pathlib.Path,
 ) -> dict[str, plots.Figure]:
