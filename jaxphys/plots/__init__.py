@@ -14,6 +14,14 @@ from jaxphys.plots.comparisons import (
     loss_curves,
     work_precision,
 )
+from jaxphys.plots.lagrangians import (
+    coordinates_in_time,
+    laws,
+    mass_matrices,
+    sweep,
+    torques,
+    waves,
+)
 from jaxphys.plots.learned import (
     Sampled,
     energy_errors,
@@ -27,6 +35,7 @@ from jaxphys.plots.learned import (
 from jaxphys.plots.motions import (
     MANY,
     animation,
+    compared_animation,
     energy,
     energy_error,
     energy_figure,
@@ -48,9 +57,11 @@ __all__ = [
     "Figure",
     "Sampled",
     "animation",
+    "compared_animation",
     "comparison",
     "constant_errors",
     "controlled_motion",
+    "coordinates_in_time",
     "energy",
     "energy_error",
     "energy_errors",
@@ -61,8 +72,10 @@ __all__ = [
     "followed_motion",
     "identified_motion",
     "label",
+    "laws",
     "learned_motion",
     "loss_curves",
+    "mass_matrices",
     "motion",
     "phase_portraits",
     "phase_space",
@@ -72,7 +85,10 @@ __all__ = [
     "save_animation",
     "shades",
     "space_time",
+    "sweep",
     "time_series",
+    "torques",
+    "waves",
     "work_precision",
     "wrapped",
 ]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from jaxphys.plots.style import COLORS, STYLE, label
 
-TRUE = {"color": "black", "linewidth": 1.0, "zorder": 1}
+TRUE: dict[str, Any] = {"color": "black", "linewidth": 1.0, "zorder": 1}
 
 
 class Sampled(NamedTuple):
@@ -32,6 +32,12 @@ class Sampled(NamedTuple):
 
 def _color(name: str, number: int) -> str:
     return COLORS.get(name, f"C{number}")
+
+
+def line_style(name: str, number: int) -> dict[str, Any]:
+    """How the line of a model looks, the number-th in its figure."""
+    dashes = (0, (5, 1.7 + 0.7 * number))
+    return {"color": _color(name, number), "linewidth": 1.4, "linestyle": dashes}
 
 
 def _axis(names: Sequence[str], i: int) -> str:
@@ -153,10 +159,7 @@ def learned_motion(
         third = figure.add_subplot(grid[2, 1], sharex=first)
         everything = {"true": true, **learned}
         for number, (name, each) in enumerate(everything.items()):
-            style: dict[str, Any] = dict(TRUE)
-            if name != "true":
-                style = {"color": _color(name, number - 1), "linewidth": 1.4}
-                style["linestyle"] = (0, (5, 1 + 0.7 * number))
+            style = TRUE if name == "true" else line_style(name, number - 1)
             shown = "true" if name == "true" else label(name)
             for i, (q, p) in enumerate(zip(each.q[:6], each.p[:6], strict=True)):
                 plane.plot(q[:, 0], p[:, 0], label=shown if i == 0 else None, **style)
@@ -165,9 +168,9 @@ def learned_motion(
             if each.energy is not None:
                 third.plot(each.t, each.energy[0], **style)
         plane.plot(true.q[:6, 0, 0], true.p[:6, 0, 0], "o", color="black", mfc="white")
-        _frame(plane, true.q[:6, :, 0], true.p[:6, :, 0])
-        _frame(first, None, true.q[0, :, 0])
-        _frame(second, None, true.p[0, :, 0])
+        frame(plane, true.q[:6, :, 0], true.p[:6, :, 0])
+        frame(first, None, true.q[0, :, 0])
+        frame(second, None, true.p[0, :, 0])
         spans = [np.ptp(limits) for limits in (plane.get_xlim(), plane.get_ylim())]
         if max(spans) < 3 * min(spans):
             plane.set_aspect("equal", adjustable="box")
@@ -183,7 +186,7 @@ def learned_motion(
     return figure
 
 
-def _frame(axes: Axes, x: np.ndarray | None, y: np.ndarray) -> None:
+def frame(axes: Axes, x: np.ndarray | None, y: np.ndarray) -> None:
     """Show what the truth passes through, and somewhat more, whatever models do."""
 
     def limits(values: np.ndarray) -> tuple[float, float]:
@@ -265,7 +268,7 @@ def planar_paths(
             panel.set_title(label(name), fontsize=10)
             panel.set_xlabel("$x$ [1]")
             xs, ys = true.q[number, :, 0::2], true.q[number, :, 1::2]
-            _frame(panel, xs, ys)
+            frame(panel, xs, ys)
             panel.set_aspect("equal", adjustable="box")
         panels[0].plot([], [], color="black", lw=0.8, label="true")
         panels[0].plot([], [], color="gray", lw=1.5, ls="--", label="learned")
@@ -302,7 +305,7 @@ def followed_motion(
                 seen, found = np.asarray(seen)[:, i], np.asarray(found)[:, i]
                 panel.plot(t, seen, ".", color="black", ms=3, label="measured")
                 panel.plot(t, found, color="#d62728", lw=1.4, label=f"learned, {kind}")
-                _frame(panel, None, seen)
+                frame(panel, None, seen)
                 panel.set_ylabel(f"${name}_{{{i + 1}}}$ [as in the data]")
         for panel in panels[-1]:
             panel.set_xlabel("time $t$ [as in the data]")
@@ -329,7 +332,7 @@ def energy_levels(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 4.6), layout="constrained")
         axes = figure.subplots()
-        _frame(axes, q, p)
+        frame(axes, q, p)
         grid = [
             np.linspace(*limits, 101) for limits in (axes.get_xlim(), axes.get_ylim())
         ]

@@ -1,6 +1,7 @@
 """Trajectories: phase portraits, time series, energies, and animations."""
 
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -397,12 +398,35 @@ def animation(
     Raises:
       ValueError: where the shapes do not fit.
     """
-    times, points = np.asarray(times, float), np.asarray(points, float)
-    if points.ndim != 3 or points.shape[2] != 2 or len(points) != len(times):
-        raise ValueError(
-            f"points have shape {points.shape}; expected (T, k, 2) for the T = "
-            f"{len(times)} times."
-        )
+    return compared_animation(times, {title: points}, linked=linked, units=units)
+
+
+def compared_animation(
+    times: ArrayLike,
+    motions: Mapping[str, ArrayLike],
+    *,
+    linked: bool = True,
+    units: tuple[str, str] = ("1", "1"),
+) -> FuncAnimation:
+    """The same bodies by several models, side by side on equal axes.
+
+    Args:
+      times: shape (T,), increasing.
+      motions: title → (x, y) of the bodies, shape (T, k, 2) each; the first one says
+        how much is shown.
+      linked, units: those of `animation`.
+
+    Raises:
+      ValueError: where the shapes do not fit.
+    """
+    times = np.asarray(times, float)
+    every = {title: np.asarray(points, float) for title, points in motions.items()}
+    for points in every.values():
+        if points.ndim != 3 or points.shape[2] != 2 or len(points) != len(times):
+            raise ValueError(
+                f"points have shape {points.shape}; expected (T, k, 2) for the T = "
+                f"{len(times)} times."
+            )
     span = float(times[-1] - times[0])
     shown = span if units[0] == "s" and span <= 10 else 8.0
     count = int(np.clip(round(shown * _RATE), 2, _FRAMES))
@@ -411,48 +435,59 @@ def animation(
     back = max(1, len(times) // 6)
     unit = "" if units[0] == "1" else f" {units[0]}"
     with mpl.rc_context(STYLE):
-        axes = _stage(points, linked, title, units[1])
-        scene = _Scene(axes, times, points, linked)
-    figure = axes.figure
+        panels = _stage(next(iter(every.values())), linked, list(every), units[1])
+        scenes = [
+            _Scene(axes, times, points, linked)
+            for axes, points in zip(panels, every.values(), strict=True)
+        ]
+    figure = panels[0].figure
     assert isinstance(figure, Figure)
 
     def update(frame: int) -> list[Any]:
-        return scene.draw(indices[frame], back, f"$t$ = {frames[frame]:.2f}{unit}")
+        label = f"$t$ = {frames[frame]:.2f}{unit}"
+        for scene in scenes:
+            scene.draw(indices[frame], back, label)
+        return []
 
     return FuncAnimation(
         figure, update, frames=count, init_func=list, interval=1000 / _RATE
     )
 
 
-def _stage(points: np.ndarray, linked: bool, title: str, unit: str) -> Axes:
-    """Axes that everything stays within."""
+def _stage(
+    points: np.ndarray, linked: bool, titles: Sequence[str], unit: str
+) -> list[Axes]:
+    """Axes that everything stays within, one a title."""
     curve = _is_curve(points, linked)
     low, high = points.min(axis=(0, 1)), points.max(axis=(0, 1))
     span = high - low
     if curve:
         x, y = _limits(low, high, 1e-9).T
-        figure = Figure(figsize=(5.0, 3.2), layout="constrained")
+        size = (5.0, 3.2)
     else:
         # Motion along a line is given some height.
         least = 0.3 * float(np.max(span)) or 1.0
         x, y = _limits(low, high, least).T
         ratio = np.clip((y[1] - y[0]) / (x[1] - x[0]), 0.3, 1.4)
-        figure = Figure(figsize=(4.4, 4.0 * ratio + 0.7), layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlim(*x)
-    axes.set_ylim(*y)
-    axes.set_xlabel(f"$x$ [{unit}]")
-    axes.set_ylabel("displacement [1]" if curve else f"$y$ [{unit}]")
-    if span[1] == 0:
-        axes.set_yticks([])
-        axes.set_ylabel("")
-    if not curve:
-        axes.set_aspect("equal")
-    axes.set_title(title, fontsize=10)
+        size = (4.4, 4.0 * ratio + 0.7)
+    count = len(titles)
+    figure = Figure(figsize=(size[0] * count, size[1]), layout="constrained")
+    panels = list(figure.subplots(1, count, squeeze=False)[0])
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_xlim(*x)
+        axes.set_ylim(*y)
+        axes.set_xlabel(f"$x$ [{unit}]")
+        axes.set_ylabel("displacement [1]" if curve else f"$y$ [{unit}]")
+        if span[1] == 0:
+            axes.set_yticks([])
+            axes.set_ylabel("")
+        if not curve:
+            axes.set_aspect("equal")
+        axes.set_title(title, fontsize=10)
     # One layout for all frames: that of each would be most of the work.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    return axes
+    return panels
 
 
 class _GifWriter(AbstractMovieWriter):
