@@ -190,6 +190,39 @@ def quartiles(values: Array) -> Quartiles:
     return Quartiles(at(0.25), at(0.5), at(0.75))
 
 
+class Summary(NamedTuple):
+    """What many values come to: where means and medians differ, all are needed.
+
+    Attributes:
+      mean: the mean of those that are finite.
+      median, low, high: the median and the quartiles of all.
+      geometric_mean: of those that are finite and above zero.
+      finite: the share of values that are finite.
+    """
+
+    mean: Array
+    median: Array
+    low: Array
+    high: Array
+    geometric_mean: Array
+    finite: Array
+
+
+def summary(values: Array) -> Summary:
+    """The `Summary` of values, shape (N,).
+
+    Example:
+      >>> print(summary(jnp.array([1.0, 4.0, jnp.inf])).geometric_mean)
+      2.0
+    """
+    known = jnp.isfinite(values)
+    count = jnp.sum(known)
+    mean = jnp.sum(jnp.where(known, values, 0)) / count
+    low, median, high = quartiles(values)
+    geometric = geometric_mean(jnp.where(known, values, 0))
+    return Summary(mean, median, low, high, geometric, jnp.mean(known))
+
+
 def divergence(field: VectorField) -> Callable[..., Array]:
     """The divergence of a vector field, zero for every Hamiltonian one.
 

@@ -27,7 +27,7 @@ from jaxphys.data.samples import (
     num_samples,
     split,
 )
-from jaxphys.data.simulation import simulated
+from jaxphys.data.simulation import drawn, simulated
 from jaxphys.data.smoothing import (
     derivatives,
     smoothed,
@@ -56,6 +56,7 @@ __all__ = [
     "check_trajectories",
     "chunks",
     "derivatives",
+    "drawn",
     "energy_error",
     "energy_scale",
     "epoch_order",

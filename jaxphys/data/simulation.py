@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxphys import mechanics, ode
 from jaxphys.data.trajectories import Trajectories, check_trajectories
-from jaxphys.types import Array, PhaseState, PyTree, System
+from jaxphys.types import Array, PhaseState, PyTree, System, TangentState
 
 
 def simulated(
@@ -87,6 +87,56 @@ def simulated(
     return check_trajectories(
         Trajectories(times, y.q, y.p, rate.q, energy, meta, rate.q, rate.p)
     )
+
+
+def drawn(
+    system: System, key: Array, num_states: int, *, dtype: jnp.dtype | str | None = None
+) -> Trajectories:
+    """Random states, each alone, with the exact acceleration there.
+
+    Args:
+      system: one with a Lagrangian; its dissipation and force act.
+      key: a random key of the states, `system.sample_tangent` of its parts.
+      num_states: N ≥ 1.
+      dtype: as in `simulated`.
+
+    Returns:
+      Trajectories of one time, N of them, with q, v and dv.
+
+    Raises:
+      ValueError: for a system without a Lagrangian, and for counts and dtypes that
+        cannot be meant.
+
+    Example:
+      >>> from jaxphys import systems
+      >>> drawn(systems.double_pendulum, jax.random.key(0), 5).dv.shape
+      (5, 1, 2)
+    """
+    if system.lagrangian is None or system.sample_tangent is None:
+        raise ValueError(
+            f"{system.name} has no Lagrangian, and these states are of q and v; "
+            "expected a system with one."
+        )
+    if int(num_states) != num_states or num_states < 1:
+        raise ValueError(f"num_states is {num_states}; expected a whole number ≥ 1.")
+    kind = _dtype(dtype)
+    states = jax.vmap(system.sample_tangent)(jax.random.split(key, int(num_states)))
+    states, params = jax.tree.map(
+        lambda x: _cast(x, kind), (TangentState(*states), system.params)
+    )
+    laws = (system.lagrangian, system.dissipation, system.force)
+    rate = _accelerations(laws)(states, params)
+    q, v, a = (np.asarray(x)[:, None] for x in (*states, rate.v))
+    return Trajectories(np.zeros(1, kind), q, v=v, dq=v, dv=a)
+
+
+@functools.lru_cache(maxsize=32)
+def _accelerations(laws: tuple) -> Callable:
+    lagrangian, dissipation, force = laws
+    field = mechanics.lagrangian_vector_field(
+        lagrangian, force=force, dissipation=dissipation
+    )
+    return jax.jit(jax.vmap(lambda y, params: field(0.0, y, params), (0, None)))
 
 
 def _dtype(dtype: jnp.dtype | str | None) -> np.dtype:

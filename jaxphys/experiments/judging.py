@@ -106,12 +106,8 @@ def measure(
     """What the table says of a model; means over test starts, of errors medians too."""
     dtype = jax.tree.leaves(params)[0].dtype
     first = starts(judged, material, dtype, motion.state)
-    ts, found, true = rollouts(system, judged, motion, params, first)
-    drifts = jax.vmap(metrics.energy_drift)(dynamics.energies(system, found))
-    errors = jax.vmap(metrics.relative_error)(found, true)
-    times = jnp.asarray(ts, errors.dtype)
-    geometric = jax.vmap(lambda e: metrics.geometric_mean(e, times))(errors)
-    valid = jax.vmap(lambda e: metrics.valid_time(times, e))(errors)
+    found = rollouts(system, judged, motion, params, first)
+    drifts = jax.vmap(metrics.energy_drift)(dynamics.energies(system, found.found))
     noisy, clean = (
         field_error(motion, params, x) for x in (material.test, material.clean)
     )
@@ -121,6 +117,16 @@ def measure(
         "energy_drift": finite(metrics.quartiles(drifts.relative).median),
         "test_mse": finite(noisy.mean_square / (2 * first.q.shape[1])),
         "field_error": finite(clean.relative),
+    } | rollout_errors(found)
+
+
+def rollout_errors(each: Rollouts) -> dict[str, float]:
+    """Medians over rollouts of the relative error, and of how long it is small."""
+    errors = jax.vmap(metrics.relative_error)(each.found, each.true)
+    times = jnp.asarray(each.ts, errors.dtype)
+    geometric = jax.vmap(lambda e: metrics.geometric_mean(e, times))(errors)
+    valid = jax.vmap(lambda e: metrics.valid_time(times, e))(errors)
+    return {
         "rollout_error": finite(metrics.quartiles(geometric).median),
         "valid_time": finite(metrics.quartiles(valid).median),
     }
@@ -266,17 +272,19 @@ def sampled_rollouts(
     return true, {name: sampled(*model) for name, model in trained.items()}
 
 
+def joints(system: System, motion: Sampled, number: int = 0) -> np.ndarray:
+    """The joints and bodies of one motion in the plane, (T, k, 2)."""
+    assert system.points is not None
+    params = like(system.params, jnp.zeros((), motion.q.dtype))
+    points = jax.jit(jax.vmap(functools.partial(system.points, params)))
+    return np.asarray(points(jnp.asarray(motion.q[number])))
+
+
 def placed(system: System, motion: Sampled) -> Sampled:
-    """A motion by the places of its bodies in the plane, (x₁, y₁, x₂, …)."""
-
-    @jax.jit
-    @jax.vmap
-    @jax.vmap
-    def places(q: Array) -> Array:
-        assert system.points is not None
-        return system.points(like(system.params, q), q)[1:].ravel()
-
-    at = np.asarray(places(jnp.asarray(motion.q)))
+    """Motions by the places of what moves in the plane, (x₁, y₁, x₂, …)."""
+    every = np.stack([joints(system, motion, i) for i in range(len(motion.q))])
+    moves = np.ptp(every, axis=(0, 1)).any(axis=1)
+    at = every[:, :, moves].reshape(*every.shape[:2], -1)
     return motion._replace(q=at, p=at)
 
 
