@@ -9,6 +9,9 @@
 | `damped_spring` | H and a dissipation, from a grid | Greydanus & Sosanya 2022 |
 | `pendulum_torque` | H and how a torque acts | Zhong et al. 2020 |
 | `pendulum_chain` | H with its mass matrix, of three pendula | Finzi et al. 2020 |
+| `double_pendulum` | L of a double pendulum | Cranmer et al. 2020 |
+| `relativistic` | L and H of a fast particle | the same |
+| `wave` | a Lagrangian density, on a ring | the same |
 | `double_pendulum_box` | L of a double pendulum that does not turn over | – |
 | `identification` | masses and lengths of a double pendulum, from noisy motion | – |
 """
@@ -28,6 +31,9 @@ EXPERIMENTS = {
     "pendulum_chain": "learn the energy of a chain of pendula from pieces of motion",
     "two_body": "learn the energy of two bodies under gravity",
     "three_body": "learn the energy of three bodies under gravity",
+    "double_pendulum": "learn a double pendulum's Lagrangian, and keep its energy",
+    "relativistic": "learn a relativistic particle's motion, by L and by H",
+    "wave": "learn the Lagrangian density of a wave on a ring",
     "double_pendulum_box": "learn a double pendulum's Lagrangian, most precisely",
     "identification": "find a double pendulum's masses and lengths from noisy motion",
 }

@@ -29,6 +29,9 @@ from jaxphys.types import Array, Dynamics, PhaseState, PyTree, System, TangentSt
 USUAL_SECONDS = 30.0
 
 
+View = Callable[[list[Trajectories]], list[Trajectories]]
+
+
 class Material(NamedTuple):
     """The data of one seed.
 
@@ -51,6 +54,11 @@ class Material(NamedTuple):
         )
         return Material(train, test, clean, self.seed)
 
+    def seen_by(self, view: View) -> "Material":
+        """The same as a row is told it."""
+        train, test, clean = map(view, (self.train, self.test, self.clean))
+        return Material(train, test, clean, self.seed)
+
 
 class Row(NamedTuple):
     """A model, and how it is trained.
@@ -61,6 +69,7 @@ class Row(NamedTuple):
       dtype: of data and weights; None for the one asked for.
       time_of: the row whose training time this one has, in place of its own budget.
       observe: what of a state is matched, where trajectories are.
+      view: the trajectories as this row is told them.
     """
 
     make: Callable[[Any, jnp.dtype], Dynamics]
@@ -68,6 +77,7 @@ class Row(NamedTuple):
     dtype: str | None = None
     time_of: str | None = None
     observe: learning.Observe = learning.everything
+    view: View = list
 
 
 class Study(NamedTuple):
@@ -118,7 +128,7 @@ def run(study: Study, config: Any) -> Trained:
             time = spent.get((row.time_of, seed), USUAL_SECONDS)
         recipe = budgeted(row.recipe(config), options, time)
         dtype = dtype_of(row, options)
-        found = material(seed).cast(dtype)
+        found = material(seed).cast(dtype).seen_by(row.view)
         train, others = found.train, {"test_loss": found.clean}
         if recipe.patience is not None:
             train, others["validation_loss"] = data.split(train, 0.2, by="trajectory")
@@ -140,7 +150,7 @@ def run(study: Study, config: Any) -> Trained:
 
     def finish(name: str, seed: int, fit: training.Fit) -> dict[str, Any]:
         dtype = dtype_of(study.rows[name], options)
-        found = material(seed).cast(dtype)
+        found = material(seed).cast(dtype).seen_by(study.rows[name].view)
         return study.measure(config, motions[name], fit.state.params, found)
 
     trained = runner.repeat(

@@ -42,7 +42,8 @@ class Config:
       options: what every run understands.
       states: for training, and as many at most for the test.
       hidden: units of each hidden layer of the networks that Adam trains.
-      compact: of those that Levenberg–Marquardt trains.
+      compact: of the LNN that Levenberg–Marquardt trains.
+      compact_delan: of the DeLaN that it trains, of each of its two networks.
       fast: a twentieth of the updates or of the time, and fewer rollouts.
     """
 
@@ -50,6 +51,7 @@ class Config:
     states: int = 8192
     hidden: tuple[int, ...] = (64, 64)
     compact: tuple[int, ...] = (32, 32)
+    compact_delan: tuple[int, ...] = (24, 24)
     fast: bool = False
 
 
@@ -268,12 +270,13 @@ def rows(
         return functools.partial(levenberg_marquardt, growth[name])
 
     made: dict[str, Callable] = {"lnn": lnn, "delan": delan}
+    small = {"lnn": "compact", "delan": "compact_delan"}
     found = {"mlp": Row(mlp, by_adam("mlp"))}
     for name, make in made.items():
         found[name] = Row(functools.partial(make, "hidden"), by_adam(name))
     for name, make in made.items():
         found[f"{name}_levenberg_marquardt"] = Row(
-            functools.partial(make, "compact"), damped(name), "float64", name
+            functools.partial(make, small[name]), damped(name), "float64", name
         )
     return found
 

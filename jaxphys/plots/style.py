@@ -18,12 +18,11 @@ LABELS = {
     "spring": "SPRING",
     "mlp": "MLP",
     "hnn": "HNN",
-    "hnn_levenberg_marquardt": "HNN, LM",
-    "pairwise_levenberg_marquardt": "pairwise HNN, LM",
-    "symoden_levenberg_marquardt": "SymODEN, LM",
-    "symoden_embedded_levenberg_marquardt": "SymODEN, embedded, LM",
+    "hnn_velocities": "HNN of q and v",
+    "lnn": "LNN",
+    "delan": "DeLaN",
+    "pairwise": "pairwise HNN",
     "dissipative": "D-HNN",
-    "dissipative_levenberg_marquardt": "D-HNN, LM",
     "naive": "neural ODE",
     "naive_embedded": "neural ODE, embedded",
     "symoden": "SymODEN",
@@ -31,6 +30,9 @@ LABELS = {
     "second_order": "second order",
     "structured": "structured HNN",
 }
+
+#: What the rows of a model that Levenberg–Marquardt trains are called by.
+_DAMPED = "_levenberg_marquardt"
 
 COLORS = {
     "adam": "#7f7f7f",
@@ -55,6 +57,12 @@ COLORS = {
     "symoden_embedded_levenberg_marquardt": "#1f3f8f",
     "dissipative": "#2ca02c",
     "dissipative_levenberg_marquardt": "#1f3f8f",
+    "lnn": "#ff7f0e",
+    "delan": "#2ca02c",
+    "lnn_levenberg_marquardt": "#d62728",
+    "delan_levenberg_marquardt": "#1f3f8f",
+    "hnn_velocities_levenberg_marquardt": "#8c564b",
+    "structured_levenberg_marquardt": "#9467bd",
 }
 
 STYLE: Any = {
@@ -69,8 +77,16 @@ STYLE: Any = {
 
 
 def label(method: str) -> str:
-    """A method's name for people."""
-    return LABELS.get(method, method.replace("_", " "))
+    """A method's name for people.
+
+    Example:
+      >>> label("lnn_levenberg_marquardt")
+      'LNN, LM'
+    """
+    base, suffix = method.removesuffix(_DAMPED), ""
+    if base and base != method and method not in LABELS:
+        suffix = ", LM"
+    return LABELS.get(base or method, (base or method).replace("_", " ")) + suffix
 
 
 def save(figure: Figure, path: str | pathlib.Path) -> pathlib.Path:
