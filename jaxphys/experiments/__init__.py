@@ -12,6 +12,7 @@
 | `double_pendulum` | L of a double pendulum | Cranmer et al. 2020 |
 | `relativistic` | L and H of a fast particle | the same |
 | `wave` | a Lagrangian density, on a ring | the same |
+| `two_link_arm` | torques of a robot arm | Lutter & Peters 2023 |
 | `double_pendulum_box` | L of a double pendulum that does not turn over | – |
 | `identification` | masses and lengths of a double pendulum, from noisy motion | – |
 """
@@ -34,6 +35,7 @@ EXPERIMENTS = {
     "double_pendulum": "learn a double pendulum's Lagrangian, and keep its energy",
     "relativistic": "learn a relativistic particle's motion, by L and by H",
     "wave": "learn the Lagrangian density of a wave on a ring",
+    "two_link_arm": "learn the torques of a robot arm, and what they are spent on",
     "double_pendulum_box": "learn a double pendulum's Lagrangian, most precisely",
     "identification": "find a double pendulum's masses and lengths from noisy motion",
 }
