@@ -9,15 +9,17 @@ Hamiltonian and Lagrangian Neural Networks via Explicit Constraints, 2020; their
 """
 
 import dataclasses
-import functools
 import pathlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import data, metrics, models, plots, systems
-from jaxphys.experiments import dynamics, judging
+from jaxphys.experiments import dynamics, judging, lagrangian
 from jaxphys.experiments.dynamics import Material, Row, Study
 from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.learning import Recipe
@@ -36,7 +38,8 @@ class Config:
       options: what every run understands.
       links: number of pendula.
       pieces: of five points, for training; a trajectory gives one.
-      hidden: units of each hidden layer.
+      hidden: units of each hidden layer of the networks that Adam trains.
+      compact: of those that Levenberg–Marquardt trains.
       test: trajectories of the test.
       fast: a twentieth of the updates, and fewer pieces.
     """
@@ -45,6 +48,7 @@ class Config:
     links: int = 3
     pieces: int = 800
     hidden: tuple[int, ...] = (64, 64)
+    compact: tuple[int, ...] = (32, 32)
     test: int = 100
     fast: bool = False
 
@@ -154,7 +158,7 @@ def draw(
         assert system.points is not None
         return system.points(system.params, q)[1:].ravel()
 
-    energies = jax.jit(jax.vmap(jax.vmap(functools.partial(true.energy, constants))))
+    energies = jax.jit(jax.vmap(jax.vmap(partial(true.energy, constants))))
 
     def sampled(q, v) -> tuple[Sampled, Sampled]:
         """By angles and velocities, and by the places of the masses."""
@@ -189,37 +193,38 @@ def draw(
     }
 
 
-def _structured(config: Config, dtype: jnp.dtype) -> Dynamics:
-    model = models.structured(
-        config.links,
-        hidden=config.hidden,
-        periodic=(True,) * config.links,
-        kernel_init="glorot_normal",
-        dtype=dtype,
-    )
+def _options(layers: str, config: Config, dtype: jnp.dtype) -> dict[str, Any]:
+    return {
+        "num_coordinates": config.links,
+        "hidden": getattr(config, layers),
+        "periodic": (True,) * config.links,
+        "kernel_init": "glorot_normal",
+        "dtype": dtype,
+    }
+
+
+def _structured(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
+    model = models.structured(**_options(layers, config, dtype))
     motion = models.dynamics(Model(model.init, model.apply))
     return models.in_velocities(motion, model)
 
 
+def _delan(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
+    model = models.delan(**_options(layers, config, dtype))
+    return models.lagrangian_dynamics(Model(model.init, model.apply), positive=True)
+
+
+def _lnn(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
+    return models.lagrangian_dynamics(models.lnn(**_options(layers, config, dtype)))
+
+
 def _naive(config: Config, dtype: jnp.dtype) -> Dynamics:
-    return models.neural_ode(
-        config.links,
-        hidden=config.hidden,
-        periodic=(True,) * config.links,
-        state=TangentState,
-        kernel_init="glorot_normal",
-        dtype=dtype,
-    )
+    options = _options("hidden", config, dtype)
+    return models.neural_ode(state=TangentState, **options)
 
 
 def _second_order(config: Config, dtype: jnp.dtype) -> Dynamics:
-    return models.second_order(
-        config.links,
-        hidden=config.hidden,
-        periodic=(True,) * config.links,
-        kernel_init="glorot_normal",
-        dtype=dtype,
-    )
+    return models.second_order(**_options("hidden", config, dtype))
 
 
 def _adam(config: Config) -> Recipe:
@@ -234,10 +239,33 @@ def _adam(config: Config) -> Recipe:
     return dynamics.shortened(recipe) if config.fast else recipe
 
 
+def _gentle(config: Config) -> Recipe:
+    """Lagrangian networks do not bear the rate of the others."""
+    return dataclasses.replace(_adam(config), learning_rate=2e-3)
+
+
+def _damped(config: Config) -> Recipe:
+    recipe = lagrangian.levenberg_marquardt((16, 64), config, 120.0)
+    return dataclasses.replace(recipe, mode="trajectories", chunk=4)
+
+
+_TOLD: dict[str, Callable] = {
+    "lnn": _lnn,
+    "structured": _structured,
+    "delan": _delan,
+}
+
 METHODS = {
     "naive": Row(_naive, _adam, observe=seen),
     "second_order": Row(_second_order, _adam, observe=seen),
-    "structured": Row(_structured, _adam, observe=seen),
+    "structured": Row(partial(_structured, "hidden"), _adam, observe=seen),
+    "lnn": Row(partial(_lnn, "hidden"), _gentle, observe=seen),
+    "delan": Row(partial(_delan, "hidden"), _gentle, observe=seen),
+} | {
+    f"{name}_levenberg_marquardt": Row(
+        partial(make, "compact"), _damped, "float64", observe=seen
+    )
+    for name, make in _TOLD.items()
 }
 
 STUDY = Study(

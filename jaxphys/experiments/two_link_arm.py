@@ -254,7 +254,7 @@ def _adam(config: Config) -> Recipe:
         mode="torques",
         steps=20_000,
         batch_size=256,
-        learning_rate=3e-3,
+        learning_rate=1e-3,
         schedule="cosine",
     )
     return shortened(recipe) if config.fast else recipe

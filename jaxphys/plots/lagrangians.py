@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -13,6 +14,13 @@ from jaxphys.plots.style import STYLE, label
 
 #: What stands for an error of zero on a log axis.
 _FLOOR = 1e-17
+
+
+def _named(figure: Figure, panel: Axes) -> None:
+    """The legend of one panel above them all, in rows of five."""
+    handles, labels = panel.get_legend_handles_labels()
+    columns = min(len(labels), 5)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
 
 
 def coordinates_in_time(
@@ -53,8 +61,7 @@ def coordinates_in_time(
             panel.set_xlabel(time)
         grid[0, 1].set_title(f"median of {len(true.q)} motions", fontsize=10)
         grid[0, 0].set_title("one of them", fontsize=10)
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        _named(figure, grid[0, 0])
     return figure
 
 
@@ -95,8 +102,7 @@ def mass_matrices(
             frame(panel, None, expected[:, i, j])
             panel.set_xlabel(name)
             panel.set_ylabel(f"$M_{{{i + 1}{j + 1}}}$ [{unit}]")
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        _named(figure, panels[0])
     return figure
 
 
@@ -137,8 +143,7 @@ def torques(
             panel.set_title(f"joint {joint + 1}", fontsize=10)
         for panel in grid[-1]:
             panel.set_xlabel(time)
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        _named(figure, grid[0, 0])
     return figure
 
 
@@ -176,8 +181,7 @@ def laws(
             above.set_title(case, fontsize=10)
         grid[0, 0].set_ylabel(names[1])
         grid[1, 0].set_ylabel(f"error of {names[1]}")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        _named(figure, grid[0, 0])
     return figure
 
 
@@ -220,11 +224,13 @@ def waves(
                 x, t, np.maximum(gap, low), cmap="magma", norm=norm, rasterized=True
             )
             panel.set_xlabel("place $x$ [1]")
-        figure.colorbar(image, ax=grid[1], label="error of $u$ [1]")
+        figure.colorbar(image, ax=grid[1, 1:], label="error of $u$ [1]")
         for panel in grid.ravel():
             panel.grid(False)
         # The truth has no error to be drawn.
         grid[1, 0].remove()
+        grid[0, 0].set_xlabel("place $x$ [1]")
+        grid[0, 0].tick_params(labelbottom=True)
         grid[0, 0].set_ylabel("time $t$ [1]")
         grid[1, 1].set_ylabel("time $t$ [1]")
     return figure
