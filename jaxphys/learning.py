@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -158,8 +158,10 @@ class Recipe:
         return tuple(zip(lengths, batches, strict=True))
 
 
-def transformation(recipe: Recipe) -> optax.GradientTransformation:
-    """The optax transformation of a recipe.
+def transformation(
+    recipe: Recipe, learning_rate: Array | float | None = None
+) -> optax.GradientTransformation:
+    """The optax transformation of a recipe, at its learning rate or another one.
 
     Example:
       >>> tx = transformation(Recipe(steps=10, schedule="cosine", weight_decay=1e-4))
@@ -168,16 +170,17 @@ def transformation(recipe: Recipe) -> optax.GradientTransformation:
     """
     if recipe.optimizer == "levenberg_marquardt":
         return optim.levenberg_marquardt()
-    rate: optax.ScalarOrSchedule = recipe.learning_rate
+    first: Any = recipe.learning_rate if learning_rate is None else learning_rate
+    rate: optax.ScalarOrSchedule = first
     if recipe.schedule == "cosine":
         assert recipe.steps is not None
-        rate = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps)
+        rate = optax.cosine_decay_schedule(first, recipe.steps)
     elif recipe.schedule == "one_cycle":
         assert recipe.steps is not None
-        rate = optax.cosine_onecycle_schedule(recipe.steps, recipe.learning_rate)
+        rate = optax.cosine_onecycle_schedule(recipe.steps, first)
     elif recipe.schedule == "step":
         rate = optax.exponential_decay(
-            recipe.learning_rate,
+            first,
             recipe.decay_every,
             recipe.decay_factor,
             staircase=True,
@@ -412,6 +415,107 @@ def learn(
         if fit.status != "finished":
             break
     return _joined(fits)
+
+
+class Many(NamedTuple):
+    """Trainings that ran side by side, S of them.
+
+    Attributes:
+      params: the weights, with a leading axis of S.
+      losses: the mean loss over the updates of each epoch, (S, epochs), in the units of
+        the data.
+    """
+
+    params: PyTree
+    losses: Array
+
+
+def learn_many(
+    motion: Dynamics,
+    recipe: Recipe,
+    train: Sequence[Trajectories],
+    *,
+    rates: Array,
+    keys: Array,
+) -> Many:
+    """Train one network by several learning rates and from several keys, all at once.
+
+    One compiled loop over all of them by `jax.vmap`: for small networks it takes hardly
+    longer than one training. An update that is not finite is left out.
+
+    Args:
+      motion: what is learned.
+      recipe: how, with an optimizer that has a learning rate, and steps that make whole
+        epochs.
+      train: trajectories with what the mode needs.
+      rates: learning rates, (S,).
+      keys: random keys of weights and orders, (S,).
+
+    Raises:
+      ValueError: for recipes and data that do not fit.
+
+    Example:
+      >>> from jaxphys import models, systems
+      >>> seen = data.simulated(
+      ...     systems.mass_spring(), jax.random.key(0), 4, jnp.linspace(0.0, 1.0, 8)
+      ... )
+      >>> motion = models.dynamics(models.hnn(1, hidden=(8,), dtype=seen.q.dtype))
+      >>> recipe = Recipe(steps=40, batch_size=8)
+      >>> keys = jax.random.split(jax.random.key(1), 2)
+      >>> rates = jnp.array([1e-3, 1e-2])
+      >>> learn_many(motion, recipe, [seen], rates=rates, keys=keys).losses.shape
+      (2, 10)
+    """
+    recipe.check()
+    if recipe.optimizer not in _RATED:
+        raise ValueError(
+            f"{recipe.optimizer} finds its own step; expected one of "
+            f"{', '.join(_RATED)}, which have a learning rate."
+        )
+    if jnp.ndim(rates) != 1 or jnp.shape(rates) != jnp.shape(keys):
+        raise ValueError(
+            f"rates have shape {jnp.shape(rates)}, keys {jnp.shape(keys)}; expected "
+            "both (S,), one training each."
+        )
+    pair = samples(motion, recipe, train, recipe.lengths[-1])
+    total = data.num_samples(pair)
+    batch = total if recipe.batch_size is None else recipe.batch_size
+    batches = data.num_batches(pair, batch)
+    if recipe.steps is None or recipe.steps % batches:
+        raise ValueError(
+            f"steps is {recipe.steps}; expected a multiple of {batches}, whole epochs."
+        )
+    run = _side_by_side(motion, recipe, total, batch)
+    return Many(*run(jnp.asarray(rates), keys, jax.tree.map(jnp.asarray, pair)))
+
+
+@functools.lru_cache(maxsize=32)
+def _side_by_side(motion: Dynamics, recipe: Recipe, total: int, batch: int):
+    outputs, _, _ = _train_step(motion, _lasting(recipe), None, everything)
+    assert recipe.steps is not None
+    epochs = recipe.steps * batch // total
+
+    def one(rate: Array, key: Array, pair: PyTree) -> tuple[PyTree, Array]:
+        for_weights, for_order = jax.random.split(key)
+        tx = transformation(recipe, rate)
+        step = training.make_train_step(outputs, _objective, tx)
+
+        def update(state: training.TrainState, rows: Array):
+            new, info = step(state, jax.tree.map(lambda x: x[rows], pair))
+            kept = training.left_out(state, new)
+            new = jax.tree.map(lambda a, b: jnp.where(info.finite, a, b), new, kept)
+            return new, info.loss
+
+        def epoch(state: training.TrainState, number: Array):
+            order = data.epoch_order(for_order, number, total, batch)
+            state, seen = jax.lax.scan(update, state, order)
+            return state, jnp.mean(seen)
+
+        start = training.init_state(motion.init(for_weights), tx)
+        state, seen = jax.lax.scan(epoch, start, jnp.arange(epochs))
+        return state.params, seen
+
+    return jax.jit(jax.vmap(one, (0, 0, None)))
 
 
 def _stage_directory(directory, stage: int) -> pathlib.Path | None:

@@ -206,7 +206,7 @@ def no_skips() -> Skips:
     return Skips(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
 
-def _without(old: TrainState, new: TrainState) -> TrainState:
+def left_out(old: TrainState, new: TrainState) -> TrainState:
     """The state after an update that is left out.
 
     Weights stay, and counts of updates; of the rest of the optimizer's memory what is
@@ -268,7 +268,7 @@ def compiled_loop(
             if skips:
                 leave = bad & (skipped.row <= skips)
                 new = jax.tree.map(
-                    lambda a, b: jnp.where(leave, a, b), _without(state, new), new
+                    lambda a, b: jnp.where(leave, a, b), left_out(state, new), new
                 )
             return new, order, done + 1, info, skipped
 

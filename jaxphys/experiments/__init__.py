@@ -13,6 +13,7 @@
 | `relativistic` | L and H of a fast particle | the same |
 | `wave` | a Lagrangian density, on a ring | the same |
 | `two_link_arm` | torques of a robot arm | Lutter & Peters 2023 |
+| `seed_polar`, `seed_double_pendulum` | L from 512 short motions, and a sweep | – |
 | `double_pendulum_box` | L of a double pendulum that does not turn over | – |
 | `identification` | masses and lengths of a double pendulum, from noisy motion | – |
 """
@@ -36,6 +37,8 @@ EXPERIMENTS = {
     "relativistic": "learn a relativistic particle's motion, by L and by H",
     "wave": "learn the Lagrangian density of a wave on a ring",
     "two_link_arm": "learn the torques of a robot arm, and what they are spent on",
+    "seed_polar": "learn a spring pendulum's Lagrangian in (r, θ) from short motions",
+    "seed_double_pendulum": "learn a double pendulum's Lagrangian from short motions",
     "double_pendulum_box": "learn a double pendulum's Lagrangian, most precisely",
     "identification": "find a double pendulum's masses and lengths from noisy motion",
 }
