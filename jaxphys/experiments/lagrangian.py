@@ -284,7 +284,11 @@ def rows(
 def levenberg_marquardt(
     growth: tuple[int, ...], config: Any, seconds: float = dynamics.USUAL_SECONDS
 ) -> Recipe:
-    """Levenberg–Marquardt on batches that grow, each for an equal part of the time."""
+    """Levenberg–Marquardt on batches that grow, each for an equal part of the time.
+
+    In the fast size there is one batch size, and so one compilation.
+    """
+    growth = growth[:1] if config.fast else growth
     recipe = Recipe(
         optimizer="levenberg_marquardt",
         batch_size=growth[-1],
