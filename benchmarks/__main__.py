@@ -17,6 +17,7 @@ NAMES = (
     "double_pendulum",
     "acceleration",
     "hnn_step",
+    "lnn_step",
     "hamiltonian",
     "work_precision",
     "rollout_memory",

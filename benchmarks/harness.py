@@ -13,13 +13,31 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxphys.experiments import runner
 
 RESULTS = pathlib.Path(__file__).parent / "results"
+
+#: Steps of one party before it is the other's turn, and how many of them are left out.
+#: Both JAX and PyTorch keep threads of their own: those of PyTorch (OpenMP) spin on for
+#: a while after a call, those of XLA fall asleep, and each leaves the caches to the
+#: next. Where single calls alternated on two shared cores, a step of ours took a
+#: quarter longer than in blocks beside PyTorch on one thread, and three times as long
+#: beside it on all; its own took a tenth longer. None of this is what training sees.
+BLOCK, SETTLE = 20, 3
+
+
+class Party(NamedTuple):
+    """Who is measured: a call, the steps it takes, and calls a turn, some left out."""
+
+    call: Callable[[], Any]
+    steps: int = 1
+    calls: int = BLOCK
+    settle: int = SETTLE
 
 
 def revision() -> str:
@@ -132,6 +150,43 @@ def in_turns(calls: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
     return times
 
 
+def in_blocks(parties: dict[str, Party], turns: int) -> dict[str, list[list[float]]]:
+    """Seconds of the steps of each, turn by turn; all see the same machine."""
+    for party in parties.values():
+        party.call()
+    times: dict[str, list[list[float]]] = {name: [] for name in parties}
+    for _ in range(turns):
+        for name, party in parties.items():
+            block = []
+            for number in range(party.calls):
+                started = time.perf_counter()
+                party.call()
+                took = time.perf_counter() - started
+                if number >= party.settle:
+                    block.append(took / party.steps)
+            times[name].append(block)
+    return times
+
+
+def repeated(step: Callable, state: Any, *rest: Any) -> Callable[[], None]:
+    """A call of `step(state, *rest) -> (state, …)`, compiled, its state given away."""
+    compiled = jax.jit(step, donate_argnums=0)
+    state = jax.tree.map(jnp.copy, state)
+
+    def call() -> None:
+        nonlocal state
+        state, *_ = jax.block_until_ready(compiled(state, *rest))
+
+    return call
+
+
+def matmul(size: int) -> Party:
+    """One large product, the peak of the machine; it needs no block to settle in."""
+    a, b = jax.random.normal(jax.random.key(0), (2, size, size), jnp.float32)
+    dot = jax.jit(jnp.dot)
+    return Party(lambda: jax.block_until_ready(dot(a, b)), calls=3, settle=1)
+
+
 def spread(times: list[float]) -> dict[str, float]:
     """Median, 10 % and 90 % quantiles."""
     ordered = sorted(times)
@@ -140,3 +195,14 @@ def spread(times: list[float]) -> dict[str, float]:
         "p10": ordered[int(0.1 * (len(ordered) - 1))],
         "p90": ordered[int(0.9 * (len(ordered) - 1))],
     }
+
+
+def flat(blocks: list[list[float]]) -> dict[str, float]:
+    """The `spread` over all turns."""
+    return spread([took for block in blocks for took in block])
+
+
+def ratio(theirs: list[list[float]], ours: list[list[float]]) -> dict[str, float]:
+    """The `spread` over turns of their median over ours."""
+    pairs = zip(theirs, ours, strict=True)
+    return spread([statistics.median(t) / statistics.median(o) for t, o in pairs])

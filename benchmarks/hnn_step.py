@@ -10,7 +10,6 @@ Beside the times stands what the machine could do: the operations of the product
 step cannot do without, and how fast the machine multiplies matrices in the same run.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,13 +26,6 @@ from jaxphys.types import PhaseState
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-4
 #: `fit` runs steps inside one compiled loop; so many of them are measured as one call.
 SCAN = 50
-#: Steps of one party before it is the other's turn, and how many of them are left out.
-#: Both libraries keep threads of their own: those of PyTorch (OpenMP) spin on for a
-#: while after a call, those of XLA fall asleep, and each leaves the caches to the next.
-#: Where single calls alternated on two shared cores, a step of ours took a quarter
-#: longer than in blocks beside PyTorch on one thread, and three times as long beside it
-#: on all; its own took a tenth longer. None of this is what training sees.
-BLOCK, SETTLE = 20, 3
 
 
 class Setting(NamedTuple):
@@ -43,15 +35,6 @@ class Setting(NamedTuple):
     n: int
     batch: int
     hidden: int = 200
-
-
-class Party(NamedTuple):
-    """Who is measured: a call, the steps it takes, and calls a turn, some left out."""
-
-    call: Callable[[], Any]
-    steps: int = 1
-    calls: int = BLOCK
-    settle: int = SETTLE
 
 
 SETTINGS = (
@@ -71,7 +54,7 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         "learning_rate": LEARNING_RATE,
         "weight_decay": WEIGHT_DECAY,
         "turns": turns,
-        "steps_a_turn": BLOCK - SETTLE,
+        "steps_a_turn": harness.BLOCK - harness.SETTLE,
         "scan": SCAN,
         "matmul": size,
         "torch": hnn_torch.VERSION,
@@ -160,7 +143,7 @@ class _Ours:
 
     def single(self) -> Callable[[], None]:
         """One compiled step a call, the state given away to it."""
-        return self._repeated(self.step)
+        return harness.repeated(self.step, self.state, self.batch)
 
     def scanned(self) -> Callable[[], None]:
         """SCAN steps a call, in one compiled loop."""
@@ -171,17 +154,7 @@ class _Ours:
 
             return jax.lax.scan(body, state, length=SCAN)
 
-        return self._repeated(steps)
-
-    def _repeated(self, function: Callable) -> Callable[[], None]:
-        compiled = jax.jit(function, donate_argnums=0)
-        state = jax.tree.map(jnp.copy, self.state)
-
-        def call() -> None:
-            nonlocal state
-            state, _ = jax.block_until_ready(compiled(state, self.batch))
-
-        return call
+        return harness.repeated(steps, self.state, self.batch)
 
 
 def _samples(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
@@ -203,13 +176,6 @@ def _weights(params) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.asarray(k["kernel"]), np.asarray(k["bias"])) for k in layers]
 
 
-def _matmul(size: int) -> Party:
-    """One large product, the peak of the machine; it needs no block to settle in."""
-    a, b = jax.random.normal(jax.random.key(0), (2, size, size), jnp.float32)
-    dot = jax.jit(jnp.dot)
-    return Party(lambda: jax.block_until_ready(dot(a, b)), calls=3, settle=1)
-
-
 def _compare(setting: Setting, turns: int, size: int) -> dict[str, Any]:
     ours = _Ours(setting)
     # Where cores are few or shared, threads cost small products more than they give,
@@ -225,13 +191,14 @@ def _compare(setting: Setting, turns: int, size: int) -> dict[str, Any]:
     except Exception as error:  # no compiler, say: its errors have no base of their own
         note = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     parties = {
-        "matmul": _matmul(size),
-        "jaxphys": Party(ours.single()),
-        "jaxphys_scan": Party(ours.scanned(), steps=SCAN, calls=3, settle=1),
-        **{name: Party(peer.step) for name, peer in peers.items()},
+        "matmul": harness.matmul(size),
+        "jaxphys": harness.Party(ours.single()),
+        "jaxphys_scan": harness.Party(ours.scanned(), steps=SCAN, calls=3, settle=1),
+        **{name: harness.Party(peer.step) for name, peer in peers.items()},
     }
-    seconds = {k: harness.spread(t) for k, t in _in_turns(parties, turns).items()}
-    median = {k: times["median"] for k, times in seconds.items()}
+    times = harness.in_blocks(parties, turns)
+    seconds = {k: harness.flat(blocks) for k, blocks in times.items()}
+    median = {k: took["median"] for k, took in seconds.items()}
     fastest = min(peers, key=median.__getitem__)
     # What a machine can do is what it does when nobody disturbs it.
     peak = 2 * size**3 / seconds["matmul"]["p10"]
@@ -249,19 +216,3 @@ def _compare(setting: Setting, turns: int, size: int) -> dict[str, Any]:
         row[f"{name}_ratio_to_published"] = median["torch"] / median[name]
         row[f"{name}_fraction_of_peak"] = needed_flops(setting) / median[name] / peak
     return row
-
-
-def _in_turns(parties: dict[str, Party], turns: int) -> dict[str, list[float]]:
-    """Seconds of the steps of each, in turns, so that all see the same machine."""
-    for party in parties.values():
-        party.call()
-    times: dict[str, list[float]] = {name: [] for name in parties}
-    for _ in range(turns):
-        for name, party in parties.items():
-            for number in range(party.calls):
-                started = time.perf_counter()
-                party.call()
-                took = time.perf_counter() - started
-                if number >= party.settle:
-                    times[name].append(took / party.steps)
-    return times

@@ -131,6 +131,17 @@ def _paired(left: Array, right: Array) -> Array:
     return jnp.sum(left[:, None] * right, axis=-1)
 
 
+def _weighed(weights: Array, rows: Array) -> Array:
+    """Σ w x_i x_j for k arrays x_i of the shape of w, (k, k)."""
+    count = rows.shape[0]
+    rows, weights = rows.reshape(count, -1), weights.reshape(-1)
+    # Sums of a batch beyond 32 terms XLA takes apart, and keeps all that they are of: a
+    # product of a matrix and a vector is twice as fast.
+    if count > 4 or rows.shape[1] <= 32:
+        return _paired(weights * rows, rows)
+    return ((rows[:, None] * rows).reshape(count**2, -1) @ weights).reshape(count, -1)
+
+
 def _forward(jaxpr: Any, consts: Any, inputs: list, tape: list) -> list[_Value]:
     """Run a jaxpr on values with tangents, and write down what varies."""
     environment: dict = {}
@@ -218,7 +229,7 @@ def _second(eqn: Any, g: Callable, point: tuple, tangents: tuple) -> Callable:
             return jax.jvp(lambda x: g(x)[0], (x,), (one,))[1]
 
         bend = jax.jvp(slope, (x,), (one,))[1]
-        return lambda delta: _paired(u * (bend * delta[0]), u)
+        return lambda delta: _weighed(bend * delta[0], u)
 
     def of_pair(delta: list, u: tuple, w: tuple) -> Array:
         def rate(*point: Array) -> list:

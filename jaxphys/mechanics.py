@@ -346,9 +346,12 @@ def _solved(
 
     @solve.defjvp
     def derivative(values: tuple, rates: tuple) -> tuple[Array, Array]:
-        a = solve(*values)
         point, first, second = values
-        mass, _ = moving(*point, *first)
+        # What does not vary XLA moves out of a loop, from each function by itself, and
+        # then no longer sees what they share; so the point is made to vary.
+        point, _ = jax.lax.optimization_barrier((point, second))
+        mass, push = moving(*point, *first)
+        a = symmetric_solve(mass, push, positive=positive)
 
         def left(point: tuple, second: list) -> Array:
             return balance(a, *point, *second)

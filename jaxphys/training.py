@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from tqdm import tqdm
 
-from jaxphys import checkpoint, losses
+from jaxphys import checkpoint, linalg, losses
 from jaxphys import data as datasets
 from jaxphys.optim import linearise
 from jaxphys.types import Array, PyTree
@@ -44,7 +44,7 @@ class Info(NamedTuple):
 
     Attributes:
       loss: the batch-mean objective before the step.
-      finite: whether the loss and the update are finite.
+      finite: whether the loss and the parameters after the step are finite.
       rank: singular values kept (spectral methods).
       damping: λ after the step (Levenberg–Marquardt).
       accepted: whether the step was taken (damped methods).
@@ -155,15 +155,15 @@ def make_train_step(
             value=loss,
             value_fn=value_fn,
         )
+        params = optax.apply_updates(params, updates)
         info = Info(
             loss,
-            jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates)),
+            jnp.isfinite(loss) & linalg.all_finite(params),
             *(
                 optax.tree.get(opt_state, key)
                 for key in ("rank", "damping", "accepted")
             ),
         )
-        params = optax.apply_updates(params, updates)
         return TrainState(params, opt_state, state.step + 1), info
 
     return step

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import harness, hnn_step, report
+from benchmarks import harness, hnn_step, lnn_step, report
 from jaxphys import plots
 
 pytestmark = pytest.mark.x64
@@ -73,6 +73,7 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
         "double_pendulum",
         "acceleration",
         "hnn_step",
+        "lnn_step",
         "hamiltonian",
         "work_precision",
         "rollout_memory",
@@ -112,3 +113,12 @@ def test_the_torch_peer_has_our_loss_and_gradient(setting):
     assert difference["loss"] < 1e-4
     assert difference["gradient"] < 1e-4
     assert difference["last_bias"] == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("setting", lnn_step.SETTINGS, ids=lambda x: str(x.batch))
+def test_the_published_lagrangian_steps_have_our_loss_and_gradient(setting):
+    _needs("torch")
+    for difference in lnn_step.agreement(setting).values():
+        assert difference["loss"] < 1e-4
+        assert difference["gradient"] < 1e-4

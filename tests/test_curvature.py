@@ -17,6 +17,12 @@ def network(x, y):
     return model.apply(params, jnp.concatenate([x, jnp.cos(y)]))[0]
 
 
+def wide_network(x, y):
+    model = models.mlp((6, 40, 40, 1), activation="softplus", dtype=x.dtype)
+    params = model.init(jax.random.key(0))
+    return model.apply(params, jnp.concatenate([x * y, y]))[0]
+
+
 def rational(x, y):
     return jnp.sum(x**3 / (1 + y**2)) + jnp.prod(x) * y[0] - jnp.linalg.norm(x * y)
 
@@ -52,6 +58,7 @@ def straight(x, y):
 
 FUNCTIONS = [
     network,
+    wide_network,
     rational,
     bilinear,
     special,

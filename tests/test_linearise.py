@@ -198,6 +198,23 @@ def test_values_and_products_are_those_of_jax(network, dtype):
     close(pushed, jacobian @ np.asarray(tangent), dtype)
 
 
+def test_derivatives_of_a_functions_own_are_heeded(dtype):
+    @jax.custom_jvp
+    def layer(weights, x):
+        return jnp.tanh(weights @ x)
+
+    @layer.defjvp
+    def as_if_linear(values, rates):
+        weights, x = values
+        return layer(weights, x), rates[0] @ x + weights @ rates[1]
+
+    weights = jax.random.normal(jax.random.key(0), (2, 3), dtype)
+    inputs = jax.random.normal(jax.random.key(1), (5, 3), dtype)
+    batch = linearise(layer, weights, inputs)
+    close(batch.values, jnp.tanh(inputs @ weights.T), dtype)
+    close(batch.vjp(batch.values), batch.values.T @ inputs, dtype)
+
+
 def test_every_route_to_the_jacobian_and_its_squares_agrees(network, dtype):
     outputs, params, inputs = network
 

@@ -43,6 +43,20 @@ def test_mlp_is_the_formula():
     np.testing.assert_allclose(model.apply(p, x), expected, rtol=1e-5)
 
 
+def test_softplus_is_the_logarithm_of_a_sum_and_so_are_its_derivatives(dtype):
+    x = jnp.array(
+        [-jnp.inf, -200.0, -30.0, -1.0, 0.0, 2.0, 30.0, 200.0, jnp.inf], dtype
+    )
+    ours = models.networks.ACTIVATIONS["softplus"]
+    np.testing.assert_allclose(ours(x), jnp.logaddexp(x, 0), rtol=1e-6)
+    theirs, x = jax.nn.softplus, x[1:-1]
+    for _ in range(3):
+        ours, theirs = jax.grad(ours), jax.grad(theirs)
+        slopes = jax.vmap(ours)(x)
+        assert slopes.dtype == dtype
+        np.testing.assert_allclose(slopes, jax.vmap(theirs)(x), rtol=1e-5, atol=1e-7)
+
+
 def test_nnx_modules_are_pure_functions_of_their_parameters():
     model = models.from_nnx(lambda rngs: nnx.Linear(2, 3, rngs=rngs))
     params = model.init(jax.random.key(0))

@@ -105,16 +105,17 @@ class Coordinates(NamedTuple):
                 f"{self.number} coordinates, shape ({self.number},). For a batch use "
                 "jax.vmap."
             )
-        shift, scale = (jnp.asarray(x, q.dtype) for x in self.units[:2])
+        shift, scale = self.units[:2]
         if self.wrapped:
             turned = jnp.mod(q + jnp.pi, 2 * jnp.pi) - jnp.pi
             q = jnp.where(np.array(self.periodic), turned, q)
-            return (q - shift) / scale
-        even = (q - shift) / scale
+            return _in_units(q, shift, scale)
+        if not any(self.periodic):
+            return _in_units(q, shift, scale)
         # The library's own cosine is faster and compiles longer: beside a network it
         # is the compilation that counts.
-        features = jnp.concatenate([even, jnp.cos(q), jnp.sin(q)])
-        return features[self._order]
+        features = [_in_units(q, shift, scale), jnp.cos(q), jnp.sin(q)]
+        return jnp.concatenate(features)[self._order]
 
     @property
     def _order(self) -> np.ndarray:
@@ -128,11 +129,20 @@ class Coordinates(NamedTuple):
 
     def momentum(self, p: Array) -> Array:
         """p in units of its size."""
-        return p / jnp.asarray(self.units.p_scale, p.dtype)
+        return _in_units(p, 0, self.units.p_scale)
 
     def phase(self, q: Array, p: Array) -> Array:
         """Features of position and momentum, one vector."""
         return jnp.concatenate([self.position(q), self.momentum(p)])
+
+
+def _in_units(x: Array, shift, scale) -> Array:
+    """(x − shift)/scale; what would change nothing is left out."""
+    if np.any(np.asarray(shift) != 0):
+        x = x - jnp.asarray(shift, x.dtype)
+    if np.any(np.asarray(scale) != 1):
+        x = x / jnp.asarray(scale, x.dtype)
+    return x
 
 
 def coordinates(

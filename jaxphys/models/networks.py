@@ -14,9 +14,30 @@ from jax.typing import DTypeLike
 from jaxphys.names import check_known
 from jaxphys.types import Array, Model, PyTree
 
+
+@jax.custom_jvp
+def softplus(x: Array) -> Array:
+    """log(1 + eˣ), whose derivative is 1/(1 + e⁻ˣ).
+
+    The derivative of `jax.nn.softplus` is made of its value; where derivatives alone
+    are wanted, as of a Lagrangian, the logarithm is not needed here.
+
+    Example:
+      >>> print(jax.grad(softplus)(0.0))
+      0.5
+    """
+    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+@softplus.defjvp
+def _sigmoid(values: tuple[Array], rates: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (rate,) = values, rates
+    return softplus(x), rate * jax.nn.sigmoid(x)
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
-    "softplus": jax.nn.softplus,
+    "softplus": softplus,
     "relu": jax.nn.relu,
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,

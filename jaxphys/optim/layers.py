@@ -19,8 +19,9 @@ from jax.extend import core
 from jaxphys import jaxprs
 from jaxphys.types import Array, PyTree
 
+_RULED = "custom_jvp_call"
 #: Weights are followed into these; derivatives of their own are then JAX's.
-_ENTERED = (*jaxprs.PLAIN, "custom_jvp_call")
+_ENTERED = (*jaxprs.PLAIN, _RULED)
 
 
 class Site(NamedTuple):
@@ -49,11 +50,14 @@ class Trace(NamedTuple):
         with `probes[i]` added to the product of site i, and returns the x of each site.
       sites: the uses of the weights that are used in products or as biases alone.
       others: indices of the leaves used in any other way.
+      ruled: whether weights were followed into a function with derivatives of its own,
+        which those of `run` do not heed.
     """
 
     run: Callable[[list, PyTree, list], tuple[Array, list]]
     sites: list[Site]
     others: list[int]
+    ruled: bool = False
 
 
 class _Value(NamedTuple):
@@ -110,11 +114,14 @@ def _still_leaf(eqn, value: _Value) -> _Value | None:
     return value if one_row else None
 
 
-def _evaluate(jaxpr, consts, args: list[_Value], on_site, on_other) -> list[_Value]:
+def _evaluate(
+    jaxpr, consts, args: list[_Value], on_site, on_other, on_entry
+) -> list[_Value]:
     """Run a jaxpr on values that remember which leaf they are.
 
     `on_site(site, x, z)` may replace the result of a weight's use, `on_other(leaf)`
-    hears of every leaf that meets an equation this module does not know.
+    hears of every leaf that meets an equation this module does not know, and
+    `on_entry(name)` of every call that a leaf is followed into.
     """
     environment: dict = {}
 
@@ -131,7 +138,8 @@ def _evaluate(jaxpr, consts, args: list[_Value], on_site, on_other) -> list[_Val
         leaves = [v.leaf for v in values if v.leaf is not None]
         inner = jaxprs.inner(eqn, _ENTERED)
         if leaves and inner is not None:
-            results = _evaluate(*inner, values, on_site, on_other)
+            on_entry(eqn.primitive.name)
+            results = _evaluate(*inner, values, on_site, on_other, on_entry)
             environment.update(zip(eqn.outvars, results, strict=True))
             continue
         results = jaxprs.bind(eqn, [v.value for v in values])
@@ -163,19 +171,25 @@ def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
     closed = jax.make_jaxpr(outputs)(params, inputs)
     num_leaves = len(jax.tree.leaves(params))
 
-    def evaluate(leaves, sample, on_site, on_other):
+    def ignore(what):
+        del what
+
+    def evaluate(leaves, sample, on_site, on_other=ignore, on_entry=ignore):
         args = [
             _Value(leaf, index, leaf.ndim > 0 and leaf.size == leaf.shape[-1])
             for index, leaf in enumerate(leaves)
         ]
         args += [_Value(leaf) for leaf in jax.tree.leaves(sample)]
-        (result,) = _evaluate(closed.jaxpr, closed.consts, args, on_site, on_other)
+        (result,) = _evaluate(
+            closed.jaxpr, closed.consts, args, on_site, on_other, on_entry
+        )
         if result.leaf is not None:
             on_other(result.leaf)
         return result.value
 
     found: list[Site] = []
     others: set[int] = set()
+    entered: set[str] = set()
 
     def note(site, x, z):
         del x
@@ -183,7 +197,7 @@ def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
         return z
 
     jax.eval_shape(
-        lambda leaves, sample: evaluate(leaves, sample, note, others.add),
+        lambda leaves, sample: evaluate(leaves, sample, note, others.add, entered.add),
         jax.tree.leaves(params),
         inputs,
     )
@@ -201,9 +215,9 @@ def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
             operands.append(x)
             return z + next(remaining)
 
-        return evaluate(leaves, sample, add_probe, lambda leaf: None), operands
+        return evaluate(leaves, sample, add_probe), operands
 
-    return Trace(run, sites, sorted(others | unused))
+    return Trace(run, sites, sorted(others | unused), _RULED in entered)
 
 
 def factors(site: Site, x: Array, delta: Array) -> tuple[Array | None, Array]:

@@ -316,7 +316,18 @@ def linearise(
     def batched(leaves, probes):
         return jax.vmap(traced.run, in_axes=(None, 0, 0))(leaves, inputs, probes)
 
-    values, pull, operands = jax.vjp(batched, leaves, probes, has_aux=True)
+    @functools.cache
+    def probed():
+        return jax.vjp(batched, leaves, probes, has_aux=True)
+
+    def plain(params: PyTree) -> Array:
+        return jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
+
+    # A function's own derivatives are there to be cheaper, or other, than JAX's.
+    if traced.ruled:
+        values, backward = jax.vjp(plain, params)
+    else:
+        values, backward, _ = probed()
 
     def run_with(replaced: dict[int, Array], sample: PyTree) -> Array:
         new = [
@@ -327,16 +338,15 @@ def linearise(
 
     def vjp(cotangents: Array) -> PyTree:
         whole = cotangents.reshape(batch, d).astype(values.dtype)
-        return jax.tree.unflatten(tree, pull(whole)[0])
+        change = backward(whole)[0]
+        return change if traced.ruled else jax.tree.unflatten(tree, change)
 
     def jvp(tangent: PyTree) -> Array:
-        def function(params):
-            return jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
-
-        return jax.jvp(function, (params,), (tangent,))[1]
+        return jax.jvp(plain, (params,), (tangent,))[1]
 
     @functools.cache
     def factors() -> Factors:
+        _, pull, operands = probed()
         deltas = jax.vmap(
             lambda e: pull(jnp.broadcast_to(e, (batch, d)).astype(values.dtype))[1]
         )(jnp.eye(d))
