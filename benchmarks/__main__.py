@@ -19,6 +19,7 @@ NAMES = (
     "hnn_step",
     "lnn_step",
     "hamiltonian",
+    "lagrangian",
     "work_precision",
     "rollout_memory",
 )
@@ -34,7 +35,10 @@ def main() -> int:
         "--smoke", action="store_true", help="smallest sizes; nothing is kept"
     )
     run.add_argument(
-        "--only", nargs="+", default=(), help="of hamiltonian: these experiments alone"
+        "--only",
+        nargs="+",
+        default=(),
+        help="of hamiltonian and lagrangian: these experiments alone",
     )
     commands.add_parser("report", help="tables and figures from what was measured")
     arguments = parser.parse_args()

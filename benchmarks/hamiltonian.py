@@ -44,7 +44,7 @@ def run(
         check_known("experiment", name, (*NAMES, "exact"))
     names = only or (SMOKE if smoke else NAMES)
     seeds = 1 if smoke else SEEDS
-    found = {name: _experiment(name, smoke, seeds) for name in names if name != "exact"}
+    found = {name: measured(name, smoke, seeds) for name in names if name != "exact"}
     exact = [
         _exact(module, seed, seconds=1.0 if smoke else 15.0)
         for module in (mass_spring, pendulum)
@@ -55,7 +55,8 @@ def run(
     return config, {"experiments": found, "exact": exact}
 
 
-def _experiment(name: str, smoke: bool, seeds: int) -> dict[str, Any]:
+def measured(name: str, smoke: bool, seeds: int) -> dict[str, Any]:
+    """What the table of an experiment shows, row → column → quartiles over seeds."""
     module = experiments.get(name)
     with tempfile.TemporaryDirectory() as scratch:
         options = RunOptions(

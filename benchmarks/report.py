@@ -15,7 +15,11 @@ from jaxphys.plots import label
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 MARKERS = ("<!-- methods: begin -->", "<!-- methods: end -->")
-HAMILTONIAN_MARKERS = ("<!-- hamiltonian: begin -->", "<!-- hamiltonian: end -->")
+#: Benchmark → what its table in the README stands between.
+TABLES = {
+    name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->")
+    for name in ("hamiltonian", "lagrangian")
+}
 
 #: Experiment, its baseline, its model with the published recipe, and the best in as
 #: much time: what the README's table of Hamiltonian networks shows.
@@ -37,6 +41,27 @@ SUMMARY = (
 )
 
 
+#: Experiment, its baseline, its model by Adam, and by Levenberg–Marquardt: what the
+#: README's table of Lagrangian networks shows.
+LAGRANGIAN = (
+    ("double_pendulum_box", "mlp", "lnn", "lnn_levenberg_marquardt"),
+    ("double_pendulum_box", "mlp", "delan", "delan_levenberg_marquardt"),
+    ("double_pendulum", "mlp", "lnn", "lnn_levenberg_marquardt"),
+    ("double_pendulum", "mlp", "delan", "delan_levenberg_marquardt"),
+    ("relativistic", "", "lnn", "lnn_levenberg_marquardt"),
+    ("relativistic", "", "lnn", "hnn_levenberg_marquardt"),
+    ("relativistic", "", "lnn", "hnn_velocities_levenberg_marquardt"),
+    ("two_link_arm", "mlp", "structured", "structured_levenberg_marquardt"),
+    ("two_link_arm", "mlp", "delan", "delan_levenberg_marquardt"),
+    ("wave", "", "lattice", "lattice_levenberg_marquardt"),
+    ("seed_polar", "", "lnn", "lnn_levenberg_marquardt"),
+    ("seed_double_pendulum", "", "lnn", "lnn_levenberg_marquardt"),
+)
+
+#: Benchmarks whose experiments may be measured one at a time.
+IN_PARTS = ("hamiltonian", "lagrangian")
+
+
 def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> None:
     """Write REPORT.md beside the records, and the README's table."""
     parts = ["## Measurements", "", "Made by `python -m benchmarks report`.", ""]
@@ -53,9 +78,10 @@ def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> No
     found = harness.latest("oscillators", results_dir)
     if found is not None:
         _fill(readme, MARKERS, _method_table(found["results"]["methods"]))
-    found = harness.merged("hamiltonian", results_dir)
-    if found is not None:
-        _fill(readme, HAMILTONIAN_MARKERS, _summary_table(found["results"]))
+    for name, chosen in (("hamiltonian", SUMMARY), ("lagrangian", LAGRANGIAN)):
+        found = harness.merged(name, results_dir)
+        if found is not None:
+            _fill(readme, TABLES[name], _summary_table(found["results"], chosen))
 
 
 def _fill(path: pathlib.Path, markers: tuple[str, str], lines: list[str]) -> None:
@@ -66,10 +92,10 @@ def _fill(path: pathlib.Path, markers: tuple[str, str], lines: list[str]) -> Non
     path.write_text(text[: begin + len(markers[0])] + between + text[end:])
 
 
-def _summary_table(results: dict[str, Any]) -> list[str]:
+def _summary_table(results: dict[str, Any], chosen: tuple) -> list[str]:
     """The first metric of every experiment, medians over seeds."""
     table = []
-    for name, baseline, model, best in SUMMARY:
+    for name, baseline, model, best in chosen:
         rows = results["experiments"].get(name)
         if rows is None or model not in rows:
             continue
@@ -96,7 +122,7 @@ def _summary_table(results: dict[str, Any]) -> list[str]:
 
 def section(name: str, results_dir: pathlib.Path) -> list[str]:
     """One benchmark's newest record as Markdown lines."""
-    newest = harness.merged if name == "hamiltonian" else harness.latest
+    newest = harness.merged if name in IN_PARTS else harness.latest
     found = newest(name, results_dir)
     assert found is not None
     title, lines_of = SECTIONS[name]
@@ -408,7 +434,8 @@ def _rollout_memory(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def _hamiltonian(results: dict[str, Any]) -> list[str]:
+def _experiments(results: dict[str, Any]) -> list[str]:
+    """A table an experiment: medians and quartiles over seeds, and what is published."""
     lines: list[str] = []
     for name, rows in results["experiments"].items():
         study = experiments.get(name).STUDY
@@ -436,7 +463,15 @@ def _hamiltonian(results: dict[str, Any]) -> list[str]:
         lines += _table(
             [header[i] for i in keep], [[row[i] for i in keep] for row in table]
         )
-        lines += ["", f"Medians and quartiles of {seeds} seeds.", ""]
+        several = (
+            f"Medians and quartiles of {seeds} seeds." if seeds > 1 else "One seed."
+        )
+        lines += ["", several, ""]
+    return lines
+
+
+def _hamiltonian(results: dict[str, Any]) -> list[str]:
+    lines = _experiments(results)
     systems = dict.fromkeys(row["system"] for row in results["exact"])
     table = []
     for system in systems:
@@ -467,6 +502,7 @@ SECTIONS = {
     "double_pendulum": ("Thousands of double pendula", _double_pendulum),
     "acceleration": ("Accelerations of a Lagrangian network", _acceleration),
     "hamiltonian": ("Experiments of Hamiltonian networks", _hamiltonian),
+    "lagrangian": ("Experiments of Lagrangian networks", _experiments),
     "hnn_step": ("A training step of a Hamiltonian network", _hnn_step),
     "lnn_step": ("A training step of a Lagrangian network", _lnn_step),
     "work_precision": ("Error against time", _work_precision),
