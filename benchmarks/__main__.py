@@ -38,7 +38,7 @@ def main() -> int:
         "--only",
         nargs="+",
         default=(),
-        help="of hamiltonian and lagrangian: these experiments alone",
+        help="these experiments alone",
     )
     commands.add_parser("report", help="tables and figures from what was measured")
     arguments = parser.parse_args()
