@@ -435,7 +435,7 @@ def _rollout_memory(results: dict[str, Any]) -> list[str]:
 
 
 def _experiments(results: dict[str, Any]) -> list[str]:
-    """A table an experiment: medians and quartiles over seeds, and what is published."""
+    """A table an experiment: medians and quartiles, and what was published."""
     lines: list[str] = []
     for name, rows in results["experiments"].items():
         study = experiments.get(name).STUDY
