@@ -22,7 +22,39 @@ from jaxphys.types import Array, Dynamics, PyTree
 #: Of the layout of model files; a reader takes its own version and those before.
 FORMAT = 1
 
+
+def _lagrangian(make: Callable[..., Any], positive: bool) -> Callable[..., Dynamics]:
+    """The motion of a Lagrangian model, alone or under inputs and friction."""
+
+    def motion(
+        num_coordinates: int,
+        num_controls: int = 0,
+        *,
+        inputs: str = "direct",
+        dissipation: bool = False,
+        **options,
+    ) -> Dynamics:
+        model = make(num_coordinates, **options)
+        if not num_controls and not dissipation:
+            return models.lagrangian_dynamics(model, positive=positive)
+        # What only the Lagrangian's network has, such as its init, is left out.
+        names = ("periodic", "normalization", "hidden", "activation", "dtype")
+        return models.forced(
+            model,
+            num_coordinates,
+            num_controls,
+            inputs=inputs,
+            dissipation=dissipation,
+            positive=positive,
+            **{name: options[name] for name in names if name in options},
+        )
+
+    return motion
+
+
 #: The kinds of model that `save_model` writes, and how each becomes a `Dynamics`.
+#: `lnn` and `delan` also take num_controls, inputs and dissipation, those of
+#: `models.forced`.
 KINDS: dict[str, Callable[..., Any]] = {
     "hnn": models.hnn,
     "separable": models.separable,
@@ -32,6 +64,8 @@ KINDS: dict[str, Callable[..., Any]] = {
     "port_hamiltonian": models.port_hamiltonian,
     "neural_ode": models.neural_ode,
     "second_order": models.second_order,
+    "lnn": _lagrangian(models.lnn, positive=False),
+    "delan": _lagrangian(models.delan, positive=True),
 }
 
 
@@ -95,10 +129,11 @@ def restore(directory: str | pathlib.Path, like: PyTree) -> tuple[PyTree, dict]:
 
 
 class Learned:
-    """A trained model with its weights, from `load`: a Hamiltonian, where it has one.
+    """A trained model with its weights, from `load`: its energy, and its Lagrangian.
 
     It is called as any Hamiltonian, H(params, q, p), with its own weights where params
-    is None; or simply as H(q, p).
+    is None; or simply as H(q, p). A model that is told by velocities has the energy of
+    (q, v) in its place, for a Lagrangian v·∂L/∂v − L; L itself is `lagrangian`.
 
     Attributes:
       kind: the name of its function in `jaxphys.models`.
@@ -122,6 +157,34 @@ class Learned:
             )
         params, q, p = args if len(args) == 3 else (None, *args)
         return self.dynamics.energy(self.params if params is None else params, q, p)
+
+    def lagrangian(self, *args) -> Array:
+        """L of (params, q, v), with its own weights where params is None, or of (q, v).
+
+        Every function of `jaxphys.mechanics` that takes a Lagrangian takes it:
+        `acceleration`, `inverse_dynamics`, `mass_matrix`, `legendre`. Friction and
+        inputs are no part of it; with them the motion is `dynamics`.
+
+        Raises:
+          ValueError: where the model is no Lagrangian.
+
+        Example:
+          >>> given = {"num_coordinates": 1, "hidden": [8]}
+          >>> params = build("delan", given).init(jax.random.key(0))
+          >>> learned = Learned("delan", given, params, {})
+          >>> from jaxphys import mechanics
+          >>> accelerate = mechanics.acceleration(learned.lagrangian)
+          >>> accelerate(None, jnp.ones(1), jnp.zeros(1)).shape
+          (1,)
+        """
+        if self.dynamics.lagrangian is None:
+            raise ValueError(
+                f"a {self.kind} is no Lagrangian; its motion is "
+                ".dynamics.vector_field, with .params."
+            )
+        params, q, v = args if len(args) == 3 else (None, *args)
+        weights = self.params if params is None else params
+        return self.dynamics.lagrangian(weights, q, v)
 
     def __repr__(self) -> str:
         return f"Learned({self.kind}, {self.arguments})"

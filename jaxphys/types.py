@@ -200,6 +200,8 @@ class Dynamics(NamedTuple):
       chart: coordinates to integrate in; None for those of y.
       inverse: `inverse(params, q, v, a) -> (n,)`, the force from outside that gives an
         acceleration; None where the motion does not tell.
+      lagrangian: `lagrangian(params, q, v)`, where the motion is that of one; else
+        None.
     """
 
     init: Callable[[Array], PyTree]
@@ -210,6 +212,7 @@ class Dynamics(NamedTuple):
     conservative: bool = False
     chart: Chart | None = None
     inverse: Callable[..., Array] | None = None
+    lagrangian: Lagrangian | None = None
 
 
 class Problem(NamedTuple):

@@ -97,6 +97,16 @@ def test_the_column_trajectory_tells_motions_apart(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("names", ["u1,U_2", "u_2,u1", "u"])
+def test_tables_have_inputs_of_any_number(names, tmp_path):
+    count = names.count(",") + 1
+    rows = [f"{t},1,2,{','.join('34'[:count])}" for t in (0, 1)]
+    text = "\n".join([f"t,q,v,{names}", *rows, ""])
+    (found,) = data.read_trajectories(write(tmp_path, text))
+    row = {"u1,U_2": [3, 4], "u_2,u1": [4, 3], "u": [3]}[names]
+    np.testing.assert_array_equal(found.u, [[row, row]])
+
+
 @pytest.mark.parametrize(("mass", "p"), [(2.0, [6, 8]), ([2.0, 10.0], [6, 40])])
 def test_mass_makes_momenta_of_velocities(mass, p, tmp_path):
     path = write(tmp_path, "t,q1,q2,v1,v2,dv1,dv2\n0,1,2,3,4,3,4\n")
@@ -122,6 +132,7 @@ GOOD = "t,q,v\n0,1,2\n1,1,2\n"
         ("t,q1,q2,v1\n0,1,2,3\n", "the columns of v are v1; expected v1 … v2"),
         ("t,q0,q1,v0,v1\n0,1,2,3,4\n", "columns of q are q0, q1; expected q1 … q2"),
         ("t,q,q,v\n0,1,2,3\n", "two columns are q"),
+        ("t,q,v,u1,u3\n0,1,2,3,4\n", "columns of u are u1, u3; expected u, or u1, u2"),
         ("0,1,2\n1,1,2\n", "no column names"),
         ("t,q,v\n", "no rows of numbers"),
         ("", "no rows of numbers"),
@@ -204,12 +215,14 @@ def test_an_npz_is_cut_where_motions_end(tmp_path):
 def test_an_npz_may_have_times_for_each_trajectory(tmp_path):
     t = np.array([[0, 1, 2], [5, 7, 9]])
     q = np.arange(12).reshape(2, 3, 2)
-    np.savez(tmp_path / "f.npz", t=t, q=q, v=2 * q)
+    u = np.arange(6).reshape(2, 3, 1)
+    np.savez(tmp_path / "f.npz", t=t, q=q, v=2 * q, u=u)
     found = data.read_trajectories(tmp_path / "f.npz", mass=3.0)
     for number, each in enumerate(found):
         np.testing.assert_array_equal(each.t, t[number])
         np.testing.assert_array_equal(each.q[0], q[number])
         np.testing.assert_array_equal(each.p[0], 6 * q[number])
+        np.testing.assert_array_equal(each.u[0], u[number])
         assert each.p.dtype == np.float64
 
 
@@ -233,6 +246,7 @@ def with_gap(x):
             r"trajectory 1 .* 2 rows, 1, 3 \(counted",
         ),
         ({"q": np.full((2, 5, 1), np.nan)}, "trajectory 0 has no finite row"),
+        ({"u": with_gap(np.ones((2, 5, 2)))}, "trajectory 1 is not finite in 2 rows"),
         ({"t": np.ones((2, 4))}, r"t has shape \(2, 4\) and q \(2, 5, 1\)"),
         (
             {"t": np.tile(np.arange(5.0), (2, 1)), "v": np.ones((2, 4, 1))},

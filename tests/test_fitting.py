@@ -1,4 +1,4 @@
-"""`jaxphys fit`: from somebody's file to a Hamiltonian that can be called."""
+"""`jaxphys fit`: from somebody's file to an energy that can be called."""
 
 import dataclasses
 import json
@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxphys import checkpoint, cli, data, integrators, mechanics, systems
+from jaxphys import checkpoint, cli, data, integrators, mechanics, models, systems
+from jaxphys.data import Chunk
 from jaxphys.experiments import fitting
 from jaxphys.experiments.fitting import FitOptions
-from jaxphys.types import PhaseState
+from jaxphys.problems.matching import follow
+from jaxphys.types import Dynamics, Model, PhaseState, TangentState
 
 pytestmark = pytest.mark.x64
 
@@ -136,6 +138,241 @@ def test_uneven_times_are_followed_as_they_are(tmp_path):
     assert done.report["held_out"]["rollout_error"]["median"] < 0.02
 
 
+# Lagrangians
+
+
+@pytest.fixture(scope="module")
+def free(tmp_path_factory):
+    """A Lagrangian of one clean swing, told by angle and rate alone."""
+    directory = tmp_path_factory.mktemp("free")
+    path = write(directory / "swing.csv", "t,q,v", *swing(200, dt=0.02, noise=0.0))
+    arguments = ["fit", "lnn", "--data", path, "--periodic", "True", "--no-progress"]
+    arguments += ["--hidden", 12, 12, "--steps", 40, "--out", directory / "fit"]
+    assert cli.main([str(x) for x in arguments]) == 0
+    return directory / "fit"
+
+
+def test_angles_and_rates_alone_are_enough_for_a_lagrangian(free):
+    report = report_of(free)
+    held = report["held_out"]
+    assert report["data"]["mode"] == "derivatives"
+    assert held["valid_time"]["median"] == held["duration"]["median"]
+    assert held["rollout_error"]["median"] < 1e-3
+    assert held["energy_drift"]["median"] < 1e-6
+    assert report["losses"]["validation_loss"] < 1e-6
+    assert (free / "energy.png").exists()
+
+
+def test_a_learned_lagrangian_is_one_that_mechanics_takes(free):
+    learned = checkpoint.load(free)
+    assert learned.arguments["activation"] == "softplus"
+    q = jnp.array([0.4])
+    v = jnp.sqrt(2 * PULL * (jnp.cos(q) - np.cos(1.6)))
+    accelerate = jax.jit(mechanics.acceleration(learned.lagrangian))
+    np.testing.assert_allclose(accelerate(None, q, v), -PULL * np.sin(q), rtol=1e-3)
+    field = jax.jit(learned.dynamics.vector_field)
+    rate = field(0.0, TangentState(q, v), learned.params)
+    np.testing.assert_allclose(accelerate(None, q, v), rate.v, rtol=1e-9)
+    energy = mechanics.energy(learned.lagrangian)(None, q, v)
+    np.testing.assert_allclose(learned(q, v), energy, rtol=1e-12)
+
+
+def robot(arm, count=20, times=30):
+    """Motions of an arm along sines, with the torques that these take."""
+    t = 0.02 * np.arange(times)
+    random = np.random.default_rng(0)
+    n = len(arm.periodic)
+    size, rate, phase = random.uniform(0.3, 1.0, (3, count, 1, n, 2))
+    angle = rate * t[None, :, None, None] + 3 * phase
+    q, v, a = (
+        np.sum(x, axis=-1)
+        for x in (
+            size * np.sin(angle),
+            size * rate * np.cos(angle),
+            -size * rate**2 * np.sin(angle),
+        )
+    )
+    torque = mechanics.inverse_dynamics(arm.lagrangian)
+    every = jax.jit(jax.vmap(jax.vmap(lambda *x: torque(arm.params, *x))))
+    u = np.asarray(every(*map(jnp.asarray, (q, v, a))))
+    meta = {"periodic": list(arm.periodic)}
+    return data.Trajectories(t, q, v=v, dv=a, u=u, meta=meta)
+
+
+def test_torques_teach_an_arm_its_masses(tmp_path):
+    arm = systems.two_link_arm()
+    path = data.save_trajectories(tmp_path / "arm.npz", robot(arm))
+    options = FitOptions(
+        data=path, steps=60, hidden=(16,), out=tmp_path / "fit", progress=False
+    )
+    done = fitting.run("delan", options)
+    assert done.report["data"]["mode"] == "torques"
+    assert done.report["data"]["inputs"] == "direct"
+    assert done.report["losses"]["validation_loss"] < 1e-4
+    held = done.report["held_out"]
+    assert held["valid_time"]["median"] == held["duration"]["median"]
+    assert held["rollout_error"]["median"] < 0.01
+    assert "energy_drift" not in held
+    learned = checkpoint.load(tmp_path / "fit", "delan")
+    matrix = jax.jit(mechanics.mass_matrix(learned.lagrangian))
+    true = jax.jit(mechanics.mass_matrix(arm.lagrangian))
+    for q in np.random.default_rng(1).uniform(-1, 1, (5, 2)):
+        mass = np.asarray(matrix(None, q, np.zeros(2)))
+        np.testing.assert_allclose(mass, mass.T, rtol=1e-9)
+        assert np.linalg.eigvalsh(mass)[0] > 0
+        wanted = np.asarray(true(arm.params, q, np.zeros(2)))
+        np.testing.assert_allclose(mass, wanted, atol=0.1)
+
+
+def body(mass):
+    """The motion of a free body under a force, as a model of it would have it."""
+    model = Model(lambda key: {}, lambda params, q, v: params * mass * v @ v / 2)
+    return models.forced(model, 1, 1)
+
+
+def test_inputs_are_held_from_time_to_time_where_a_motion_is_followed():
+    mass, t = 2.0, np.array([0.0, 0.5, 0.6, 1.6, 2.0])
+    u = np.array([1.0, -3.0, 2.0, 0.5, 9.0])
+    dt = np.diff(t)
+    v = np.concatenate([[0.3], 0.3 + np.cumsum(u[:-1] / mass * dt)])
+    q = np.concatenate([[1.0], 1.0 + np.cumsum((v[1:] + v[:-1]) / 2 * dt)])
+    columns = {"v": v[None, :, None], "u": u[None, :, None]}
+    seen = data.Trajectories(t, q[None, :, None], **columns)
+    params = {"lagrangian": jnp.asarray(1.0)}
+    path = fitting.followed(body(mass), params, seen)
+    for found, expected in zip(path, (q, v), strict=True):
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-12)
+    found = fitting.judge(body(mass), params, [seen], kept=False)
+    assert found["rollout_error"]["median"] < 1e-12
+
+
+@pytest.mark.parametrize("window", [0, 7])
+def test_accelerations_of_differences_go_with_the_inputs_that_made_them(
+    tmp_path, window
+):
+    """Of a free body they are in proportion, wherever and however the input jumps."""
+    mass, count = 2.0, 40
+    random = np.random.default_rng(0)
+    t = np.cumsum(random.uniform(0.5, 1.5, count))
+    u = random.normal(size=count)
+    v = np.concatenate([[0.0], np.cumsum(u[:-1] / mass * np.diff(t))])
+    q = np.concatenate([[0.0], np.cumsum((v[1:] + v[:-1]) / 2 * np.diff(t))])
+    path = write(tmp_path / "pushed.csv", "t,q,v,u", t, q, v, u)
+    for mode in ("torques", "trajectories"):
+        options = FitOptions(data=path, mode=mode, window=window)
+        ready = fitting.prepare("delan", options)
+        ((train,), (held_out,)) = ready.train, ready.held_out
+        got = np.concatenate([train.u, held_out.u], axis=1)[0, :, 0]
+        if mode == "trajectories":
+            np.testing.assert_allclose(got, u)
+            continue
+        dv = np.concatenate([train.dv, held_out.dv], axis=1)[0, :, 0]
+        np.testing.assert_allclose(got, mass * dv, atol=1e-9)
+        assert np.max(np.abs(got - u)) > 0.1
+        np.testing.assert_allclose(ready.raw[0].u[0, :, 0], u[-len(held_out.t) :])
+
+
+def test_what_auto_takes_depends_on_the_model_and_on_its_inputs(tmp_path):
+    seen = robot(systems.two_link_arm(), 3, 12)
+    one = seen._replace(u=seen.u[..., :1])
+    cases = [
+        ("delan", seen, "torques", "direct", {}),
+        ("lnn", seen, "derivatives", "direct", {}),
+        ("delan", seen, "derivatives", "learned", {"inputs": "learned"}),
+        ("delan", one, "derivatives", "learned", {}),
+        ("delan", seen._replace(u=0 * seen.u), "derivatives", "direct", {}),
+        ("delan", seen._replace(u=None), "derivatives", None, {}),
+    ]
+    for kind, found, mode, inputs, asked in cases:
+        path = data.save_trajectories(tmp_path / "arm.npz", found)
+        options = FitOptions(data=path, **asked)
+        ready = fitting.prepare(kind, options)
+        assert (ready.mode, ready.inputs) == (mode, inputs)
+        given = fitting.arguments_of(kind, options, ready)
+        assert given.get("inputs") == inputs
+        size = 0 if found.u is None else found.u.shape[2]
+        assert checkpoint.build(kind, given).num_controls == size
+
+
+def test_units_of_force_change_the_scale_of_a_lagrangian_and_nothing_else(tmp_path):
+    """In other units of force the same weights are the same motion."""
+    seen = robot(systems.two_link_arm(), 3, 12)
+    q, v = jnp.array([0.3, 0.5]), jnp.array([1.0, -1.0])
+    energies = []
+    for unit in (1.0, 1e4):
+        path = data.save_trajectories(
+            tmp_path / "arm.npz", seen._replace(u=unit * seen.u)
+        )
+        options = FitOptions(data=path, hidden=(8,))
+        ready = fitting.prepare("delan", options)
+        given = fitting.arguments_of("delan", options, ready)
+        motion = checkpoint.build("delan", given)
+        params = motion.init(jax.random.key(0))
+        energies.append(jax.jit(motion.energy)(params, q, v) / unit)
+    np.testing.assert_allclose(*energies, rtol=1e-9)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["lnn", "delan"])
+def test_what_a_motion_loses_is_learned_beside_its_lagrangian(kind, tmp_path):
+    loss = 0.4
+    step = integrators.rk4(
+        lambda t, y, args: jnp.stack([y[1], -PULL * jnp.sin(y[0]) - loss * y[1]])
+    )
+    path = integrators.rollout(step, jnp.array([2.5, 0.0]), dt=0.02, num_steps=300)
+    q, v = np.asarray(path).T
+    path = write(tmp_path / "lossy.csv", "t,q,v", 0.02 * np.arange(len(q)), q, v)
+    errors = {}
+    for friction in (True, False):
+        options = FitOptions(
+            data=path,
+            periodic=(True,),
+            dissipation=friction,
+            steps=100,
+            hidden=(16,),
+            out=tmp_path / f"fit-{friction}",
+            progress=False,
+        )
+        done = fitting.run(kind, options)
+        errors[friction] = done.report["held_out"]["rollout_error"]["median"]
+    assert errors[True] < 1e-2 < errors[False]
+    learned = checkpoint.load(tmp_path / "fit-True")
+    y = TangentState(jnp.array([0.5]), jnp.array([2.0]))
+    conservative = mechanics.acceleration(learned.lagrangian)(None, *y)
+    rate = learned.dynamics.vector_field(0.0, y, learned.params)
+    np.testing.assert_allclose(rate.v - conservative, -loss * y.v, rtol=0.3)
+
+
+@pytest.mark.long
+def test_one_motor_that_moves_two_coordinates_is_learned(tmp_path):
+    cart = systems.cart_pole()
+    field = mechanics.lagrangian_vector_field(
+        lambda args, q, v: cart.lagrangian(args[0], q, v),
+        force=lambda t, y, args: jnp.stack([args[1][0], 0.0]),
+    )
+    path = follow(Dynamics(lambda key: {}, field, TangentState), substeps=5)
+    random = np.random.default_rng(0)
+    t = 0.02 * np.arange(100)
+    u = np.repeat(5 * random.normal(size=(8, 10, 1)), 10, axis=1)
+    starts = jax.vmap(cart.sample_tangent)(jax.random.split(jax.random.key(0), 8))
+
+    def one(y, u):
+        later = path(cart.params, Chunk(jnp.asarray(t), y, u[:-1]))
+        return jax.tree.map(lambda a, b: jnp.vstack([a, b]), y, later)
+
+    q, v = jax.jit(jax.vmap(one))(starts, jnp.asarray(u))
+    meta = {"periodic": list(cart.periodic)}
+    seen = data.Trajectories(t, np.asarray(q), v=np.asarray(v), u=u, meta=meta)
+    path = data.save_trajectories(tmp_path / "cart.npz", seen)
+    options = FitOptions(
+        data=path, steps=200, hidden=(16, 16), out=tmp_path / "fit", progress=False
+    )
+    done = fitting.run("delan", options)
+    held = done.report["held_out"]
+    assert done.report["data"]["inputs"] == "learned"
+    assert held["valid_time"]["median"] == held["duration"]["median"]
+
+
 def attempt(tmp_path, header="t,q,p", rows=None, kind="hnn", **options):
     t, q, v = swing(60, noise=0.0)
     columns = (t, q, MASS * v) if rows is None else rows(t, q, v)
@@ -159,14 +396,56 @@ BAD = {
     "columns": ({"header": "time,angle,p"}, r"no column q.*Is 'angle' meant as 'q'"),
     "holes": ({"rows": with_gap}, r"column q .* lines, 9, 11"),
     "backward": ({"rows": lambda t, q, v: (t[::-1], q, v)}, "do not increase"),
-    "mass": ({"header": "t,q,v"}, "give --mass, or fit second_order"),
+    "mass": ({"header": "t,q,v"}, "give --mass, or fit lnn, delan or second_order"),
     "velocity": ({"kind": "second_order"}, "momenta and no velocities"),
+    "lagrangian": ({"kind": "lnn"}, "momenta and no velocities, which lnn needs"),
+    "no inputs": (
+        {"kind": "delan", "header": "t,q,v", "mode": "torques"},
+        "has no inputs u",
+    ),
+    "torques": ({"mode": "torques"}, "for lnn and delan; hnn knows none of them"),
+    "friction": ({"dissipation": True}, "for lnn and delan; hnn knows none of them"),
+    "inputs": (
+        {"header": "t,q,p,u", "rows": lambda t, q, v: (t, q, v, q)},
+        "has inputs u, and hnn knows only of motions that are left alone",
+    ),
+    "input columns": (
+        {
+            "kind": "delan",
+            "header": "t,q,v,u1,u2",
+            "rows": lambda t, q, v: (t, q, v, q, q),
+            "inputs": "direct",
+        },
+        "u has 2 columns and q 1",
+    ),
+    "learned torques": (
+        {
+            "kind": "delan",
+            "header": "t,q,v,u1,u2",
+            "rows": lambda t, q, v: (t, q, v, q, q),
+            "mode": "torques",
+        },
+        "u has 2 columns that act on 1 coordinates by a learned matrix",
+    ),
+    "no torques": (
+        {
+            "kind": "lnn",
+            "header": "t,q,v,u",
+            "rows": lambda t, q, v: (t, q, v, 0 * q),
+            "mode": "torques",
+        },
+        "all inputs u are zero",
+    ),
     "chunk": ({"mode": "trajectories", "chunk": 70}, "longest trajectory has 48 times"),
     "periodic": ({"periodic": (True, False)}, "the data have 1 coordinates"),
     "window": ({"window": 4}, "expected 0 or an odd number"),
     "mode": ({"mode": "derivative"}, "Did you mean 'derivatives'"),
     "model": ({"kind": "hhn"}, "Did you mean 'hnn'"),
     "relu": ({"activation": "relu"}, "derivative is a step"),
+    "lagrangian relu": (
+        {"kind": "delan", "header": "t,q,v", "activation": "relu"},
+        "relu cannot learn a Lagrangian",
+    ),
     "leapfrog": (
         {"kind": "dissipative", "mode": "trajectories", "integrator": "leapfrog"},
         "leave out all else",
@@ -187,7 +466,7 @@ def test_angles_in_degrees_are_noticed(tmp_path):
     t, q, v = swing(60, noise=0.0)
     path = write(tmp_path / "degrees.csv", "t,q,p", t, np.rad2deg(9 * q), v)
     with pytest.warns(UserWarning, match="looks like degrees"):
-        fitting.prepare(FitOptions(data=path, periodic=(True,)), PhaseState)
+        fitting.prepare("hnn", FitOptions(data=path, periodic=(True,)))
 
 
 def test_a_missing_file_is_told(tmp_path, capsys):

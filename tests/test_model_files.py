@@ -94,6 +94,52 @@ def test_an_energy_is_called_with_its_own_weights_or_with_others(kind, tmp_path)
     assert abs(foreign - ours) > 1e-4
 
 
+@pytest.mark.parametrize("kind", ["lnn", "delan"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"num_controls": 2},
+        {"num_controls": 1, "inputs": "learned", "dissipation": True},
+    ],
+    ids=["alone", "pushed", "lossy"],
+)
+def test_a_lagrangian_from_a_file_is_one_that_mechanics_takes(kind, more, tmp_path):
+    given = arguments(kind) | more
+    params = weights(kind, given)
+    path = checkpoint.save_model(tmp_path / "model.npz", kind, given, params)
+    back = checkpoint.load(path, kind)
+    assert back.arguments.items() >= more.items()
+    motion = back.dynamics
+    assert motion.state is TangentState
+    assert motion.num_controls == more.get("num_controls", 0)
+    assert (motion.inverse is None) == (more.get("inputs") == "learned")
+    q, v = point()
+
+    def checked(q, v):
+        own = back.lagrangian(q, v)
+        given = back.lagrangian(params, q, v), back.lagrangian(None, q, v)
+        energy = mechanics.energy(back.lagrangian)(None, q, v)
+        mass = mechanics.mass_matrix(back.lagrangian)(None, q, v)
+        return own, given, energy, back(q, v), mass
+
+    own, others, energy, called, mass = jax.jit(checked)(q, v)
+    np.testing.assert_allclose(others, own, rtol=1e-6)
+    np.testing.assert_allclose(energy, called, rtol=1e-5)
+    if kind == "delan":
+        assert np.linalg.eigvalsh(np.asarray(mass))[0] > 0
+    if not more:
+        accelerate = jax.jit(mechanics.acceleration(back.lagrangian))
+        rate = jax.jit(motion.vector_field)(0.0, TangentState(q, v), params)
+        np.testing.assert_allclose(accelerate(None, q, v), rate.v, rtol=1e-4)
+
+
+def test_an_energy_that_is_no_lagrangian_says_so(tmp_path):
+    path, _ = spring(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match=r"a hnn is no Lagrangian.*vector_field"):
+        checkpoint.load(path).lagrangian(jnp.ones(1), jnp.ones(1))
+
+
 @pytest.mark.parametrize("kind", ["hnn", "separable", "structured"])
 def test_a_model_from_a_file_moves_by_hamiltons_equations(kind, tmp_path):
     given = arguments(kind)

@@ -164,6 +164,7 @@ def read_trajectories(
     | `q`, or `q1` … `qn` | positions, angles in radians; `q_1` is the same as `q1` |
     | `p…`, `v…` | momenta and velocities, one of them needed, named alike |
     | `dq…`, `dp…`, `dv…` | time derivatives, optional |
+    | `u`, or `u1` … `um` | inputs, each held until the next time; optional |
     | `energy` | optional |
     | `trajectory` | a number or a name, the same for all rows of one; optional |
 
@@ -221,6 +222,8 @@ def _read_npz(path: pathlib.Path) -> list[Trajectories]:
         )
     for name, x in arrays.items():
         expected = q.shape if name in COORDINATES else t.shape
+        if name == "u":
+            expected = (*t.shape, *x.shape[2:][:1])
         if x.shape != expected:
             raise ValueError(f"{name} has shape {x.shape}; expected {expected}.")
     return separate_arrays(arrays, meta)
@@ -260,10 +263,11 @@ class _Table(NamedTuple):
     numbers: list[int]  # of the lines in the file, from 1
 
 
-_COLUMN = re.compile(r"(d?[qpv])_?(\d*)")
+_COLUMN = re.compile(r"(d?[qpv]|u)_?(\d*)")
 _NO_NUMBER = -1
 _UNDERSTOOD = (
-    "t (or time), q or q1 … qn, p…, v…, dq…, dp…, dv… alike, energy, trajectory"
+    "t (or time), q or q1 … qn, p…, v…, dq…, dp…, dv… alike, u or u1 … um, energy, "
+    "trajectory"
 )
 
 
@@ -397,6 +401,13 @@ def _columns(header: list[str]) -> dict[str, list[int]]:
 
 def _check_numbering(named: dict[str, dict[int, int]], shown: str) -> None:
     n = len(named["q"])
+    inputs = sorted(named.get("u", ()))
+    if inputs not in ([], [_NO_NUMBER], [*range(1, len(inputs) + 1)]):
+        got = ", ".join("u" + str(i) * (i != _NO_NUMBER) for i in inputs)
+        raise ValueError(
+            f"the columns of u are {got}; expected u, or u1, u2 … without a gap. "
+            f"{shown}"
+        )
     for name in COORDINATES:
         if name not in named:
             continue

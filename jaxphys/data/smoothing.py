@@ -272,7 +272,10 @@ def _score(t: np.ndarray, x: np.ndarray, window: int) -> tuple[np.ndarray, np.nd
 
 
 def with_derivatives(
-    trajectories: Trajectories, *, window: int | str | None = None
+    trajectories: Trajectories,
+    *,
+    window: int | str | None = None,
+    order: int | None = None,
 ) -> Trajectories:
     """Fill in dq, and dp and dv where p and v are known; those that are given stay.
 
@@ -283,6 +286,7 @@ def with_derivatives(
       trajectories: what to find them for.
       window: None for the three-point formula; a number of times for local
         polynomials; "auto" for what `suggest_window` says of q, p and v together.
+      order: degree of these polynomials, as `derivatives` has it.
 
     Raises:
       ValueError: where there are too few times, or states that are not finite.
@@ -303,7 +307,7 @@ def with_derivatives(
             )
         window = suggest_window(t, np.concatenate(list(known.values()), axis=-1))
     found: dict[str, Any] = {
-        f"d{name}": derivatives(t, x, window=window)
+        f"d{name}": derivatives(t, x, window=window, order=order)
         for name, x in known.items()
         if getattr(checked, f"d{name}") is None
     }

@@ -132,7 +132,7 @@ def _cut(
     rows: Mapping[str, np.ndarray], number: int, meta: Mapping[str, Any]
 ) -> Trajectories:
     good = np.isfinite(rows["t"])
-    for name in COORDINATES:
+    for name in (*COORDINATES, "u"):
         if name in rows:
             good = good & np.all(np.isfinite(rows[name]), axis=1)
     if not good.any():

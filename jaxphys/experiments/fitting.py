@@ -2,19 +2,30 @@
 
 Read, look for what is wrong, smooth what is noisy, hold some out, train, and judge the
 model by following the motions that were held out. What is left is a report, figures,
-and a model file that `jaxphys.checkpoint.load` makes a Hamiltonian of again.
+and a model file that `jaxphys.checkpoint.load` makes a Hamiltonian of again, or a
+Lagrangian.
 """
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import checkpoint, data, learning, metrics, models, plots, training
+from jaxphys import (
+    checkpoint,
+    data,
+    integrators,
+    learning,
+    metrics,
+    models,
+    plots,
+    training,
+)
 from jaxphys.data import Chunk, Trajectories
 from jaxphys.experiments import runner
 from jaxphys.experiments.dynamics import finite
@@ -30,11 +41,19 @@ MODELS = {
     "structured": "a Hamiltonian ½ pᵀ M⁻¹(q) p + V(q)",
     "dissipative": "a Hamiltonian, and what the motion loses",
     "neural_ode": "a vector field of q and p, without an energy",
+    "lnn": "a Lagrangian L(q, v)",
+    "delan": "a Lagrangian ½ vᵀ M(q) v − V(q)",
     "second_order": "an acceleration of q and v, without an energy",
 }
 
+#: Those that know of inputs and friction.
+LAGRANGIANS = ("lnn", "delan")
+
 #: What may be matched.
-MODES = ("auto", "derivatives", "trajectories")
+MODES = ("auto", "derivatives", "trajectories", "torques")
+
+#: How inputs may act.
+INPUTS = ("auto", "direct", "learned")
 
 #: A rollout counts as valid until its relative error passes this.
 THRESHOLD = 0.1
@@ -51,12 +70,17 @@ class FitOptions:
     """Learn a motion from measured trajectories.
 
     Attributes:
-      data: an .npz or .csv file of trajectories: t, q, and p or v.
+      data: an .npz or .csv file of trajectories: t, q, and p or v; for lnn and delan
+        also the inputs u, where there are some.
       mass: makes momenta of velocities, p = m v; one number, or one a coordinate.
       periodic: which coordinates are angles [rad], true or false for each; by default
         what the file says, else none.
-      mode: match `derivatives` or `trajectories`; `auto` takes derivatives where the
-        file has them or the data are smooth, and trajectories where they are noisy.
+      mode: match `derivatives` or `trajectories`, or the `torques` that accelerations
+        take; `auto` takes derivatives where the file has them or the data are smooth,
+        for delan the torques if there are any, and trajectories where data are noisy.
+      inputs: how the u of a file act on lnn and delan: `direct`, as generalized forces,
+        or by a `learned` matrix; `auto` takes forces where there is one a coordinate.
+      dissipation: whether lnn and delan learn a friction beside the Lagrangian.
       window: points of the local polynomial that smooths noisy data, odd; 0 for none,
         and by default what the data ask for.
       hold_out: the part of the data that is kept for the test.
@@ -66,14 +90,15 @@ class FitOptions:
       integrator: what follows them.
       optimizer: what trains.
       learning_rate, schedule, weight_decay: of adam.
-      batch_size: samples an update; by default 64.
+      batch_size: samples an update; by default 64, and 256 for lnn, whose mass matrix
+        no construction keeps regular where a small batch does not look.
       seconds: training time.
       steps: number of updates, in place of seconds.
       patience: looks without progress on the held-out loss before training ends.
       noise: standard deviation of noise to add to the training states, in units of
         their spread.
       hidden: units of each hidden layer.
-      activation: of the network.
+      activation: of the network; by default softplus for lnn and delan, else tanh.
       dtype: of the weights, `float32` or `float64`.
       seed: of the first weights, the hold-out and the order of samples.
       out: directory of the results; `runs/fit-DATE-TIME` by default.
@@ -85,6 +110,8 @@ class FitOptions:
     mass: tuple[float, ...] = ()
     periodic: tuple[bool, ...] = ()
     mode: str = "auto"
+    inputs: str = "auto"
+    dissipation: bool = False
     window: int | None = None
     hold_out: float = 0.2
     hold_out_by: str = "auto"
@@ -94,13 +121,13 @@ class FitOptions:
     learning_rate: float = 1e-3
     schedule: str = "constant"
     weight_decay: float = 0.0
-    batch_size: int = 64
+    batch_size: int | None = None
     seconds: float | None = None
     steps: int | None = None
     patience: int = 40
     noise: float = 0.0
     hidden: tuple[int, ...] = (32, 32)
-    activation: str = "tanh"
+    activation: str | None = None
     dtype: str = "float64"
     seed: int = 0
     out: pathlib.Path | None = None
@@ -114,11 +141,13 @@ class Prepared(NamedTuple):
     Attributes:
       measured: as they were read.
       raw: what is held out of these, as it was read.
-      train, held_out: smoothed where that was asked for, with derivatives.
+      train, held_out: smoothed where that was asked for, with derivatives, and inputs
+        as these see them.
       periodic: which coordinates are angles.
       window: the smoothing that was used; 0 for none.
       mode: what is matched.
       held_out_by: trajectory or time.
+      inputs: how inputs act, direct or learned; None where there are none.
     """
 
     measured: list[Trajectories]
@@ -129,6 +158,7 @@ class Prepared(NamedTuple):
     window: int
     mode: str
     held_out_by: str
+    inputs: str | None = None
 
 
 class Fitted(NamedTuple):
@@ -149,10 +179,9 @@ def run(kind: str, options: FitOptions) -> Fitted:
     """
     check_known("model", kind, MODELS)
     dtype = runner.model_dtype(runner.RunOptions(dtype=options.dtype))
-    state = TangentState if kind == "second_order" else PhaseState
-    ready = prepare(options, state)
-    recipe = recipe_of(options, ready)
-    arguments = arguments_of(kind, options, ready, state)
+    ready = prepare(kind, options)
+    recipe = recipe_of(kind, options, ready)
+    arguments = arguments_of(kind, options, ready)
     motion = checkpoint.build(kind, arguments)
     if recipe.mode == "trajectories":
         learning.step_maker(motion, recipe.integrator)
@@ -193,9 +222,11 @@ def run(kind: str, options: FitOptions) -> Fitted:
     return Fitted(report, checkpoint.load(path), out, fit.status == "interrupted")
 
 
-def prepare(options: FitOptions, state: type) -> Prepared:
+def prepare(kind: str, options: FitOptions) -> Prepared:
     """Read the file, check it, smooth it, and hold some of it out."""
+    state = _state(kind)
     check_known("mode", options.mode, MODES)
+    check_known("inputs", options.inputs, INPUTS)
     check_known("hold_out_by", options.hold_out_by, ("auto", "trajectory", "time"))
     mass = None
     if options.mass:
@@ -207,26 +238,88 @@ def prepare(options: FitOptions, state: type) -> Prepared:
     if state is PhaseState and any(each.p is None for each in measured):
         raise ValueError(
             f"{options.data} has velocities and no momenta; give --mass, or fit "
-            "second_order, which needs none."
+            "lnn, delan or second_order, which need none."
         )
     if state is TangentState and any(each.v is None for each in measured):
         raise ValueError(
-            f"{options.data} has momenta and no velocities, which second_order needs; "
+            f"{options.data} has momenta and no velocities, which {kind} needs; "
             "fit hnn, or add columns v."
         )
+    inputs = _inputs(kind, options, measured)
     given = all(_has_rates(each, state) for each in measured)
     window = _window(options, measured, given)
-    whole = [_smoothed(each, window) for each in measured]
     mode = options.mode
     if mode == "auto":
         mode = "derivatives" if given or not window else "trajectories"
+        if mode == "derivatives" and kind == "delan" and _pushed(measured, inputs):
+            mode = "torques"
+    whole = [_smoothed(each, window) for each in measured]
+    if mode != "trajectories":
+        whole = [
+            _averaged(each, window) if before.dv is None else each
+            for each, before in zip(whole, measured, strict=True)
+        ]
     by = options.hold_out_by
     if by == "auto":
         by = "trajectory" if len(whole) > 1 else "time"
     key = jax.random.key(options.seed) if by == "trajectory" else None
     train, held_out = data.split(whole, options.hold_out, by=by, key=key)
     _, raw = data.split(measured, options.hold_out, by=by, key=key)
-    return Prepared(measured, raw, train, held_out, periodic, window, mode, by)
+    return Prepared(measured, raw, train, held_out, periodic, window, mode, by, inputs)
+
+
+def _state(kind: str) -> type[PhaseState] | type[TangentState]:
+    return TangentState if kind in (*LAGRANGIANS, "second_order") else PhaseState
+
+
+def _inputs(kind: str, options: FitOptions, measured: list[Trajectories]) -> str | None:
+    """How inputs act, None where there are none; or what does not fit in them."""
+    u, n = measured[0].u, measured[0].q.shape[2]
+    if kind not in LAGRANGIANS:
+        if options.mode == "torques" or options.inputs != "auto" or options.dissipation:
+            raise ValueError(
+                f"mode torques, inputs and dissipation are for lnn and delan; {kind} "
+                "knows none of them: leave them out."
+            )
+        if u is not None:
+            raise ValueError(
+                f"{options.data} has inputs u, and {kind} knows only of motions that "
+                "are left alone; fit lnn or delan, or leave u out of the file."
+            )
+        return None
+    if u is None:
+        if options.mode == "torques" or options.inputs != "auto":
+            raise ValueError(
+                f"{options.data} has no inputs u; leave out mode torques and inputs, "
+                "or add columns u."
+            )
+        return None
+    m = u.shape[2]
+    inputs = options.inputs
+    if inputs == "auto":
+        inputs = "direct" if m == n else "learned"
+    if inputs == "direct" and m != n:
+        raise ValueError(
+            f"u has {m} columns and q {n}; inputs that are generalized forces have one "
+            "a coordinate, zero where none acts. Add columns, or take inputs learned."
+        )
+    if options.mode == "torques" and inputs == "learned":
+        raise ValueError(
+            f"u has {m} columns that act on {n} coordinates by a learned matrix; "
+            "torques are matched where u has one a coordinate. Match derivatives or "
+            "trajectories."
+        )
+    if options.mode == "torques" and not _pushed(measured, inputs):
+        raise ValueError(
+            "all inputs u are zero, so that no Lagrangian at all matches them best; "
+            "match derivatives or trajectories."
+        )
+    return inputs
+
+
+def _pushed(measured: Sequence[Trajectories], inputs: str | None) -> bool:
+    """Whether there are generalized forces that are not all zero."""
+    return inputs == "direct" and any(np.any(each.u) for each in measured)
 
 
 def _periodic(options: FitOptions, measured: list[Trajectories], n: int):
@@ -258,32 +351,59 @@ def _window(options: FitOptions, measured: list[Trajectories], given: bool) -> i
     return wanted[len(wanted) // 2]
 
 
+def _own_window(each: Trajectories, window: int) -> int | None:
+    """The window as far as it fits in a trajectory; None for no smoothing."""
+    own = min(window, len(each.t) - (1 - len(each.t) % 2))
+    return own if own >= 5 else None
+
+
 def _smoothed(each: Trajectories, window: int) -> Trajectories:
     """States and their derivatives by the same local polynomials."""
-    own = min(window, len(each.t) - (1 - len(each.t) % 2))
-    rates = data.with_derivatives(each, window=own if own >= 5 else None)
-    if own < 5:
-        return rates
-    smooth: dict[str, Any] = {
+    own = _own_window(each, window)
+    if own is None:
+        # A motion that is left alone is smooth, and five times tell more of it than
+        # three; one that is pushed may have corners.
+        smooth = each.u is None and len(each.t) >= 5
+        degree = {"window": 5, "order": 4} if smooth else {}
+        return data.with_derivatives(each, **degree)
+    rates = data.with_derivatives(each, window=own)
+    found: dict[str, Any] = {
         name: data.smoothed(each.t, x, window=own)
         for name in ("q", "p", "v")
         if (x := getattr(each, name)) is not None
     }
-    return rates._replace(**smooth)
+    return rates._replace(**found)
 
 
-def recipe_of(options: FitOptions, ready: Prepared) -> Recipe:
+def _averaged(each: Trajectories, window: int) -> Trajectories:
+    """Inputs as accelerations that were found from velocities see them.
+
+    An input is held until the next time, so its integral is known at every time; what
+    makes accelerations of velocities makes of it the input that belongs to them.
+    """
+    if each.u is None:
+        return each
+    given = each.u[:, :-1] * np.diff(each.t)[:, None]
+    total = np.concatenate([np.zeros_like(each.u[:, :1]), np.cumsum(given, 1)], axis=1)
+    own = _own_window(each, window)
+    return each._replace(u=data.derivatives(each.t, total, window=own))
+
+
+def recipe_of(kind: str, options: FitOptions, ready: Prepared) -> Recipe:
     """How to train, of the options."""
     seconds = options.seconds
     if seconds is None and options.steps is None:
         seconds = 20.0
+    batch_size = options.batch_size
+    if batch_size is None:
+        batch_size = 256 if kind == "lnn" else 64
     return Recipe(
         mode=ready.mode,
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
         schedule=options.schedule,
         weight_decay=options.weight_decay,
-        batch_size=options.batch_size,
+        batch_size=batch_size,
         steps=options.steps,
         seconds=seconds,
         integrator=options.integrator,
@@ -293,27 +413,43 @@ def recipe_of(options: FitOptions, ready: Prepared) -> Recipe:
     ).check()
 
 
-def arguments_of(
-    kind: str, options: FitOptions, ready: Prepared, state: type
-) -> dict[str, Any]:
+def arguments_of(kind: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
     """What the model's function is given: sizes, angles, and the units of the data."""
-    second = "p" if state is PhaseState else "v"
+    second = "p" if _state(kind) is PhaseState else "v"
     parts: dict[str, np.ndarray] = {}
     for name, field in (("q", "q"), ("p", second), ("dq", "dq"), ("dp", f"d{second}")):
         rows = [getattr(each, field) for each in ready.train]
         if field == "dq" and rows[0] is None:
             rows = [each.v for each in ready.train]
         parts[name] = np.concatenate([x.reshape(-1, x.shape[-1]) for x in rows])
+    units = models.normalization(**parts, periodic=ready.periodic)
+    lagrangian = kind in LAGRANGIANS
     arguments: dict[str, Any] = {
         "num_coordinates": parts["q"].shape[1],
         "hidden": list(options.hidden),
-        "activation": options.activation,
+        "activation": options.activation or ("softplus" if lagrangian else "tanh"),
         "kernel_init": "glorot_normal",
         "periodic": list(ready.periodic),
-        "normalization": models.normalization(**parts, periodic=ready.periodic),
+        "normalization": units,
         "dtype": options.dtype,
     }
+    if ready.inputs is not None:
+        rows = [np.asarray(each.u) for each in ready.train]
+        u = np.concatenate([x.reshape(-1, x.shape[-1]) for x in rows])
+        mass = _size(u) / _size(parts["dp"])
+        rates = {"q_rate": mass * units.q_rate, "p_rate": mass * units.p_rate}
+        arguments["normalization"] = units._replace(**rates)
+        arguments |= {"num_controls": u.shape[1], "inputs": ready.inputs}
+    if options.dissipation:
+        arguments["dissipation"] = True
     return arguments
+
+
+def _size(x: np.ndarray) -> float:
+    """The typical size of rows, whatever the units of each column; one for zeros."""
+    root = np.sqrt(np.mean(x**2, axis=0))
+    root = root[root > 0]
+    return float(np.exp(np.mean(np.log(root)))) if len(root) else 1.0
 
 
 def _noisy(train: list[Trajectories], part: float, key: Array) -> list[Trajectories]:
@@ -336,9 +472,11 @@ def _introduced(
 ) -> str:
     points = sum(each.q.shape[0] * len(each.t) for each in ready.measured)
     smooth = f"smoothed over {ready.window} points" if ready.window else "not smoothed"
+    what = MODELS[kind] + ", with a friction" * options.dissipation
+    pushed = f"{ready.inputs} inputs, " if ready.inputs is not None else ""
     return (
-        f"{kind}, {MODELS[kind]}: {len(ready.measured)} trajectories, {points} points, "
-        f"{ready.measured[0].q.shape[2]} coordinates, {smooth}; matching "
+        f"{kind}, {what}: {len(ready.measured)} trajectories, {points} points, "
+        f"{ready.measured[0].q.shape[2]} coordinates, {pushed}{smooth}; matching "
         f"{ready.mode}, holding out {options.hold_out:g} by {ready.held_out_by}; "
         f"results in {out}"
     )
@@ -349,6 +487,9 @@ def followed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The model's motion from the first state of a trajectory, at all its times.
 
+    Where the motion takes inputs they are those of the trajectory, each held until the
+    next time.
+
     Returns:
       q and p (or v), each (T, n).
     """
@@ -356,9 +497,8 @@ def followed(
     assert second is not None
     dtype = jax.tree.leaves(params)[0].dtype
     y = motion.state(*(jnp.asarray(x[0, 0], dtype) for x in (each.q, second)))
-    path = jax.jit(follow(motion, substeps=_SUBSTEPS))(
-        params, Chunk(jnp.asarray(each.t, dtype), y)
-    )
+    u = None if each.u is None else jnp.asarray(each.u[0, :-1], dtype)
+    path = _follower(motion)(params, Chunk(jnp.asarray(each.t, dtype), y, u))
     q, x = (
         np.concatenate([np.asarray(a)[None], np.asarray(b)])
         for a, b in zip(y, path, strict=True)
@@ -366,10 +506,33 @@ def followed(
     return q, x
 
 
+@functools.lru_cache(maxsize=8)
+def _follower(motion: Dynamics) -> Callable[[PyTree, Chunk], PyTree]:
+    """The motion at all times, compiled once for trajectories of one length."""
+    step = functools.partial(integrators.rk4, rolled=True)
+    return jax.jit(follow(motion, step, substeps=_SUBSTEPS))
+
+
+@functools.lru_cache(maxsize=8)
+def _energy_along(motion: Dynamics) -> Callable[..., Array]:
+    assert motion.energy is not None
+    return jax.jit(jax.vmap(motion.energy, (None, 0, 0)))
+
+
 def judge(
-    motion: Dynamics, params: PyTree, held_out: Sequence[Trajectories]
+    motion: Dynamics,
+    params: PyTree,
+    held_out: Sequence[Trajectories],
+    *,
+    kept: bool = True,
 ) -> dict[str, Any]:
-    """Rollouts from held-out starts: errors, valid times, and the learned energy."""
+    """Rollouts from held-out starts: errors, valid times, and the learned energy.
+
+    Args:
+      motion, params: the model.
+      held_out: what it is compared with, inputs as they were held.
+      kept: whether the motion should keep its energy.
+    """
     rows = []
     for each in held_out:
         q, x = followed(motion, params, each)
@@ -382,7 +545,7 @@ def judge(
             "valid_time": float(metrics.valid_time(times, errors, THRESHOLD)),
             "rollout_error": float(metrics.geometric_mean(errors, times)),
         }
-        if motion.energy is not None:
+        if motion.energy is not None and kept:
             row |= _energies(motion, params, (q, x), (each.q[0], second[0]))
         rows.append({k: finite(v) for k, v in row.items()})
     return {
@@ -402,8 +565,7 @@ def judge(
 
 def _energies(motion: Dynamics, params: PyTree, path, measured) -> dict[str, float]:
     """How the learned energy keeps along the rollout, and along what was measured."""
-    assert motion.energy is not None
-    energy = jax.jit(jax.vmap(motion.energy, (None, 0, 0)))
+    energy = _energy_along(motion)
     along, seen = (
         np.asarray(energy(params, *map(jnp.asarray, y))) for y in (path, measured)
     )
@@ -445,6 +607,7 @@ def _report(
             "periodic": list(ready.periodic),
             "window": ready.window,
             "mode": ready.mode,
+            "inputs": ready.inputs,
             "held_out_by": ready.held_out_by,
         },
         "training": {
@@ -456,8 +619,21 @@ def _report(
             "history": fit.history,
         },
         "losses": _losses(fit),
-        "held_out": judge(motion, params, ready.held_out),
+        "held_out": judge(
+            motion,
+            params,
+            _followable(ready),
+            kept=ready.inputs is None and not options.dissipation,
+        ),
     }
+
+
+def _followable(ready: Prepared) -> list[Trajectories]:
+    """What is held out, with the inputs that were held between its times."""
+    return [
+        each._replace(u=raw.u)
+        for each, raw in zip(ready.held_out, ready.raw, strict=True)
+    ]
 
 
 def _losses(fit: training.Fit) -> dict[str, float]:
@@ -499,7 +675,7 @@ def _draw(ready, motion, params, fit, out: pathlib.Path, kind: str) -> None:
     history = {"methods": {kind: {"history": _renamed(fit.history)}}}
     figure = plots.comparison({out.name: history | {"experiment": f"fit {kind}"}})
     plots.save(figure, out / "losses.png")
-    each = ready.held_out[0]
+    each = _followable(ready)[0]
     q, x = followed(motion, params, each)
     symbol = "p" if motion.state is PhaseState else "v"
     seen = ready.raw[0]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxphys import mechanics
 from jaxphys.models.coordinates import Normalization, coordinates, network
@@ -70,7 +71,9 @@ def forced(
         parts["friction"] = positive_matrix(space, least=0.0, **options)
     if m and inputs == "learned":
         parts["input"] = network(space.num_features, n * m, **options)
-    unit = jnp.asarray(space.units.energy())
+    # Friction is of the size that spends the unit of energy in the unit of time.
+    times = np.asarray(space.units.q_scale) / np.asarray(space.units.p_scale)
+    unit = jnp.asarray(space.units.energy() / np.exp(np.mean(np.log(times))))
 
     def init(key: Array) -> PyTree:
         keys = jax.random.split(key, len(parts))
@@ -87,7 +90,8 @@ def forced(
 
     def rayleigh(params: PyTree, q: Array, v: Array) -> Array:
         matrix = parts["friction"].apply(params["friction"], q)
-        return unit.astype(v.dtype) * (v @ matrix @ v) / 2
+        speed = space.momentum(v)
+        return unit.astype(v.dtype) * (speed @ matrix @ speed) / 2
 
     def push(t: Array, y: TangentState, args: PyTree) -> Array:
         params, u = args
@@ -116,4 +120,5 @@ def forced(
         mechanics.energy(lagrangian),
         m,
         inverse=inverse if inputs == "direct" else None,
+        lagrangian=lagrangian,
     )

@@ -107,4 +107,4 @@ def lattice_dynamics(model: Lattice) -> Dynamics:
         return TangentState(y.v, accelerate(params, *y))
 
     energy = mechanics.energy(model.apply)
-    return Dynamics(model.init, field, TangentState, energy)
+    return Dynamics(model.init, field, TangentState, energy, lagrangian=model.apply)

@@ -107,4 +107,5 @@ def lagrangian_dynamics(model: Model, *, positive: bool = False) -> Dynamics:
         TangentState,
         mechanics.energy(model.apply),
         inverse=mechanics.inverse_dynamics(model.apply),
+        lagrangian=model.apply,
     )
