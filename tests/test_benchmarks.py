@@ -75,6 +75,7 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
         "hnn_step",
         "lnn_step",
         "hamiltonian",
+        "lagrangian",
         "work_precision",
         "rollout_memory",
     ],
