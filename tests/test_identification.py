@@ -132,6 +132,7 @@ def test_adam_comes_to_the_same_constants():
     assert np.max(apart) < 1
 
 
+@pytest.mark.long
 def test_without_a_torque_only_the_ratio_of_the_masses_is_in_the_data():
     """Along (1, 1) of (log m₁, log m₂) a free motion has no derivative."""
     torques, _ = built()[0].sample(jax.random.key(0), CONFIG.motions)

@@ -177,6 +177,7 @@ def test_the_true_wave_keeps_its_energy():
     assert measured["energy_drift"] < 1e-6
 
 
+@pytest.mark.long
 def test_lengths_of_chains_are_those_asked_for():
     for links in (2, 3):
         config = pendulum_chain.Config(links=links, fast=True)
