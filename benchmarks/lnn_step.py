@@ -193,8 +193,9 @@ class _Step:
 
         def call() -> None:
             nonlocal state
-            state, done, _ = jax.block_until_ready(
-                loop(state, self.data, None, jnp.asarray(LOOP, jnp.int32))
+            count, skipped = jnp.asarray(LOOP, jnp.int32), training.no_skips()
+            state, done, _, _ = jax.block_until_ready(
+                loop(state, self.data, None, count, skipped)
             )
             assert int(done) == LOOP, "training diverged; its steps were not all taken"
 
