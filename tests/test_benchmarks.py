@@ -117,6 +117,8 @@ def test_the_torch_peer_has_our_loss_and_gradient(setting):
 
 
 @pytest.mark.long
+# PyTorch's own vmap warns of what PyTorch itself still uses.
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("setting", lnn_step.SETTINGS, ids=lambda x: str(x.batch))
 def test_the_published_lagrangian_steps_have_our_loss_and_gradient(setting):
     _needs("torch")
