@@ -9,6 +9,7 @@ ICLR 2022, https://arxiv.org/abs/2203.10131) and Gauss–Newton at κ = −1. Th
 store the exponent with the opposite sign. Only J's smaller side needs a factorization.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -99,6 +100,95 @@ def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spe
     weights = masked_power(squares, (power - 1) / 2, keep)
     projected = vectors.T @ cotangent.astype(gram.dtype)
     return Spectrum(vectors @ (weights * projected), jnp.sum(keep), jnp.sqrt(largest))
+
+
+class Krylov(NamedTuple):
+    """An orthonormal basis of span{g, K g, K² g, …}, and K in it, tridiagonal.
+
+    Attributes:
+      basis: rows, (k, m); zero beyond the space's dimension.
+      diagonal, off: of the tridiagonal matrix, (k,) and (k,); the last of `off` leads
+        out of the space.
+    """
+
+    basis: Array
+    diagonal: Array
+    off: Array
+
+
+def lanczos(product: Callable[[Array], Array], start: Array, iterations: int) -> Krylov:
+    """Lanczos' tridiagonalization of a symmetric K, every vector made orthogonal twice.
+
+    Args:
+      product: w ↦ K w for w of shape (m,).
+      start: g, (m,).
+      iterations: k ≤ m, the number of products.
+
+    Example:
+      >>> K = jnp.diag(jnp.array([1.0, 2.0, 3.0]))
+      >>> found = lanczos(lambda w: K @ w, jnp.ones(3), 3)
+      >>> print(jnp.round(found.diagonal.sum(), 4))
+      6.0
+
+    Reference: Golub & Van Loan, Matrix Computations, section 10.1.
+    """
+    size = jnp.linalg.norm(start)
+    tiny = float(jnp.finfo(start.dtype).tiny)
+
+    def unit(w: Array, norm: Array, least: Array | float) -> Array:
+        return jnp.where(norm > least, w / jnp.maximum(norm, tiny), 0)
+
+    def extend(number: int, known: Krylov) -> Krylov:
+        last = known.basis[number]
+        new = product(last)
+        middle = last @ new
+        for _ in range(2):
+            new = new - (known.basis @ new) @ known.basis
+        norm = jnp.linalg.norm(new)
+        # What is left of a vector inside the space is rounding.
+        reach = jnp.abs(middle) + norm
+        rounding = 10 * jnp.finfo(start.dtype).eps * reach
+        norm = jnp.where(norm > rounding, norm, 0)
+        return Krylov(
+            known.basis.at[number + 1].set(unit(new, norm, rounding), mode="drop"),
+            known.diagonal.at[number].set(middle),
+            known.off.at[number].set(norm),
+        )
+
+    zeros = jnp.zeros(iterations, start.dtype)
+    basis = jnp.zeros((iterations, start.shape[0]), start.dtype)
+    first = Krylov(basis.at[0].set(unit(start, size, tiny)), zeros, zeros)
+    return jax.lax.fori_loop(0, iterations, extend, first)
+
+
+def lanczos_power(
+    product: Callable[[Array], Array],
+    cotangent: Array,
+    power: float,
+    rcond: float,
+    iterations: int,
+) -> Spectrum:
+    """`gram_power` from products by K alone, in a Krylov space of k dimensions.
+
+    |g| Q f(T) e₁ for K ≈ Q T Qᵀ: exact where g has parts along k eigenvectors only, and
+    right along those of large eigenvalues first. What it has not found of the small
+    ones is left out, as if by a larger rcond.
+
+    Args:
+      product: w ↦ J Jᵀ w.
+      cotangent: g, shape (m,).
+      power, rcond: as in `gram_power`.
+      iterations: k ≤ m.
+
+    Returns:
+      A `Spectrum`; its rank is that of T.
+    """
+    space = lanczos(product, cotangent, iterations)
+    inner = space.off[:-1]
+    matrix = jnp.diag(space.diagonal) + jnp.diag(inner, 1) + jnp.diag(inner, -1)
+    start = jnp.zeros_like(space.diagonal).at[0].set(jnp.linalg.norm(cotangent))
+    inside = gram_power(matrix, start, power, rcond)
+    return inside._replace(direction=inside.direction @ space.basis)
 
 
 def _from_factors(left, values, right, cotangent, power, rcond) -> Spectrum:

@@ -23,6 +23,29 @@ def squared_error(outputs: Array, targets: Array) -> Array:
     return jnp.sum((outputs - targets) ** 2)
 
 
+def squared_size(residual: Array, targets: PyTree = None) -> Array:
+    """|r|², whatever the targets: of outputs that are residuals already.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(squared_size(jnp.array([1.0, 2.0])))
+      5.0
+    """
+    del targets
+    return jnp.sum(residual**2)
+
+
+def half_squared_error(outputs: Array, targets: Array) -> Array:
+    """½ |y − y*|².
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(half_squared_error(jnp.array([1.0, 2.0]), jnp.zeros(2)))
+      2.5
+    """
+    return squared_error(outputs, targets) / 2
+
+
 def mean_squared_error(outputs: Array, targets: Array) -> Array:
     """|y − y*|²/d, averaged over components.
 
@@ -57,3 +80,41 @@ def newton_residual(objective: Callable, values: Array, targets: PyTree) -> Arra
     """
     gradient = jax.grad(objective)(values, targets)
     return gradient / curvature(objective, values, targets)
+
+
+def infidelity(outputs: Array, targets: Array) -> Array:
+    """1 − |⟨ψ*|ψ⟩|² of two normalized states, each stacked as (Re, Im), shape (2n,).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> up, down = jnp.array([1.0, 0, 0, 0]), jnp.array([0, 1.0, 0, 0])
+      >>> print(infidelity(up, up), infidelity(up, down))
+      0.0 1.0
+    """
+    real, imaginary = _overlap(outputs, targets)
+    return 1 - real**2 - imaginary**2
+
+
+def infidelity_residual(outputs: Array, targets: Array) -> Array:
+    """(1 − |ψ*⟩⟨ψ*|) ψ, stacked: of normalized states its square is the infidelity.
+
+    Unlike 1 − |⟨ψ*|ψ⟩|², whose second derivatives by ψ are negative, it makes of the
+    infidelity a sum of squares, which Gauss–Newton methods need.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> up, down = jnp.array([1.0, 0, 0, 0]), jnp.array([0, 1.0, 0, 0])
+      >>> print(infidelity_residual(0.6 * up + 0.8 * down, up))
+      [0.  0.8 0.  0. ]
+    """
+    real, imaginary = _overlap(outputs, targets)
+    n = targets.shape[0] // 2
+    turned = jnp.concatenate([-targets[n:], targets[:n]])
+    return outputs - real * targets - imaginary * turned
+
+
+def _overlap(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """⟨ψ*|ψ⟩, real and imaginary part."""
+    n = targets.shape[0] // 2
+    real = outputs @ targets
+    return real, outputs[n:] @ targets[:n] - outputs[:n] @ targets[n:]

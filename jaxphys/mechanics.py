@@ -317,7 +317,19 @@ def torque_parts(lagrangian: Lagrangian) -> Callable[..., TorqueParts]:
     Reference: Lutter, Ritter & Peters, Deep Lagrangian Networks, 2019,
     https://arxiv.org/abs/1907.04490.
     """
-    torque = inverse_dynamics(lagrangian)
+    return split_torque(inverse_dynamics(lagrangian))
+
+
+def split_torque(torque: Callable[..., Array]) -> Callable[..., TorqueParts]:
+    """The parts of any inverse model `torque(params, q, v, a)`; see `torque_parts`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> push = lambda mass, q, v, a: mass * a + 3.0
+      >>> parts = split_torque(push)(2.0, jnp.ones(1), jnp.ones(1), jnp.ones(1))
+      >>> [float(x[0]) for x in parts]
+      [2.0, 0.0, 3.0]
+    """
 
     def parts(params: PyTree, q: Array, v: Array, a: Array) -> TorqueParts:
         rest = jnp.zeros_like(v)

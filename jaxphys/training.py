@@ -524,7 +524,7 @@ def fit(
             best = best.after(state, history[-1], early_stopping)
     looked, saved = spent, time.perf_counter()
     look_seconds = 0.0
-    blind = 0
+    blind, lost, sound = 0, False, good
     pace: float | None = None
     bar = _progress_bar(name, budget, limit, progress)
     try:
@@ -547,7 +547,7 @@ def fit(
                 where = int(state.step)
                 message = f"not finite at update {where}, {spent:.1f} s into training"
                 if skips:
-                    message += f", the {skips + 1}th in a row"
+                    message += f", after {skips} in a row that were left out"
                 break
             number = int(state.step)
             waited = spent - looked
@@ -557,9 +557,10 @@ def fit(
                 begin = time.perf_counter()
                 record = look(state)
                 look_seconds, looked = time.perf_counter() - begin, spent
-                blind = blind + 1 if _not_finite(record) else 0
-                if _diverged(record, history) or blind > skips:
-                    status = "diverged"
+                lost = _not_finite(record) or _diverged(record, history)
+                blind = blind + 1 if lost else 0
+                if blind > skips:
+                    status, good = "diverged", sound
                     message = (
                         f"loss {_shown(record):.3g} at update {number}, {spent:.1f} s "
                         "into training"
@@ -569,6 +570,7 @@ def fit(
                 if early_stopping is not None:
                     best = best.after(state, history[-1], early_stopping)
             good = state
+            sound = sound if lost else good
             _advance(bar, budget, number, spent, float(info.loss), history)
             if time.perf_counter() - saved > checkpoint_seconds:
                 save(good)

@@ -227,6 +227,11 @@ class Problem(NamedTuple):
       sample: `sample(key, num_samples) -> (inputs, targets)`, batched.
       simulate: `simulate(control, inputs) -> outputs`, one sample.
       objective: `objective(outputs, targets) -> scalar`, one sample.
+      residual: `residual(outputs, targets) -> (k,)`, whose sum of squares is the
+        objective, where that does not show in its second derivatives; or None.
+      invert: `invert(control, inputs, targets) -> control`, the control nearest to the
+        given one, or near it, whose outputs are the targets; None where it has to be
+        searched for.
     """
 
     name: str
@@ -236,3 +241,5 @@ class Problem(NamedTuple):
     sample: Callable[[Array, int], tuple[Array, Array]]
     simulate: Callable[[Array, Array], Array]
     objective: Callable[[Array, Array], Array]
+    residual: Callable[[Array, Array], Array] | None = None
+    invert: Callable[[Array, Array, Array], Array] | None = None

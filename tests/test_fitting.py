@@ -294,6 +294,16 @@ def test_what_auto_takes_depends_on_the_model_and_on_its_inputs(tmp_path):
         assert checkpoint.build(kind, given).num_controls == size
 
 
+def test_noisy_data_are_matched_by_their_smoothed_derivatives_for_lagrangians(tmp_path):
+    path = write(tmp_path / "swing.csv", "t,q,v", *swing(200))
+    for kind, mode in (("hnn", "trajectories"), ("lnn", "derivatives")):
+        options = FitOptions(data=path, mass=(MASS,) if kind == "hnn" else ())
+        ready = fitting.prepare(kind, options)
+        assert ready.window > 0
+        assert ready.mode == mode
+    assert ready.train[0].dv is not None
+
+
 def test_units_of_force_change_the_scale_of_a_lagrangian_and_nothing_else(tmp_path):
     """In other units of force the same weights are the same motion."""
     seen = robot(systems.two_link_arm(), 3, 12)

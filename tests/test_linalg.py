@@ -205,3 +205,48 @@ def test_damped_solve_is_a_ridge_solve(dtype):
 def test_the_product_of_a_matrix_with_itself_is_whole(rows):
     a = jax.random.normal(jax.random.key(0), (rows, 40), jnp.float32)
     np.testing.assert_allclose(linalg.self_product(a), a @ a.T, rtol=1e-5, atol=1e-4)
+
+
+def matrix_of_ten_decades(size):
+    left, _ = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (size, size)))
+    values = 10.0 ** -jnp.linspace(0, 10, size)
+    cotangent = left @ (values**0.5 * jax.random.normal(jax.random.key(1), (size,)))
+    return (left * values) @ left.T, cotangent
+
+
+@pytest.mark.x64
+def test_lanczos_makes_a_matrix_tridiagonal_in_an_orthonormal_basis():
+    matrix, start = matrix_of_ten_decades(80)
+    found = jax.jit(lambda g: linalg.lanczos(lambda w: matrix @ w, g, 30))(start)
+    basis = np.asarray(found.basis)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(30), atol=1e-13)
+    inner = np.asarray(found.off[:-1])
+    wanted = np.diag(found.diagonal) + np.diag(inner, 1) + np.diag(inner, -1)
+    np.testing.assert_allclose(basis @ matrix @ basis.T, wanted, atol=1e-13)
+
+
+@pytest.mark.x64
+def test_a_krylov_space_that_ends_early_is_exact():
+    values = jnp.repeat(jnp.array([1.0, 2.0, 5.0]), 4)
+    start = jnp.arange(1.0, 13.0)
+    for iterations in (3, 4, 12):
+        found = linalg.lanczos_power(
+            lambda w: values * w, start, -0.5, 1e-6, iterations
+        )
+        np.testing.assert_allclose(found.direction, values**-0.75 * start, rtol=1e-9)
+    zero = linalg.lanczos_power(lambda w: values * w, 0 * start, -0.5, 1e-6, 5)
+    np.testing.assert_array_equal(zero.direction, 0)
+
+
+@pytest.mark.x64
+def test_a_power_by_lanczos_is_first_right_where_outputs_change_most():
+    matrix, g = matrix_of_ten_decades(200)
+    exact = linalg.gram_power(matrix, g, -0.5, 1e-5).direction
+    errors = []
+    for iterations in (20, 50, 100):
+        found = linalg.lanczos_power(lambda w: matrix @ w, g, -0.5, 1e-5, iterations)
+        gap = matrix @ (found.direction - exact)
+        errors.append(jnp.linalg.norm(gap) / jnp.linalg.norm(matrix @ exact))
+    assert errors[0] < 0.1
+    assert errors[1] < 5e-3
+    assert errors[2] < 1e-4

@@ -227,14 +227,15 @@ def test_every_route_to_the_jacobian_and_its_squares_agrees(network, dtype):
             (whole.jacobian(), pieces.jacobian()),
             (whole.gram(), whole.gram(route="dense"), pieces.gram()),
             (whole.normal(), pieces.normal()),
+            jax.vmap(whole.product())(jnp.eye(whole.values.size, dtype=dtype)),
             linalg.ravel(pull_back(pieces.factors(), ones))[0],
         )
 
-    jacobians, grams, normals, pulled = routes(params)
+    jacobians, grams, normals, products, pulled = routes(params)
     expected = true_jacobian(outputs, params, inputs)
     for jacobian in jacobians:
         close(jacobian, expected, dtype)
-    for gram in grams:
+    for gram in (*grams, products):
         close(gram, expected @ expected.T, dtype)
     for normal in normals:
         close(normal, expected.T @ expected, dtype)

@@ -1,5 +1,6 @@
 """The second-order optimizers do what their formulas say, inside optax and out."""
 
+import functools
 import itertools
 
 import jax
@@ -8,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxphys import linalg, losses, models, optim, training
+from jaxphys import linalg, losses, models, optim, problems, training
+from jaxphys.optim.spectral import chosen_route, gram_bytes, lanczos_bytes
 
 BATCH, OUTPUTS = 8, 3
 
@@ -51,8 +53,10 @@ def relative_error(actual, desired):
     return np.linalg.norm(actual - desired) / (np.linalg.norm(desired) + 1e-12)
 
 
-@pytest.mark.parametrize("method", ["auto", "svd", "qr"])
+@pytest.mark.parametrize("method", ["auto", "svd", "qr", "lanczos"])
 def test_hig_is_the_half_inverse_by_a_numpy_svd(method, fitting, dtype):
+    if method == "lanczos" and not jax.config.jax_enable_x64:
+        pytest.skip("products in single precision resolve no such singular values")
     jacobian, cotangent = jacobian_and_cotangent(fitting)
     left, values, right = np.linalg.svd(jacobian, full_matrices=False)
     keep = values > 1e-4 * values[0]
@@ -363,3 +367,88 @@ def test_sip_does_not_differentiate_through_the_inverse(dtype):
     goal = (jnp.zeros(1, dtype), jnp.array([0.5], dtype))
     newton = (np.sin(0.3) - 0.5) / np.cos(0.3)
     np.testing.assert_allclose(jax.grad(proxy)(control, goal), [2 * newton], rtol=1e-4)
+
+
+def test_sip_takes_an_inverse_of_the_users_own(dtype):
+    """Of y = u³ exactly, where the first-order inverse is far off."""
+
+    def invert(control, inputs, targets):
+        return jnp.cbrt(targets)
+
+    proxy = optim.sip(
+        lambda u, x: u**3, losses.squared_error, step_size=0.5, invert=invert
+    )
+    control, goal = jnp.array([0.5], dtype), (jnp.zeros(1), jnp.array([27.0], dtype))
+    gradient = jax.grad(proxy)(control, goal)
+    np.testing.assert_allclose(gradient, 2 * 0.5 * (0.5 - 3.0) * np.ones(1), rtol=1e-5)
+
+
+def test_a_searched_inverse_is_found_for_each_sample(dtype):
+    problem = problems.oscillator_control(
+        2, "quartic", num_steps=24, dt=0.25, gain=3.0, dtype=dtype
+    )
+    goals, _ = problem.sample(jax.random.key(0), 16)
+    controls = 0.1 * jax.random.normal(jax.random.key(1), (16, 24), dtype)
+    search = optim.local_inverse(problem.simulate, iterations=20)
+    found = jax.jit(jax.vmap(search))(controls, goals, goals)
+    ends = jax.vmap(problem.simulate)(found, goals)
+    assert found.dtype == dtype
+    assert jnp.max(jnp.abs(ends - goals)) < (1e-4 if dtype == jnp.float32 else 1e-9)
+
+
+def test_of_all_solutions_the_search_takes_the_nearest_of_linear_physics(dtype):
+    inputs, targets = jnp.array([0.5, -1.0], dtype), jnp.array([2.0, 3.0], dtype)
+    control = jnp.array([0.1, 0.2, 0.3], dtype)
+    found = optim.local_inverse(quadratic_physics)(control, inputs, targets)
+    matrix = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, -1.0]])
+    missing = targets - quadratic_physics(control, inputs)
+    wanted = np.asarray(control) + np.linalg.pinv(matrix) @ np.asarray(missing)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_search_that_cannot_succeed_stays_finite():
+    invert = optim.local_inverse(lambda u, x: jnp.tanh(u), iterations=30)
+    found = invert(jnp.zeros(1), jnp.zeros(1), jnp.array([2.0]))
+    assert jnp.tanh(found[0]) > 0.9
+    assert jnp.isfinite(found[0])
+    with pytest.raises(ValueError, match="iterations 0"):
+        optim.local_inverse(lambda u, x: u, iterations=0)
+
+
+def test_routes_follow_shape_and_memory():
+    choose = functools.partial(chosen_route, iterations=100)
+    assert choose(128, 1444, memory_limit=None) == "gram"
+    assert choose(128, 1444, memory_limit=None, wide=False) == "qr"
+    assert choose(8192, 1313, memory_limit=None) == "lanczos"
+    assert choose(4096, 24_896, memory_limit=None) == "lanczos"
+    enough = lanczos_bytes(4096, 24_896, 100)
+    assert choose(4096, 24_896, memory_limit=enough) == "lanczos"
+    assert choose(512, 24_896, memory_limit=gram_bytes(512, 24_896)) == "gram"
+    with pytest.raises(ValueError, match=rf"needs at least {enough}"):
+        choose(4096, 24_896, memory_limit=enough - 1)
+
+
+def test_a_memory_limit_is_heeded_and_told(fitting):
+    little = optim.hig(1.0, rcond=1e-3, memory_limit=1000)
+    with pytest.raises(ValueError, match="memory_limit is 1000 bytes"):
+        one_step(little, fitting)
+    with pytest.raises(ValueError, match="iterations is 0"):
+        optim.hig(iterations=0)
+
+
+@pytest.mark.x64
+def test_few_products_change_the_outputs_as_the_half_inverse_does():
+    """m = 512 outputs: 60 products give their change to a part in a hundred."""
+    model = models.mlp((3, 20, 20, 20, 2), dtype=jnp.float64)
+    outputs, params = model.apply, model.init(jax.random.key(0))
+    inputs = jax.random.normal(jax.random.key(1), (256, 3))
+    targets = jnp.zeros((256, 2))
+    batch = optim.linearise(outputs, params, inputs)
+    cotangent = 2 / 256 * (batch.values - targets)
+    extras = {"linearisation": batch, "cotangent": cotangent}
+    changes = []
+    for method in ("gram", "lanczos"):
+        tx = optim.hig(1.0, rcond=1e-5, method=method, iterations=60)
+        update, _ = tx.update(batch.vjp(cotangent), tx.init(params), params, **extras)
+        changes.append(batch.jvp(update))
+    assert relative_error(changes[1], changes[0]) < 1e-2

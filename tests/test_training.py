@@ -232,7 +232,7 @@ def test_levenberg_marquardt_damps_more_where_a_batch_is_not_finite():
     assert result.state.params == start.params
     ended = training.fit(step, start, data, steps=9, skips=3, **options)
     assert ended.status == "diverged"
-    assert "4th in a row" in ended.message
+    assert "after 3 in a row" in ended.message
 
 
 def test_ctrl_c_leaves_what_was_done(tmp_path):
@@ -394,3 +394,32 @@ def test_a_resumed_fit_may_find_a_better_state(tmp_path):
     rest = stopped([0.5, 3], steps=8, resume=True, **options)
     assert rest.message == "kept update 6, validation_loss 0.5"
     assert same(rest.state, fit(optax.adam(1e-2), steps=6).state)
+
+
+def test_a_run_that_diverges_after_many_looks_ends_with_what_was_good():
+    def outputs(params, x):
+        return params * x
+
+    tx = optax.sgd(1.5)
+    step = training.make_train_step(outputs, losses.squared_error, tx)
+    start = training.init_state(jnp.ones(1), tx)
+    data = (jnp.ones((4, 1)), jnp.zeros((4, 1)))
+    evaluate = training.make_evaluate(
+        outputs, losses.squared_error, {"train_loss": data}
+    )
+    ended = training.fit(
+        step,
+        start,
+        data,
+        batch_size=4,
+        steps=500,
+        skips=3,
+        evaluate=evaluate,
+        look_every=1,
+        progress=False,
+    )
+    assert ended.status == "diverged"
+    first, last = (
+        float(evaluate(x)["train_loss"]) for x in (start.params, ended.state.params)
+    )
+    assert last <= training.DIVERGED * first

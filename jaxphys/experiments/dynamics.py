@@ -278,8 +278,8 @@ def _paths(motion: Dynamics, substeps: int, num_steps: int) -> Callable:
 
 
 def finite(value: Any) -> float:
-    """A number that JSON can hold: what is not finite becomes 1e300."""
-    return float(value) if np.isfinite(value) else 1e300
+    """A number that JSON can hold, as in the history of a training."""
+    return float(value) if np.isfinite(value) else training.NOT_FINITE
 
 
 def truth(system: System, kind: State = PhaseState) -> Dynamics:

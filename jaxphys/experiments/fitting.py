@@ -76,8 +76,9 @@ class FitOptions:
       periodic: which coordinates are angles [rad], true or false for each; by default
         what the file says, else none.
       mode: match `derivatives` or `trajectories`, or the `torques` that accelerations
-        take; `auto` takes derivatives where the file has them or the data are smooth,
-        for delan the torques if there are any, and trajectories where data are noisy.
+        take; `auto` takes derivatives for lnn and delan, or the torques for delan if
+        there are any, and for other models derivatives where the file has them or the
+        data are smooth, and trajectories where data are noisy.
       inputs: how the u of a file act on lnn and delan: `direct`, as generalized forces,
         or by a `learned` matrix; `auto` takes forces where there is one a coordinate.
       dissipation: whether lnn and delan learn a friction beside the Lagrangian.
@@ -250,9 +251,11 @@ def prepare(kind: str, options: FitOptions) -> Prepared:
     window = _window(options, measured, given)
     mode = options.mode
     if mode == "auto":
-        mode = "derivatives" if given or not window else "trajectories"
-        if mode == "derivatives" and kind == "delan" and _pushed(measured, inputs):
+        mode = "derivatives"
+        if kind == "delan" and _pushed(measured, inputs):
             mode = "torques"
+        elif kind not in LAGRANGIANS and window and not given:
+            mode = "trajectories"
     whole = [_smoothed(each, window) for each in measured]
     if mode != "trajectories":
         whole = [

@@ -40,7 +40,7 @@ class Config:
 
     Attributes:
       options: what every run understands.
-      states: for training, and as many at most for the test.
+      states: for training.
       hidden: units of each hidden layer of the networks that Adam trains.
       compact: of the LNN that Levenberg–Marquardt trains.
       compact_delan: of the DeLaN that it trains, of each of its two networks.

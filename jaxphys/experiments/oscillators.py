@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import models, optim, plots, problems
-from jaxphys.experiments import runner
+from jaxphys.experiments import control, runner
 from jaxphys.experiments.runner import Method, RunOptions, Trained
 from jaxphys.problems.oscillator_control import chain, motion
 from jaxphys.types import Model, Problem
@@ -41,18 +41,12 @@ class Config:
     hidden: tuple[int, ...] = (20, 20, 20)
 
 
-def _sip(step_size):
-    def proxy(problem: Problem, batch_size: int):
-        eta = step_size(batch_size)
-        return optim.sip(problem.simulate, problem.objective, step_size=eta)
-
-    return proxy
-
-
 METHODS = {
     "adam": Method(256, lambda b: optax.adam(1e-3)),
-    "sip": Method(256, lambda b: optax.adam(1e-3), _sip(lambda b: 2 / b)),
-    "sip_true_step": Method(256, lambda b: optax.adam(1e-3), _sip(lambda b: 1.0)),
+    "sip": Method(256, lambda b: optax.adam(1e-3), control.proxy(lambda b: 2 / b)),
+    "sip_true_step": Method(
+        256, lambda b: optax.adam(1e-3), control.proxy(lambda b: 1.0)
+    ),
     "hig": Method(32, lambda b: optim.hig(1.0, rcond=1e-10)),
     "gauss_newton": Method(32, lambda b: optim.gauss_newton(1.0, rcond=1e-6)),
     "gauss_newton_true_step": Method(
@@ -79,26 +73,12 @@ def build(config: Config = Config()) -> tuple[Problem, Model]:
 
 def run(config: Config = Config()) -> Trained:
     """Train every chosen method, print the table, write results and figures."""
-    problem, model = build(config)
-    settings = dataclasses.asdict(config)
-    settings.pop("options")
-    trained = runner.compare(
-        "oscillators",
-        problem,
-        model,
-        METHODS,
-        config.options,
-        settings=settings,
-        num_samples=config.samples,
-    )
-    if trained.params:
-        best = min(
-            trained.params,
-            key=lambda name: trained.results["methods"][name]["final"]["test_loss"],
-        )
-        figure = motion_figure(config, model, trained.params[best])
-        plots.save(figure, trained.out / "motion.png")
-    return trained
+    return control.run("oscillators", build(config), METHODS, config, draw)
+
+
+def draw(config: Config, model: Model, params: dict, best: str) -> dict:
+    """The motion of one chain."""
+    return {"motion": motion_figure(config, model, params[best])}
 
 
 def motion_figure(config: Config, model: Model, params):
@@ -107,9 +87,9 @@ def motion_figure(config: Config, model: Model, params):
     key = jax.random.fold_in(jax.random.key(config.options.seed), 4)
     (state,), _ = problem.sample(key, 1)
     system = chain(config.oscillators, config.coupling)
-    control = model.apply(params, state)
+    forces = model.apply(params, state)
     (times, controlled), (_, free) = (
         motion(system, u, state, dt=config.dt, points=16)
-        for u in (control, jnp.zeros_like(control))
+        for u in (forces, jnp.zeros_like(forces))
     )
-    return plots.controlled_motion(times, controlled, free, control)
+    return plots.controlled_motion(times, controlled, free, forces)

@@ -132,10 +132,6 @@ def _lnn(config: Config, dtype: jnp.dtype) -> Dynamics:
     """
     kinetic, potential = _network(config, dtype, 3), _network(config, dtype, 2)
 
-    def init(key: Array) -> PyTree:
-        first, second = jax.random.split(key)
-        return {"kinetic": kinetic.init(first), "potential": potential.init(second)}
-
     def lagrangian(args: PyTree, q: Array, v: Array) -> Array:
         params, g = args
         rapidity = jnp.arctanh(v)
@@ -143,12 +139,22 @@ def _lnn(config: Config, dtype: jnp.dtype) -> Dynamics:
         return inner + rapidity @ rapidity / 2 + _work(potential, params, q, g)
 
     return Dynamics(
-        init,
+        _both(kinetic, potential),
         mechanics.lagrangian_vector_field(lagrangian),
         TangentState,
         mechanics.energy(lagrangian),
         num_controls=1,
     )
+
+
+def _both(kinetic: Model, potential: Model) -> Callable[[Array], PyTree]:
+    """The first weights of an energy in two parts."""
+
+    def init(key: Array) -> PyTree:
+        first, second = jax.random.split(key)
+        return {"kinetic": kinetic.init(first), "potential": potential.init(second)}
+
+    return init
 
 
 def _work(potential: Model, params: PyTree, q: Array, g: Array) -> Array:
@@ -160,10 +166,6 @@ def _hnn(config: Config, dtype: jnp.dtype) -> Dynamics:
     """H = (1 + p²)^(1/2) T(p) + V(q; g): large where momenta are."""
     kinetic, potential = _network(config, dtype, 1), _network(config, dtype, 2)
 
-    def init(key: Array) -> PyTree:
-        first, second = jax.random.split(key)
-        return {"kinetic": kinetic.init(first), "potential": potential.init(second)}
-
     def hamiltonian(args: PyTree, q: Array, p: Array) -> Array:
         params, g = args
         fast = jnp.sqrt(1 + p[0] ** 2) * kinetic.apply(
@@ -171,7 +173,7 @@ def _hnn(config: Config, dtype: jnp.dtype) -> Dynamics:
         )
         return fast[0] + _work(potential, params, q, g)
 
-    return _hamiltonian_dynamics(init, hamiltonian)
+    return _hamiltonian_dynamics(_both(kinetic, potential), hamiltonian)
 
 
 def _hnn_velocities(config: Config, dtype: jnp.dtype) -> Dynamics:

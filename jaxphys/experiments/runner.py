@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxphys import data, plots, problems, training
+from jaxphys import data, losses, plots, problems, training
 from jaxphys.names import check_known
 from jaxphys.types import Model, Problem, PyTree
 
@@ -73,11 +73,14 @@ class Method(NamedTuple):
       make: `make(batch_size) -> optax transformation`.
       proxy: for methods that train the network on an objective of its own,
         `proxy(problem, batch_size) -> objective(control, (inputs, targets))`.
+      residual: whether the problem's residual is what is squared, of a problem that has
+        one, for methods that read second derivatives off an objective.
     """
 
     batch_size: int
     make: Callable[[int], optax.GradientTransformation]
     proxy: Callable[[Problem, int], Callable] | None = None
+    residual: bool = False
 
 
 class Trained(NamedTuple):
@@ -107,6 +110,7 @@ def compare(
     num_samples: int,
     milestones: Sequence[float] = MILESTONES,
     monitor: Callable[[PyTree], dict[str, Any]] | None = None,
+    seconds: float = 15.0,
 ) -> Trained:
     """Train each method on a problem for one budget, and keep what came of it.
 
@@ -119,11 +123,14 @@ def compare(
       num_samples: size of the training set, and of the fresh test set.
       milestones: the test losses to which the table gives the training time.
       monitor: `monitor(params) -> {name: number}`, what else to keep in the history.
+      seconds: the budget where the options have none.
 
     Raises:
       ValueError: for anything in the options that cannot be meant, or an output
         directory that holds another run; before compiling, with nothing written.
     """
+    if options.seconds is None and options.steps is None:
+        options = dataclasses.replace(options, seconds=seconds)
     _budget(options)
     if num_samples < 1:
         raise ValueError(f"num_samples is {num_samples}; expected a number ≥ 1.")
@@ -261,6 +268,14 @@ def train(
         jax.random.fold_in(key, purpose) for purpose in range(4)
     )
     inputs, targets = problem.sample(for_training, num_samples)
+    both = (inputs, targets)
+    trained_on: tuple[PyTree, PyTree]
+    if method.proxy is not None:
+        trained_on = (inputs, both)
+    elif method.residual and problem.residual is not None:
+        trained_on = (both, targets)
+    else:
+        trained_on = both
     sets = {
         "train_loss": (inputs, targets),
         "test_loss": problem.sample(for_test, num_samples),
@@ -273,7 +288,7 @@ def train(
     return training.fit(
         step,
         training.init_state(model.init(for_network), tx),
-        (inputs, targets if method.proxy is None else (inputs, targets)),
+        trained_on,
         batch_size=batch_size,
         **_budget(options),
         key=for_order if options.shuffle else None,
@@ -290,10 +305,13 @@ def _train_step(method: Method, problem: Problem, model: Model, batch_size: int)
     """(outputs, tx, step): the same objects for all seeds, hence one compilation."""
     outputs = problems.outputs(problem, model)
     tx = method.make(batch_size)
-    if method.proxy is None:
+    if method.proxy is not None:
+        objective = method.proxy(problem, batch_size)
+        return outputs, tx, training.make_train_step(model.apply, objective, tx)
+    if not method.residual or problem.residual is None:
         return outputs, tx, training.make_train_step(outputs, problem.objective, tx)
-    objective = method.proxy(problem, batch_size)
-    return outputs, tx, training.make_train_step(model.apply, objective, tx)
+    missed = problems.residuals(problem, model)
+    return outputs, tx, training.make_train_step(missed, losses.squared_size, tx)
 
 
 def chosen_methods(wanted: tuple[str, ...], methods: Iterable[str]) -> list[str]:
@@ -313,10 +331,8 @@ def _batch_size(options: RunOptions, method: Method) -> int:
 
 
 def _budget(options: RunOptions) -> dict[str, Any]:
-    seconds = options.seconds
-    if seconds is None and options.steps is None:
-        seconds = 15.0
-    return training.Budget(steps=options.steps, seconds=seconds).check()._asdict()
+    budget = training.Budget(steps=options.steps, seconds=options.seconds)
+    return budget.check()._asdict()
 
 
 def model_dtype(options: RunOptions) -> jnp.dtype:

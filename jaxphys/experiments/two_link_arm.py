@@ -113,18 +113,11 @@ def true_parts(q: Array, v: Array, a: Array) -> TorqueParts:
 
 
 def parts_of(motion: Dynamics, params: PyTree, q: Array, v: Array, a: Array):
-    """The same of a model with an inverse, each told apart by what is left out."""
-    inverse = motion.inverse
-    assert inverse is not None
-
-    def one(q: Array, v: Array, a: Array) -> TorqueParts:
-        rest = jnp.zeros_like(v)
-        gravity = inverse(params, q, rest, rest)
-        inertia = inverse(params, q, rest, a) - gravity
-        return TorqueParts(inertia, inverse(params, q, v, rest) - gravity, gravity)
-
+    """The same of a model with an inverse."""
+    assert motion.inverse is not None
+    parts = functools.partial(mechanics.split_torque(motion.inverse), params)
     dtype = jax.tree.leaves(params)[0].dtype
-    return jax.jit(jax.vmap(one))(*(x.astype(dtype) for x in (q, v, a)))
+    return jax.jit(jax.vmap(parts))(*(x.astype(dtype) for x in (q, v, a)))
 
 
 def torques_of(motion: Dynamics, params: PyTree, q: Array, v: Array, a: Array) -> Array:
@@ -252,9 +245,9 @@ def _mlp(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
 def _adam(config: Config) -> Recipe:
     recipe = Recipe(
         mode="torques",
-        steps=20_000,
-        batch_size=256,
-        learning_rate=1e-3,
+        steps=40_000,
+        batch_size=64,
+        learning_rate=3e-3,
         schedule="cosine",
     )
     return shortened(recipe) if config.fast else recipe

@@ -123,7 +123,7 @@ def _adam(config: Config) -> Recipe:
 
 
 def _damped(config: Config) -> Recipe:
-    return lagrangian.levenberg_marquardt((8,), config)
+    return lagrangian.levenberg_marquardt((2, 8), config)
 
 
 METHODS = {

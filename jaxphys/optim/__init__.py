@@ -14,7 +14,7 @@
 
 from jaxphys.optim.damped import levenberg_marquardt, spring
 from jaxphys.optim.linearise import Linearisation, linearise
-from jaxphys.optim.sip import sip
+from jaxphys.optim.sip import local_inverse, sip
 from jaxphys.optim.spectral import gauss_newton, hig, scale_by_spectral
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "hig",
     "levenberg_marquardt",
     "linearise",
+    "local_inverse",
     "scale_by_spectral",
     "sip",
     "spring",

@@ -33,6 +33,8 @@ class Linearisation(NamedTuple):
       jacobian: `jacobian() -> (m, P)`, the dense Jacobian; columns in `ravel` order.
       gram: `gram(dtype=None, route="auto") -> (m, m)`, K = J Jᵀ.
       normal: `normal(dtype=None) -> (P, P)`, N = Jᵀ J, summed over blocks of samples.
+      product: `product(dtype=None) -> w ↦ K w` for w of shape (m,), by one pass forward
+        and one back for each w: neither J nor K is formed.
     """
 
     values: Array
@@ -42,6 +44,7 @@ class Linearisation(NamedTuple):
     jacobian: Callable[[], Array]
     gram: Callable[..., Array]
     normal: Callable[..., Array]
+    product: Callable[..., Callable[[Array], Array]]
 
 
 class Block(NamedTuple):
@@ -409,9 +412,31 @@ def linearise(
         )
         return jax.lax.scan(add, jnp.zeros((size, size), dtype), split)[0]
 
+    def product(dtype=None) -> Callable[[Array], Array]:
+        wide_params, wide_inputs = (_cast(x, dtype) for x in (params, inputs))
+
+        def flat(params: PyTree) -> Array:
+            return jax.vmap(outputs, (None, 0))(params, wide_inputs).reshape(-1)
+
+        at, forward = jax.linearize(flat, wide_params)
+        back = jax.linear_transpose(forward, wide_params)
+        return lambda w: forward(back(w.astype(at.dtype))[0]).astype(w.dtype)
+
     return Linearisation(
-        values, vjp, jvp, factors, lambda: dense(factors()), whole_gram, normal
+        values, vjp, jvp, factors, lambda: dense(factors()), whole_gram, normal, product
     )
+
+
+def _cast(tree: PyTree, dtype) -> PyTree:
+    """Real leaves in another dtype, all others as they are."""
+    if dtype is None:
+        return tree
+
+    def one(leaf: Array) -> Array:
+        real = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        return jnp.asarray(leaf, dtype) if real else leaf
+
+    return jax.tree.map(one, tree)
 
 
 def _joined(old: Block | None, new: Block, num_outputs: int) -> Block:

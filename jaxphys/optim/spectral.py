@@ -19,7 +19,11 @@ from jaxphys import linalg
 from jaxphys.optim.linearise import pull_back
 from jaxphys.types import Array
 
-ROUTES = ("auto", "gram", "svd", "qr")
+ROUTES = ("auto", "gram", "svd", "qr", "lanczos")
+
+#: The largest side of a Gram matrix that "auto" factorizes: eigenvectors of a larger
+#: one take longer than a hundred products by it.
+LARGEST_SIDE = 1024
 
 
 class SpectralState(NamedTuple):
@@ -50,8 +54,67 @@ def num_params(params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
+def gram_bytes(rows: int, num_columns: int, itemsize: int = 8) -> int:
+    """Memory of the route "gram": the smaller Gram matrix, its vectors, and a copy."""
+    return 3 * itemsize * min(rows, num_columns) ** 2
+
+
+def lanczos_bytes(
+    rows: int, num_columns: int, iterations: int, itemsize: int = 8
+) -> int:
+    """Memory of the route "lanczos": its basis, and a few vectors of either space."""
+    return itemsize * ((iterations + 4) * rows + 3 * num_columns)
+
+
+def chosen_route(
+    rows: int,
+    num_columns: int,
+    *,
+    iterations: int,
+    memory_limit: int | None,
+    wide: bool = True,
+) -> str:
+    """The route that "auto" takes for a Jacobian of that shape.
+
+    Args:
+      rows, num_columns: m and P.
+      iterations: of Lanczos' method.
+      memory_limit: bytes that a route may take, or None.
+      wide: whether there is double precision.
+
+    Raises:
+      ValueError: where no route fits into the limit, with the smallest that works.
+
+    Example:
+      >>> chosen_route(448, 9484, iterations=100, memory_limit=None)
+      'gram'
+      >>> chosen_route(4096, 24896, iterations=100, memory_limit=None)
+      'lanczos'
+    """
+    matrix = gram_bytes(rows, num_columns)
+    krylov = lanczos_bytes(rows, num_columns, min(iterations, rows))
+    if not wide:
+        matrix = 4 * rows * num_columns
+    limit = max(matrix, krylov) if memory_limit is None else memory_limit
+    if min(matrix, krylov) > limit:
+        raise ValueError(
+            f"memory_limit is {limit} bytes; a batch with {rows} outputs and "
+            f"{num_columns} parameters needs at least {min(matrix, krylov)}, with "
+            f"{iterations} iterations of Lanczos' method. Take a smaller batch, fewer "
+            "iterations or a higher limit."
+        )
+    if matrix > limit or (min(rows, num_columns) > LARGEST_SIDE and krylov <= limit):
+        return "lanczos"
+    return "gram" if wide else "qr"
+
+
 def scale_by_spectral(
-    *, power: float, rcond: float = 0.0, method: str = "auto"
+    *,
+    power: float,
+    rcond: float = 0.0,
+    method: str = "auto",
+    iterations: int = 100,
+    memory_limit: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Replace the gradient Jᵀ g by J^κ g; `update` needs `linearisation`, `cotangent`.
 
@@ -60,7 +123,12 @@ def scale_by_spectral(
       rcond: singular values ≤ rcond · σ_max are discarded.
       method: "gram" takes eigenvectors of the smaller of J Jᵀ (built without J) and
         Jᵀ J in float64, and discards what they do not resolve, below 1e-7 σ_max or so;
-        "svd" and "qr" form J; "auto" is "gram" with x64 on, "qr" with x64 off.
+        "svd" and "qr" form J; "lanczos" has products by J Jᵀ alone, for outputs and
+        parameters too many for a matrix of them, and leaves out of the small singular
+        values what they have not found; "auto" is "lanczos" above a side of 1024 or
+        the memory limit, else "gram" with x64 on and "qr" with x64 off.
+      iterations: products of "lanczos".
+      memory_limit: bytes that "auto" may take for matrices or a Krylov basis.
 
     Extras of `update`:
       linearisation: the batch's `linearise(outputs, params, inputs)`.
@@ -70,6 +138,8 @@ def scale_by_spectral(
         raise ValueError(f"unknown method {method!r}; known: {', '.join(ROUTES)}.")
     if not 0 <= rcond < 1:
         raise ValueError(f"rcond is {rcond}; expected a number in [0, 1).")
+    if iterations < 1:
+        raise ValueError(f"iterations is {iterations}; expected a number ≥ 1.")
 
     def init(params):
         dtype = linalg.check_one_dtype(params)
@@ -84,10 +154,23 @@ def scale_by_spectral(
         dtype = linalg.check_one_dtype(params)
         wide = linalg.double(dtype)
         route = method
-        if route == "auto":
-            route = "gram" if wide == jnp.float64 else "qr"
         g = cotangent.reshape(-1)
-        if route != "gram":
+        if route == "auto":
+            route = chosen_route(
+                g.size,
+                num_params(params),
+                iterations=iterations,
+                memory_limit=memory_limit,
+                wide=wide == jnp.float64,
+            )
+        if route == "lanczos":
+            product = linearisation.product(wide)
+            count = min(iterations, g.size)
+            spectrum = linalg.lanczos_power(
+                product, g.astype(wide), power, rcond, count
+            )
+            new = linearisation.vjp(spectrum.direction)
+        elif route != "gram":
             flat, unravel = linalg.ravel(params)
             spectrum = linalg.spectral(
                 linearisation.jacobian(), g, power=power, rcond=rcond, method=route
@@ -113,6 +196,7 @@ def hig(
     *,
     rcond: float = 1e-10,
     method: str = "auto",
+    **route: Any,
 ) -> optax.GradientTransformationExtraArgs:
     """Half-inverse gradients: θ ← θ − η V Λ^(−1/2) Uᵀ g = θ − η Jᵀ (J Jᵀ)^(−3/4) g.
 
@@ -124,7 +208,7 @@ def hig(
       learning_rate: η, a number or an optax schedule. It is tied to the normalization
         of the loss: 1 goes with the batch mean of a sum of squares without ½.
       rcond: singular values ≤ rcond · σ_max are discarded.
-      method: see `scale_by_spectral`.
+      method, route: see `scale_by_spectral`.
 
     Returns:
       An optax transformation; `update` needs the extras of `scale_by_spectral`.
@@ -143,7 +227,7 @@ def hig(
     Reference: Schnell, Holl & Thuerey, ICLR 2022, https://arxiv.org/abs/2203.10131.
     """
     return optax.chain(
-        scale_by_spectral(power=-0.5, rcond=rcond, method=method),
+        scale_by_spectral(power=-0.5, rcond=rcond, method=method, **route),
         optax.scale_by_learning_rate(learning_rate),
     )
 
@@ -153,6 +237,7 @@ def gauss_newton(
     *,
     rcond: float = 1e-6,
     method: str = "auto",
+    **route: Any,
 ) -> optax.GradientTransformationExtraArgs:
     """Gauss–Newton by the pseudo-inverse: θ ← θ − η J⁺ g.
 
@@ -161,7 +246,7 @@ def gauss_newton(
         full Gauss–Newton step is η = b/2; the published baseline takes η = 1, which is
         2/b of it.
       rcond: singular values ≤ rcond · σ_max are discarded.
-      method: see `scale_by_spectral`.
+      method, route: see `scale_by_spectral`.
 
     Returns:
       An optax transformation; `update` needs the extras of `scale_by_spectral`.
@@ -173,6 +258,6 @@ def gauss_newton(
     section 2, as the baseline.
     """
     return optax.chain(
-        scale_by_spectral(power=-1.0, rcond=rcond, method=method),
+        scale_by_spectral(power=-1.0, rcond=rcond, method=method, **route),
         optax.scale_by_learning_rate(learning_rate),
     )

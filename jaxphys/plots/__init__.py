@@ -14,6 +14,7 @@ from jaxphys.plots.comparisons import (
     loss_curves,
     work_precision,
 )
+from jaxphys.plots.controlled import controlled_state, solved_fields
 from jaxphys.plots.lagrangians import (
     coordinates_in_time,
     laws,
@@ -61,6 +62,7 @@ __all__ = [
     "comparison",
     "constant_errors",
     "controlled_motion",
+    "controlled_state",
     "coordinates_in_time",
     "energy",
     "energy_error",
@@ -84,6 +86,7 @@ __all__ = [
     "save",
     "save_animation",
     "shades",
+    "solved_fields",
     "space_time",
     "sweep",
     "time_series",

@@ -89,6 +89,7 @@ def oscillator_control(
     *,
     num_steps: int = 24,
     dt: float = 0.5,
+    gain: float = 1.0,
     dtype: DTypeLike = jnp.float32,
 ) -> Problem:
     """The problem of returning N oscillators to their initial state at T = N_t Δt.
@@ -99,6 +100,7 @@ def oscillator_control(
         its printed Hamiltonian.
       num_steps: N_t, the number of forces and of RK4 steps.
       dt: Δt > 0; RK4 is stable here up to 2√2/ω, ω the chain's highest frequency.
+      gain: force on the last mass for a control of one.
       dtype: of the sampled states.
 
     Returns:
@@ -132,7 +134,7 @@ def oscillator_control(
         return states, states
 
     def simulate(control: Array, inputs: Array) -> Array:
-        arguments = _arguments(system, control, inputs, dt)
+        arguments = _arguments(system, gain * control, inputs, dt)
         return jnp.concatenate(integrators.repeat(**arguments))
 
     return Problem(

@@ -1,0 +1,108 @@
+"""What the experiments that train through a simulator have in common."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from jaxphys import optim, plots
+from jaxphys.experiments import runner
+from jaxphys.experiments.runner import Method, Trained
+from jaxphys.types import Model, Problem, PyTree
+
+#: `draw(config, model, params, best) -> figures`, of methods' parameters and the best.
+Draw = Callable[[Any, Model, dict[str, PyTree], str], dict[str, plots.Figure]]
+
+
+def proxy(step_size: Callable[[int], float]) -> Callable[[Problem, int], Callable]:
+    """Scale-invariant physics by the first-order inverse, η a function of b."""
+
+    def objective(problem: Problem, batch_size: int) -> Callable:
+        eta = step_size(batch_size)
+        return optim.sip(problem.simulate, problem.objective, step_size=eta)
+
+    return objective
+
+
+def searched(problem: Problem, batch_size: int) -> Callable:
+    """Scale-invariant physics by the problem's own inverse, or a search for one."""
+    del batch_size
+    invert = problem.invert
+    if invert is None:
+        invert = optim.local_inverse(problem.simulate, residual=problem.residual)
+    return optim.sip(problem.simulate, problem.objective, invert=invert)
+
+
+def usual(
+    adam: tuple[int, float], hig: tuple[int, float, float], damped: int
+) -> dict[str, Method]:
+    """Every method with an experiment's own batch sizes and rates.
+
+    Args:
+      adam: batch size and learning rate of Adam, by itself and on SIP's proxy.
+      hig: batch size, learning rate and rcond of HIG and of Gauss–Newton, whose true
+        step is half the batch for a mean of squares without ½.
+      damped: batch size of Levenberg–Marquardt and SPRING.
+    """
+    batch, rate = adam
+    few, eta, rcond = hig
+    return {
+        "adam": Method(batch, lambda b: optax.adam(rate)),
+        "sip": Method(batch, lambda b: optax.adam(rate), searched),
+        "hig": Method(few, lambda b: optim.hig(eta, rcond=rcond)),
+        "gauss_newton": Method(few, lambda b: optim.gauss_newton(eta, rcond=rcond)),
+        "gauss_newton_true_step": Method(
+            few, lambda b: optim.gauss_newton(b / 2, rcond=rcond), residual=True
+        ),
+        "levenberg_marquardt": Method(
+            damped, lambda b: optim.levenberg_marquardt(), residual=True
+        ),
+        "spring": Method(damped, lambda b: optim.spring(), residual=True),
+    }
+
+
+def run(
+    name: str,
+    built: tuple[Problem, Model],
+    methods: dict[str, Method],
+    config: Any,
+    draw: Draw,
+    **rest: Any,
+) -> Trained:
+    """Train every chosen method, print the table, write results and figures.
+
+    Args:
+      name: of the experiment.
+      built: its problem and network.
+      methods: name → `Method`.
+      config: its `options` and `samples`, and whatever else is to be recorded.
+      draw: the experiment's own figures.
+      rest: of `runner.compare`.
+    """
+    problem, model = built
+    settings = dataclasses.asdict(config)
+    settings.pop("options")
+    trained = runner.compare(
+        name,
+        problem,
+        model,
+        methods,
+        config.options,
+        settings=settings,
+        num_samples=config.samples,
+        **rest,
+    )
+    if trained.params:
+        finals = {
+            name: trained.results["methods"][name]["final"] for name in trained.params
+        }
+        best = min(finals, key=lambda name: finals[name]["test_loss"])
+        _save(draw(config, model, trained.params, best), trained.out)
+    return trained
+
+
+def _save(figures: dict[str, plots.Figure], out: pathlib.Path) -> None:
+    for name, figure in figures.items():
+        plots.save(figure, out / f"{name}.png")

@@ -1,0 +1,84 @@
+"""Nonlinear oscillators, steered back to their start: every method side by side.
+
+Two masses on springs, coupled by the cube of their distance, and a force 3u on the
+second: v̇1 = −x1 + (x2 − x1)³, v̇2 = −x2 + (x1 − x2)³ + 3u, for t = 12 in 96 steps; a
+network of 4-20-20-20-96 with ReLU. Setting and published runs: Schnell, Holl & Thuerey,
+ICLR 2022, section 3.2; theirs last an hour on a GPU.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from jaxphys import models, plots, problems
+from jaxphys.experiments import control, runner
+from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.problems.oscillator_control import chain, motion
+from jaxphys.types import Model, Problem, PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Steer nonlinear oscillators back to where they started.
+
+    Attributes:
+      options: what every run understands.
+      oscillators: their number N.
+      control_steps: the number of forces, and of time steps.
+      dt: the time each force is held.
+      gain: force for a control of one.
+      samples: size of the training set, and of the test set.
+      hidden: units of each hidden layer.
+      activation: of the hidden layers.
+    """
+
+    options: RunOptions = RunOptions()
+    oscillators: int = 2
+    control_steps: int = 96
+    dt: float = 0.125
+    gain: float = 3.0
+    samples: int = 4096
+    hidden: tuple[int, ...] = (20, 20, 20)
+    activation: str = "relu"
+
+
+METHODS = control.usual((512, 3e-4), (128, 1.0, 1e-6), 128)
+
+
+def build(config: Config = Config()) -> tuple[Problem, Model]:
+    """The problem and the network of a config."""
+    dtype = runner.model_dtype(config.options)
+    problem = problems.oscillator_control(
+        config.oscillators,
+        "quartic",
+        num_steps=config.control_steps,
+        dt=config.dt,
+        gain=config.gain,
+        dtype=dtype,
+    )
+    sizes = (problem.num_inputs, *config.hidden, problem.num_controls)
+    return problem, models.mlp(sizes, activation=config.activation, dtype=dtype)
+
+
+def run(config: Config = Config()) -> Trained:
+    """Train every chosen method, print the table, write results and figures."""
+    return control.run(
+        "nonlinear_oscillators", build(config), METHODS, config, draw, seconds=60.0
+    )
+
+
+def draw(
+    config: Config, model: Model, params: dict[str, PyTree], best: str
+) -> dict[str, plots.Figure]:
+    """The motion of one chain, with the best network's control and without any."""
+    problem, _ = build(config)
+    key = jax.random.fold_in(jax.random.key(config.options.seed), 4)
+    (state,), _ = problem.sample(key, 1)
+    system = chain(config.oscillators, "quartic")
+    forces = config.gain * model.apply(params[best], state)
+    (times, controlled), (_, free) = (
+        motion(system, u, state, dt=config.dt, points=4)
+        for u in (forces, jnp.zeros_like(forces))
+    )
+    return {"motion": plots.controlled_motion(times, controlled, free, forces)}

@@ -1,0 +1,94 @@
+"""What a controlled simulator does: a quantum state on its way, fields and errors."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from jaxphys.plots.style import STYLE, label, shades
+
+
+def controlled_state(
+    times: ArrayLike,
+    x: ArrayLike,
+    density: ArrayLike,
+    populations: ArrayLike,
+    wanted: ArrayLike,
+    control: ArrayLike,
+) -> Figure:
+    """A particle in a box and its field: |ψ|², populations of its levels, u(t).
+
+    Args:
+      times, x: shapes (T,) and (n,).
+      density: |ψ|² by place and time, (T, n).
+      populations: |⟨φ_k|ψ⟩|² of the lowest levels, (T, k).
+      wanted: those of the target, (k,).
+      control: fields, each held for an equal part of the time.
+    """
+    times, control = np.asarray(times), np.asarray(control)
+    levels, wanted = np.asarray(populations), np.asarray(wanted)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.0, 7.6), layout="constrained")
+        rows = figure.subplots(3, 1, sharex=True, height_ratios=(1.3, 1.3, 1))
+        image = rows[0].pcolormesh(
+            times, x, np.asarray(density).T, cmap="magma", rasterized=True
+        )
+        rows[0].grid(False)
+        rows[0].set_ylabel("place $x$ [1]")
+        figure.colorbar(image, ax=rows[0], label=r"$|\psi|^2$ [1]")
+        for k, color in enumerate(shades(levels.shape[1])):
+            rows[1].plot(times, levels[:, k], color=color, label=f"$k = {k + 1}$")
+            rows[1].plot(times[-1:], wanted[k : k + 1], "*", color=color, ms=9)
+        rows[1].plot([], [], "*", color="black", ms=9, ls="", label="wanted")
+        rows[1].set_ylabel(r"population $|\langle\phi_k|\psi\rangle|^2$ [1]")
+        rows[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        edges = np.linspace(times[0], times[-1], len(control) + 1)
+        rows[2].stairs(control, edges, color="#d62728", linewidth=1.2, baseline=0)
+        rows[2].set_ylabel("field $u$ [1]")
+        rows[2].set_xlabel("time $t$ [1]")
+    return figure
+
+
+def solved_fields(
+    source: ArrayLike,
+    true: ArrayLike,
+    found: Mapping[str, ArrayLike],
+    *,
+    names: Sequence[str] = ("source", "solution"),
+) -> Figure:
+    """What a field was asked for, the true one, and each method's with its error.
+
+    Args:
+      source, true: (n, n), what the network reads, and the field that it should give.
+      found: method → its field.
+      names: of what is read and of what is found.
+    """
+    true = np.asarray(true)
+    bound = float(np.max(np.abs(true)))
+    errors = {name: np.asarray(x) - true for name, x in found.items()}
+    worst = max(float(np.max(np.abs(x))) for x in errors.values())
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        width = len(found) + 1
+        figure = Figure(figsize=(1.2 + 2.5 * width, 5.2), layout="constrained")
+        grid = figure.subplots(2, width, sharex=True, sharey=True, squeeze=False)
+        options = {"cmap": "RdBu_r", "origin": "lower"}
+        read = grid[1, 0].imshow(np.asarray(source).T, **options)
+        grid[1, 0].set_title(names[0], fontsize=10)
+        figure.colorbar(read, ax=grid[1, 0], location="left", label="$y^*$ [1]")
+        image = grid[0, 0].imshow(true.T, vmin=-bound, vmax=bound, **options)
+        grid[0, 0].set_title(f"true {names[1]}", fontsize=10)
+        figure.colorbar(image, ax=grid[0, 0], location="left", label="$x$ [1]")
+        gap = None
+        for column, (name, values) in enumerate(found.items(), 1):
+            top, bottom = grid[:, column]
+            top.imshow(np.asarray(values).T, vmin=-bound, vmax=bound, **options)
+            top.set_title(label(name), fontsize=10)
+            gap = bottom.imshow(errors[name].T, vmin=-worst, vmax=worst, **options)
+            bottom.set_xlabel("node")
+        if gap is not None:
+            figure.colorbar(gap, ax=grid[1, 1:], label="error of $x$ [1]")
+        for panel in grid[:, 0]:
+            panel.set_ylabel("node")
+    return figure
