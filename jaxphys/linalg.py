@@ -102,6 +102,125 @@ def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spe
     return Spectrum(vectors @ (weights * projected), jnp.sum(keep), jnp.sqrt(largest))
 
 
+#: Coupled Newton steps at most; each brings an eigenvalue far from one nearer by 2.4.
+_NEWTON_STEPS = 64
+
+
+def inverse_fourth_root(matrix: Array) -> Array:
+    """A^(−1/4) of a symmetric positive definite A, by products of matrices alone.
+
+    X ← X S, M ← S⁴ M with S = (5 I − M)/4 from M = s A, X = s^(1/4) I: M tends to I,
+    first linearly, in log(cond A)/0.9 steps or so, then quadratically. Four products a
+    step, and no eigenvectors. A relative error of rounding × cond A is left.
+
+    Args:
+      matrix: A, shape (m, m).
+
+    Returns:
+      Its inverse fourth root, (m, m); not finite where A is not.
+
+    Example:
+      >>> print(inverse_fourth_root(jnp.diag(jnp.array([1.0, 16.0]))).round(4))
+      [[1.  0. ]
+       [0.  0.5]]
+
+    Reference: Guo & Higham, A Schur–Newton method for the matrix pth root and its
+    inverse, SIAM J. Matrix Anal. Appl. 28, 2006, section 3.
+    """
+    identity = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+    # Newton's method converges from eigenvalues in (0, 5).
+    scale = 2.5 / jnp.linalg.norm(matrix)
+    enough = float(jnp.finfo(matrix.dtype).eps) ** 0.5
+
+    def unfinished(carry):
+        _, _, error, number = carry
+        return (error > enough) & (number < _NEWTON_STEPS)
+
+    def improve(carry):
+        root, near, _, number = carry
+        # Of the M that this step leaves behind: its quadratic last step is taken too.
+        error = jnp.max(jnp.abs(near - identity))
+        step = (5 * identity - near) / 4
+        square = step @ step
+        return root @ step, square @ (square @ near), error, number + 1
+
+    far = jnp.asarray(jnp.inf, matrix.dtype)
+    start = (scale**0.25 * identity, scale * matrix, far, 0)
+    return jax.lax.while_loop(unfinished, improve, start)[0]
+
+
+def quarters(power: float) -> int:
+    """n of (κ − 1)/2 = −n/4, or a ValueError where κ is not 1 − n/2.
+
+    Example:
+      >>> quarters(-0.5), quarters(-1.0)
+      (3, 4)
+    """
+    count = 2 * (1 - power)
+    if count < 0 or count != int(count):
+        raise ValueError(
+            f"power is {power}; the method newton has 1, 1/2, 0, −1/2, −1 and so on."
+        )
+    return int(count)
+
+
+def newton_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spectrum:
+    """`gram_power` by products of matrices, for devices where eigenvectors are slow.
+
+    With c = rcond · σ_max and X = (K + c² I)^(−1/4) it is (I − c² X⁴) Xⁿ g for
+    (κ − 1)/2 = −n/4: truncation is soft. Singular values σ are weighted by
+
+        σ^(κ−1) (1 + c²/σ²)^((κ−3)/2),
+
+    which tends to that of `gram_power` as 1 − (3 − κ)/2 · c²/σ² above c, and to zero
+    as σ² below.
+
+    Args:
+      gram, cotangent, rcond: as in `gram_power`.
+      power: κ, one of 1, 1/2, 0, −1/2, −1, ….
+
+    Returns:
+      A `Spectrum`; its rank is Σ σ²/(σ² + c²), rounded, its largest singular value
+      that of power iterations.
+    """
+    count = quarters(power)
+    size = jnp.linalg.norm(gram)
+    empty = size == 0
+    identity = jnp.eye(gram.shape[0], dtype=gram.dtype)
+    scaled = gram / jnp.where(empty, 1, size)
+    largest = _largest_eigenvalue(scaled)
+    shift = max(rcond, gram_rcond(gram.dtype, gram.shape[0])) ** 2 * largest
+    damped = jnp.where(empty, identity, scaled + shift * identity)
+    root = inverse_fourth_root(damped)
+
+    def rooted(w: Array, times: int) -> Array:
+        for _ in range(times):
+            w = root @ w
+        return w
+
+    new = rooted(cotangent.astype(gram.dtype), count)
+    new = new - shift * rooted(new, 4)
+    new = jnp.where(empty, 0, new * size ** (-count / 4))
+    # tr X⁴ = |X²|².
+    rank = gram.shape[0] - shift * jnp.sum((root @ root) ** 2)
+    rank = jnp.where(empty, 0, jnp.round(rank)).astype(jnp.int32)
+    return Spectrum(new, rank, jnp.sqrt(largest * size))
+
+
+def _largest_eigenvalue(matrix: Array, iterations: int = 20) -> Array:
+    """Of a symmetric positive matrix, from below, by power iterations."""
+    tiny = float(jnp.finfo(matrix.dtype).tiny)
+
+    def turn(_, w: Array) -> Array:
+        new = matrix @ w
+        return new / jnp.maximum(jnp.linalg.norm(new), tiny)
+
+    # The column of the largest entry has a part along the largest eigenvector.
+    start = matrix[:, jnp.argmax(jnp.diagonal(matrix))]
+    w = jax.lax.fori_loop(0, iterations, turn, turn(0, start))
+    return w @ matrix @ w
+
+
 class Krylov(NamedTuple):
     """An orthonormal basis of span{g, K g, K² g, …}, and K in it, tridiagonal.
 
@@ -133,32 +252,44 @@ def lanczos(product: Callable[[Array], Array], start: Array, iterations: int) ->
     Reference: Golub & Van Loan, Matrix Computations, section 10.1.
     """
     size = jnp.linalg.norm(start)
-    tiny = float(jnp.finfo(start.dtype).tiny)
-
-    def unit(w: Array, norm: Array, least: Array | float) -> Array:
-        return jnp.where(norm > least, w / jnp.maximum(norm, tiny), 0)
+    first = _no_space(start, size, iterations)
 
     def extend(number: int, known: Krylov) -> Krylov:
-        last = known.basis[number]
-        new = product(last)
-        middle = last @ new
-        for _ in range(2):
-            new = new - (known.basis @ new) @ known.basis
-        norm = jnp.linalg.norm(new)
-        # What is left of a vector inside the space is rounding.
-        reach = jnp.abs(middle) + norm
-        rounding = 10 * jnp.finfo(start.dtype).eps * reach
-        norm = jnp.where(norm > rounding, norm, 0)
-        return Krylov(
-            known.basis.at[number + 1].set(unit(new, norm, rounding), mode="drop"),
-            known.diagonal.at[number].set(middle),
-            known.off.at[number].set(norm),
-        )
+        return _extended(product, number, known)
 
+    return jax.lax.fori_loop(0, iterations, extend, first)
+
+
+def _unit(w: Array, norm: Array, least: Array | float) -> Array:
+    tiny = float(jnp.finfo(w.dtype).tiny)
+    return jnp.where(norm > least, w / jnp.maximum(norm, tiny), 0)
+
+
+def _no_space(start: Array, size: Array, iterations: int) -> Krylov:
+    """Room for k dimensions, and the first vector of them."""
     zeros = jnp.zeros(iterations, start.dtype)
     basis = jnp.zeros((iterations, start.shape[0]), start.dtype)
-    first = Krylov(basis.at[0].set(unit(start, size, tiny)), zeros, zeros)
-    return jax.lax.fori_loop(0, iterations, extend, first)
+    tiny = float(jnp.finfo(start.dtype).tiny)
+    return Krylov(basis.at[0].set(_unit(start, size, tiny)), zeros, zeros)
+
+
+def _extended(product: Callable, number: Array | int, known: Krylov) -> Krylov:
+    """One more product: column `number` of T, and the vector after it."""
+    last = known.basis[number]
+    new = product(last)
+    middle = last @ new
+    for _ in range(2):
+        new = new - (known.basis @ new) @ known.basis
+    norm = jnp.linalg.norm(new)
+    # What is left of a vector inside the space is rounding.
+    reach = jnp.abs(middle) + norm
+    rounding = 10 * jnp.finfo(new.dtype).eps * reach
+    norm = jnp.where(norm > rounding, norm, 0)
+    return Krylov(
+        known.basis.at[number + 1].set(_unit(new, norm, rounding), mode="drop"),
+        known.diagonal.at[number].set(middle),
+        known.off.at[number].set(norm),
+    )
 
 
 def lanczos_power(
@@ -189,6 +320,106 @@ def lanczos_power(
     start = jnp.zeros_like(space.diagonal).at[0].set(jnp.linalg.norm(cotangent))
     inside = gram_power(matrix, start, power, rcond)
     return inside._replace(direction=inside.direction @ space.basis)
+
+
+class Solved(NamedTuple):
+    """What conjugate gradients leave.
+
+    Attributes:
+      solution: w, (m,).
+      residual: |b − (K + μ I) w| / |b|, as the recurrence has it.
+      iterations: how many products were taken.
+    """
+
+    solution: Array
+    residual: Array
+    iterations: Array
+
+
+def lanczos_solve(
+    product: Callable[[Array], Array],
+    rhs: Array,
+    damping: Array,
+    iterations: int,
+    tolerance: float,
+) -> Solved:
+    """(K + μ I)⁻¹ b from products by K alone: conjugate gradients in Lanczos' basis.
+
+    w = |b| Q (T + μ I)⁻¹ e₁ in the Krylov space of b. Of all its vectors it has the
+    least error in the norm of K + μ I; every vector is made orthogonal twice, so it
+    is as good as exact arithmetic makes it. It ends where the residual, known at each
+    step without w, is within the tolerance: after ½ √c ln(2 √c/tolerance) products or
+    fewer, c = 1 + σ²_max/μ.
+
+    Args:
+      product: w ↦ K w, K symmetric and positive.
+      rhs: b, (m,).
+      damping: μ > 0.
+      iterations: products at most; the basis has as many vectors.
+      tolerance: of the residual, relative to |b|.
+
+    Example:
+      >>> K = jnp.diag(jnp.array([1.0, 2.0, 3.0]))
+      >>> print(lanczos_solve(lambda w: K @ w, jnp.ones(3), 1.0, 3, 1e-6).solution)
+      [0.5        0.33333333 0.25      ]
+
+    Reference: Golub & Van Loan, Matrix Computations, section 10.2.
+    """
+    size = jnp.linalg.norm(rhs)
+    damping = jnp.asarray(damping, rhs.dtype)
+
+    def unfinished(carry):
+        number, _, _, left = carry
+        return (number < iterations) & (left > tolerance)
+
+    def extend(carry):
+        number, known, pivot, left = carry
+        known = _extended(product, number, known)
+        # T + μ I = L D Lᵀ row by row: what is left shrinks by off/pivot.
+        before = known.off[number - 1]
+        coupling = jnp.where(number > 0, before**2 / pivot, 0)
+        pivot = known.diagonal[number] + damping - coupling
+        left = left * known.off[number] / pivot
+        return number + 1, known, pivot, left
+
+    one = jnp.ones((), rhs.dtype)
+    none = jnp.zeros((), jnp.int32)
+    empty = _no_space(rhs, size, iterations)
+    start = (none, empty, one, jnp.where(size > 0, one, 0))
+    count, space, _, left = jax.lax.while_loop(unfinished, extend, start)
+    # Rows beyond those that were reached stand alone.
+    joined = jnp.where(jnp.arange(iterations) < count - 1, space.off, 0)
+    first = jnp.zeros(iterations, rhs.dtype).at[0].set(size)
+    inside = jax.lax.linalg.tridiagonal_solve(
+        jnp.roll(joined, 1).at[0].set(0),
+        space.diagonal + damping,
+        joined.at[-1].set(0),
+        first[:, None],
+    )[:, 0]
+    return Solved(inside @ space.basis, left, count)
+
+
+def hutchinson_trace(
+    product: Callable[[Array], Array], size: int, dtype, probes: int = 8
+) -> Array:
+    """tr K, estimated: the mean of zᵀ K z over vectors z of random signs.
+
+    Its relative standard deviation is √(2/(n r)) at most, for n probes and an effective
+    rank r = (tr K)²/|K|². The signs are the same at every call.
+
+    Example:
+      >>> K = jnp.diag(jnp.array([1.0, 2.0, 3.0], jnp.float32))
+      >>> print(hutchinson_trace(lambda w: K @ w, 3, jnp.float32))
+      6.0
+
+    Reference: Hutchinson, Commun. Stat. Simul. Comput. 18, 1989.
+    """
+    signs = jax.random.rademacher(jax.random.key(0), (probes, size), dtype)
+
+    def add(number: int, total: Array) -> Array:
+        return total + signs[number] @ product(signs[number])
+
+    return jax.lax.fori_loop(0, probes, add, jnp.zeros((), dtype)) / probes
 
 
 def _from_factors(left, values, right, cotangent, power, rcond) -> Spectrum:

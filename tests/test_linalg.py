@@ -250,3 +250,102 @@ def test_a_power_by_lanczos_is_first_right_where_outputs_change_most():
     assert errors[0] < 0.1
     assert errors[1] < 5e-3
     assert errors[2] < 1e-4
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("decades", [2, 6, 10])
+def test_newtons_inverse_root_is_wrong_by_rounding_times_the_condition(decades):
+    left, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(60, 60)))
+    values = 1e3 * 10.0 ** -np.linspace(0, decades, 60)
+    found = linalg.inverse_fourth_root(jnp.asarray((left * values) @ left.T))
+    wanted = (left * values**-0.25) @ left.T
+    error = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    assert error < 10 * np.finfo(float).eps * 10.0**decades
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("rcond", [1e-2, 1e-5])
+@pytest.mark.parametrize("power", [0.0, -0.5, -1.0])
+def test_newton_truncates_softly_and_by_its_formula(power, rcond):
+    """Twelve decades of eigenvalues and some that are zero, scaled by any factor."""
+    left, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(60, 60)))
+    values = 1e-2 * np.append(10.0 ** -np.linspace(0, 6, 50), np.zeros(10))
+    g = np.random.default_rng(1).normal(size=60)
+    gram = jnp.asarray((left * values**2) @ left.T)
+    found = linalg.newton_power(gram, jnp.asarray(g), power, rcond)
+    cut = rcond * values[0]
+    weights = values**2 * (values**2 + cut**2) ** ((power - 3) / 2)
+    wanted = weights * (left.T @ g)
+    # As the outputs change: K times it.
+    change, expected = values * (left.T @ found.direction), values * wanted
+    error = np.linalg.norm(change - expected) / np.linalg.norm(expected)
+    assert error < 1e-6
+    assert found.largest == pytest.approx(values[0], rel=1e-3)
+    assert found.rank == round(np.sum(values**2 / (values**2 + cut**2)))
+
+
+@pytest.mark.x64
+def test_newton_and_eigenvectors_agree_as_far_as_values_are_above_the_cut():
+    """Relatively by 7/4 (c/σ)² for the half-inverse, and by rounding / rcond²."""
+    jacobian, cotangent = random_problem((40, 200), jnp.float64, condition=1e3)
+    gram = jacobian @ jacobian.T
+    for rcond in (1e-4, 1e-5, 1e-6):
+        exact, soft = (
+            power_of(gram, cotangent, -0.5, rcond).direction
+            for power_of in (linalg.gram_power, linalg.newton_power)
+        )
+        error = jnp.linalg.norm(soft - exact) / jnp.linalg.norm(exact)
+        rounding = 10 * np.finfo(float).eps / rcond**2
+        assert error < 7 / 4 * (1e3 * rcond) ** 2 + rounding
+
+
+def test_newton_gives_a_zero_matrix_a_zero_step(dtype):
+    found = linalg.newton_power(jnp.zeros((4, 4), dtype), jnp.ones(4, dtype), -0.5, 0.0)
+    np.testing.assert_array_equal(found.direction, 0)
+    assert found.rank == 0
+    assert found.direction.dtype == dtype
+    with pytest.raises(ValueError, match=r"power is -0.3"):
+        linalg.newton_power(jnp.eye(4), jnp.ones(4), -0.3, 0.0)
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("damping", [1e-1, 1e-3, 1e-6])
+def test_a_solve_by_products_leaves_what_it_says(damping):
+    matrix, rhs = matrix_of_ten_decades(200)
+    found = jax.jit(
+        lambda b: linalg.lanczos_solve(lambda w: matrix @ w, b, damping, 200, 1e-8)
+    )(rhs)
+    left = rhs - matrix @ found.solution - damping * found.solution
+    size = jnp.linalg.norm(rhs)
+    assert jnp.linalg.norm(left) / size == pytest.approx(
+        float(found.residual), rel=1e-3
+    )
+    assert found.residual <= 1e-8
+    root = (1 + 1 / damping) ** 0.5
+    assert found.iterations <= 0.5 * root * np.log(2 * root / 1e-8) + 1
+
+
+@pytest.mark.x64
+def test_a_solve_that_may_not_go_on_is_the_best_of_its_space():
+    """Galerkin's condition: what is left is orthogonal to the Krylov space."""
+    matrix, rhs = matrix_of_ten_decades(100)
+    solve = jax.jit(
+        lambda b: linalg.lanczos_solve(lambda w: matrix @ w, b, 1e-9, 12, 1e-8)
+    )
+    found = solve(rhs)
+    space = linalg.lanczos(lambda w: matrix @ w, rhs, 12).basis
+    left = rhs - matrix @ found.solution - 1e-9 * found.solution
+    assert found.iterations == 12
+    assert found.residual > 1e-8
+    np.testing.assert_allclose(space @ left, 0, atol=1e-10 * jnp.linalg.norm(rhs))
+    zero = solve(0 * rhs)
+    np.testing.assert_array_equal(zero.solution, 0)
+    assert zero.iterations == 0
+
+
+def test_a_trace_by_random_signs_is_near(dtype):
+    jacobian, _ = random_problem((100, 100), dtype)
+    matrix = jacobian @ jacobian.T
+    found = linalg.hutchinson_trace(lambda w: matrix @ w, 100, dtype)
+    assert found.dtype == dtype
+    assert found == pytest.approx(float(jnp.trace(matrix)), rel=0.3)
