@@ -57,6 +57,19 @@ def mean_squared_error(outputs: Array, targets: Array) -> Array:
     return jnp.mean((outputs - targets) ** 2)
 
 
+def second_derivatives(objective: Callable, values: Array, targets: PyTree) -> Array:
+    """The diagonal of ∂²ℓ/∂y², shape (d,), of any sign.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> up = jnp.array([1.0, 0, 0, 0])
+      >>> print(second_derivatives(infidelity, up, up))
+      [-2.  0. -2.  0.]
+    """
+    hessian = jax.jacfwd(jax.grad(objective))(values, targets)
+    return jnp.diagonal(hessian)
+
+
 def curvature(objective: Callable, values: Array, targets: PyTree) -> Array:
     """The diagonal of ∂²ℓ/∂y², shape (d,); one where it is not positive.
 
@@ -65,8 +78,7 @@ def curvature(objective: Callable, values: Array, targets: PyTree) -> Array:
       >>> print(curvature(squared_error, jnp.ones(2), jnp.zeros(2)))
       [2. 2.]
     """
-    hessian = jax.jacfwd(jax.grad(objective))(values, targets)
-    diagonal = jnp.diagonal(hessian)
+    diagonal = second_derivatives(objective, values, targets)
     return jnp.where(diagonal > 0, diagonal, 1)
 
 

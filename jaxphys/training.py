@@ -48,6 +48,9 @@ class Info(NamedTuple):
       rank: singular values kept (spectral methods).
       damping: λ after the step (Levenberg–Marquardt).
       accepted: whether the step was taken (damped methods).
+      concave: share of the outputs in which the objective's curvature is not positive,
+        and was taken as that of ½|y|² (damped methods). Where it is not zero, state
+        the objective as a sum of squares.
     """
 
     loss: Array
@@ -55,6 +58,7 @@ class Info(NamedTuple):
     rank: Array | None = None
     damping: Array | None = None
     accepted: Array | None = None
+    concave: Array | None = None
 
 
 class Skips(NamedTuple):
@@ -138,7 +142,7 @@ def make_train_step(
         loss, cotangent = jax.value_and_grad(mean_objective)(batched.values, targets)
 
         def curvature_fn() -> Array:
-            one = functools.partial(losses.curvature, objective)
+            one = functools.partial(losses.second_derivatives, objective)
             return jax.vmap(one)(batched.values, targets) / batched.values.shape[0]
 
         def value_fn(params: PyTree) -> Array:
@@ -161,7 +165,7 @@ def make_train_step(
             jnp.isfinite(loss) & linalg.all_finite(params),
             *(
                 optax.tree.get(opt_state, key)
-                for key in ("rank", "damping", "accepted")
+                for key in ("rank", "damping", "accepted", "concave")
             ),
         )
         return TrainState(params, opt_state, state.step + 1), info

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from jaxphys import linalg, losses, models, optim, problems, training
-from jaxphys.optim.spectral import chosen_route, gram_bytes, lanczos_bytes
+from jaxphys.optim.routes import chosen_route, gram_bytes, lanczos_bytes
 
 BATCH, OUTPUTS = 8, 3
 
@@ -319,9 +319,14 @@ def test_a_missing_extra_is_told(name):
     ("make", "words"),
     [
         (lambda: optim.hig(rcond=2.0), r"\[0, 1\)"),
-        (lambda: optim.hig(method="lu"), "known: auto, gram, svd, qr"),
+        (lambda: optim.hig(method="lu"), "known: auto, gram, newton, svd, qr"),
         (lambda: optim.levenberg_marquardt(damping=-1.0), "min_damping <= damping"),
         (lambda: optim.levenberg_marquardt(decrease=0.5), "must exceed 1"),
+        (lambda: optim.hig(method="grma"), "Did you mean 'gram'"),
+        (lambda: optim.scale_by_spectral(power=0.3, method="newton"), "power is 0.3"),
+        (lambda: optim.levenberg_marquardt(method="svd"), "known: auto, gram, qr"),
+        (lambda: optim.levenberg_marquardt(tolerance=1.0), "tolerance is 1.0"),
+        (lambda: optim.spring(iterations=0), "iterations is 0"),
         (lambda: optim.spring(decay=1.0), "decay"),
         (lambda: optim.spring(damping=0.0), "damping > 0"),
     ],
@@ -424,6 +429,7 @@ def test_routes_follow_shape_and_memory():
     enough = lanczos_bytes(4096, 24_896, 100)
     assert choose(4096, 24_896, memory_limit=enough) == "lanczos"
     assert choose(512, 24_896, memory_limit=gram_bytes(512, 24_896)) == "gram"
+    assert choose(4096, 24_896, memory_limit=None, largest_side=8192) == "gram"
     with pytest.raises(ValueError, match=rf"needs at least {enough}"):
         choose(4096, 24_896, memory_limit=enough - 1)
 
@@ -432,6 +438,9 @@ def test_a_memory_limit_is_heeded_and_told(fitting):
     little = optim.hig(1.0, rcond=1e-3, memory_limit=1000)
     with pytest.raises(ValueError, match="memory_limit is 1000 bytes"):
         one_step(little, fitting)
+    for damped in (optim.levenberg_marquardt, optim.spring):
+        with pytest.raises(ValueError, match=r"memory_limit is 1000 .* at least"):
+            one_step(damped(memory_limit=1000), fitting)
     with pytest.raises(ValueError, match="iterations is 0"):
         optim.hig(iterations=0)
 
@@ -452,3 +461,109 @@ def test_few_products_change_the_outputs_as_the_half_inverse_does():
         update, _ = tx.update(batch.vjp(cotangent), tx.init(params), params, **extras)
         changes.append(batch.jvp(update))
     assert relative_error(changes[1], changes[0]) < 1e-2
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("samples", [8, 60], ids=["m < P", "m > P"])
+def test_newton_is_the_half_inverse_where_values_are_above_the_cut(samples):
+    model = models.mlp((3, 5, OUTPUTS), dtype=jnp.float64)
+    inputs = jax.random.normal(jax.random.key(1), (samples, 3))
+    batch = (inputs, jnp.sin(inputs))
+    linear = (model.apply, model.init(jax.random.key(0)), batch)
+    eigen, newton = (
+        one_step(optim.hig(1.0, rcond=1e-6, method=method), linear)
+        for method in ("gram", "newton")
+    )
+    assert relative_error(newton[0], eigen[0]) < 1e-4
+    assert newton[2].rank == eigen[2].rank
+
+
+@pytest.mark.parametrize("damping", [1.0, 1e-3])
+def test_products_alone_make_the_damped_step(damping, fitting, dtype):
+    """Of as many products as outputs the space is whole; the trace is estimated."""
+    if not jax.config.jax_enable_x64:
+        pytest.skip("products in single precision solve to no such accuracy")
+    jacobian, cotangent = jacobian_and_cotangent(fitting)
+    gram = jacobian @ jacobian.T
+    trace = linalg.hutchinson_trace(lambda w: gram @ w, len(gram), jnp.float64)
+    shift = damping * trace / len(gram)
+    weights = np.linalg.solve(gram + shift * np.eye(len(gram)), cotangent * BATCH / 2)
+    tx = optim.levenberg_marquardt(damping=damping, method="lanczos", tolerance=1e-10)
+    change, state, info = one_step(tx, fitting)
+    assert info.accepted
+    assert relative_error(change, -jacobian.T @ weights) < tolerance(dtype)
+    assert state.opt_state.unsolved < 1e-9
+    assert change.dtype == dtype
+
+
+@pytest.mark.x64
+def test_a_damped_step_of_few_products_still_lowers_the_loss(fitting):
+    """Each step is the best in its space, and judged by what it promises itself."""
+    outputs, params, batch = fitting
+    tx = optim.levenberg_marquardt(method="lanczos", iterations=4)
+    step = jax.jit(training.make_train_step(outputs, losses.squared_error, tx))
+    state = training.init_state(params, tx)
+    seen = []
+    for _ in range(60):
+        state, info = step(state, batch)
+        seen.append(float(info.loss))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(seen))
+    assert seen[-1] < 1e-2 * seen[0]
+
+
+@pytest.mark.x64
+def test_spring_by_products_is_spring(fitting, dtype):
+    whole, few = (
+        one_step(optim.spring(damping=1e-3, max_step=1e3, **route), fitting)
+        for route in ({}, {"method": "lanczos", "tolerance": 1e-10})
+    )
+    # The estimated trace is another λ.
+    assert relative_error(few[0], whole[0]) < 0.05
+    assert few[0].dtype == dtype
+
+
+@pytest.fixture
+def dipole(dtype):
+    """A network before the raw infidelity, which has no positive curvature."""
+    problem = problems.quantum_dipole(4, num_steps=6, dtype=dtype)
+    model = models.mlp((8, 10, 6), dtype=dtype)
+    batch = problem.sample(jax.random.key(1), BATCH)
+    outputs = problems.outputs(problem, model)
+    return problem, outputs, model.init(jax.random.key(0)), batch
+
+
+def test_hig_takes_the_derivative_of_an_objective_that_is_no_sum_of_squares(dipole):
+    problem, outputs, params, (inputs, targets) = dipole
+
+    @jax.jit
+    def half_inverse(params):
+        batch = optim.linearise(outputs, params, inputs)
+        infidelity = jax.vmap(losses.infidelity)
+        cotangent = jax.grad(lambda y: jnp.mean(infidelity(y, targets)))(batch.values)
+        return linalg.spectral_direction(
+            batch.jacobian(), cotangent.reshape(-1), power=-0.5, rcond=1e-3
+        )
+
+    expected = -half_inverse(params)
+    change, _, info = one_step(
+        optim.hig(1.0, rcond=1e-3), dipole[1:], problem.objective
+    )
+    assert relative_error(change, expected) < 3e-3
+    assert info.concave is None
+
+
+@pytest.mark.parametrize("make", [optim.levenberg_marquardt, optim.spring])
+def test_an_objective_without_positive_curvature_is_seen(make, dipole):
+    """The step stays finite; the residual's squares have a curvature."""
+    problem, outputs, params, (inputs, targets) = dipole
+    change, _, info = one_step(make(), dipole[1:], problem.objective)
+    assert info.concave == 1
+    assert info.finite
+    assert np.all(np.isfinite(np.asarray(change)))
+
+    def residual(params, both):
+        return problem.residual(outputs(params, both[0]), both[1])
+
+    squares = (residual, params, ((inputs, targets), targets))
+    _, _, info = one_step(make(), squares, losses.squared_size)
+    assert info.concave == 0

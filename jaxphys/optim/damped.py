@@ -1,4 +1,4 @@
-"""Damped Gauss–Newton steps, from one Cholesky factorization in sample space.
+"""Damped Gauss–Newton steps, from one linear solve in sample space.
 
 With S² the curvature ∂²ℓ/∂y² of the batch-mean loss (diagonal; 2/b for a mean of sums
 of squares), J̃ = S J, r̃ = S⁻¹ g and K̃ = J̃ J̃ᵀ, the quadratic model of the loss is
@@ -6,7 +6,8 @@ of squares), J̃ = S J, r̃ = S⁻¹ g and K̃ = J̃ J̃ᵀ, the quadratic model
     ℓ(θ + δ) ≈ ℓ(θ) − ½|r̃|² + ½|r̃ + J̃ δ|²,
 
 and its minimizer within reach is δ = −J̃ᵀ (K̃ + μ I)⁻¹ r̃. The damping is kept relative,
-μ = λ tr(K̃)/m, so that it does not change with the units of y or θ.
+μ = λ tr(K̃)/m, so that it does not change with the units of y or θ. Where K̃ is too large
+to factorize, products by it solve the same system by conjugate gradients.
 """
 
 from collections.abc import Callable
@@ -17,9 +18,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import linalg
+from jaxphys.optim import routes
 from jaxphys.optim.linearise import pull_back
-from jaxphys.optim.spectral import num_params, require
 from jaxphys.types import Array, PyTree
+
+METHODS = ("auto", "gram", "qr", "lanczos")
 
 
 class DampedState(NamedTuple):
@@ -29,11 +32,53 @@ class DampedState(NamedTuple):
       damping: λ, relative to tr(K̃)/m.
       accepted: whether the last step was taken.
       gain_ratio: the last step's actual over its predicted reduction of the loss.
+      unsolved: what was left of the right-hand side, relative to it, by the route
+        "lanczos"; zero of a factorization.
+      concave: share of the outputs whose curvature was not positive.
     """
 
     damping: Array
     accepted: Array
     gain_ratio: Array
+    unsolved: Array
+    concave: Array
+
+
+class _Solve(NamedTuple):
+    """How the damped steps solve, and where they do otherwise.
+
+    Attributes:
+      method: one of `METHODS`.
+      iterations, tolerance: of "lanczos".
+      memory_limit: bytes that "auto" may take.
+    """
+
+    method: str
+    iterations: int
+    tolerance: float
+    memory_limit: int | None
+
+    def check(self) -> "_Solve":
+        """These settings, or a ValueError where they cannot be meant."""
+        routes.check(self.method, METHODS, self.iterations)
+        if not 0 <= self.tolerance < 1:
+            raise ValueError(
+                f"tolerance is {self.tolerance}; expected a number in [0, 1)."
+            )
+        return self
+
+    def route(self, rows: int, num_columns: int, wide) -> str:
+        """The method for a batch of that size."""
+        if self.method != "auto":
+            return self.method
+        return routes.chosen_route(
+            rows,
+            num_columns,
+            iterations=self.iterations,
+            memory_limit=self.memory_limit,
+            wide=wide == jnp.float64,
+            largest_side=routes.LARGEST_CHOLESKY,
+        )
 
 
 class _Form(NamedTuple):
@@ -41,21 +86,22 @@ class _Form(NamedTuple):
 
     Attributes:
       apply: w ↦ M w.
-      solve: (w, μ) ↦ (M + μ I)⁻¹ w.
+      solve: (w, μ) ↦ ((M + μ I)⁻¹ w, what it left of w, relatively).
       trace: tr M.
     """
 
     apply: Callable[[Array], Array]
-    solve: Callable[[Array, Array], Array]
+    solve: Callable[[Array, Array], tuple[Array, Array]]
     trace: Array
 
 
-def _form(linearisation, scale: Array, sample_side: bool, wide) -> _Form:
-    """K̃ = J̃ J̃ᵀ or J̃ᵀ J̃: formed in double precision, by QR of J̃ where there is none.
+def _form(linearisation, scale: Array, sample_side: bool, wide, route: str) -> _Form:
+    """K̃ = J̃ J̃ᵀ or J̃ᵀ J̃ as a matrix, or as the R of a QR factorization of J̃.
 
     Squaring J̃ in single precision would lose half of its few digits.
     """
-    if wide == jnp.float64:
+    none = jnp.zeros((), wide)
+    if route == "gram":
         if sample_side:
             matrix = linearisation.gram(wide) * scale[:, None] * scale[None, :]
         else:
@@ -63,48 +109,90 @@ def _form(linearisation, scale: Array, sample_side: bool, wide) -> _Form:
             matrix = linearisation.normal(wide, rows)
         return _Form(
             lambda w: matrix @ w,
-            lambda w, shift: linalg.damped_solve(matrix, w, shift),
+            lambda w, shift: (linalg.damped_solve(matrix, w, shift), none),
             jnp.trace(matrix),
         )
     jacobian = linearisation.jacobian() * scale[:, None]
     root = jnp.linalg.qr(jacobian.T if sample_side else jacobian, mode="r")
     return _Form(
         lambda w: root.T @ (root @ w),
-        lambda w, shift: linalg.damped_root_solve(root, w, shift),
+        lambda w, shift: (linalg.damped_root_solve(root, w, shift), none),
         jnp.sum(root**2),
     )
 
 
-class _Model(NamedTuple):
+def _form_of_products(linearisation, scale: Array, wide, solve: _Solve) -> _Form:
+    """K̃ by products alone; its trace is an estimate."""
+    product = linearisation.product(wide)
+
+    def apply(w: Array) -> Array:
+        return scale * product(scale * w)
+
+    def solved(w: Array, shift: Array) -> tuple[Array, Array]:
+        count = min(solve.iterations, w.size)
+        found = linalg.lanczos_solve(apply, w, shift, count, solve.tolerance)
+        return found.solution, found.residual
+
+    return _Form(apply, solved, linalg.hutchinson_trace(apply, scale.size, wide))
+
+
+class _Step(NamedTuple):
     """The damped step and what the quadratic model says of it."""
 
     step: PyTree
     predicted: Array
+    unsolved: Array
 
 
-def _sample_side(linearisation, scale, residual, damping, wide) -> _Model:
+def _in_samples(linearisation, scale, wide, solve: _Solve, route: str):
+    """K̃, and Jᵀ w for w of shape (m,): without factors of J where it has none."""
+    if route == "lanczos":
+        shape = linearisation.values.shape
+        return (
+            _form_of_products(linearisation, scale, wide, solve),
+            lambda w: linearisation.vjp(w.reshape(shape)),
+        )
+    factors = linearisation.factors()
+    form = _form(linearisation, scale, True, wide, route)
+    return form, lambda w: pull_back(factors, w)
+
+
+def _sample_side(linearisation, scale, residual, damping, wide, solve, route) -> _Step:
     """The step from K̃ (m × m): J̃ δ is known without another product by J."""
-    form = _form(linearisation, scale, True, wide)
-    weights = form.solve(residual, damping * form.trace / scale.size)
+    form, pull = _in_samples(linearisation, scale, wide, solve, route)
+    shift = damping * form.trace / scale.size
+    weights, unsolved = form.solve(residual, shift)
     change = -form.apply(weights)
-    step = pull_back(linearisation.factors(), -scale * weights)
-    return _Model(step, -(residual @ change + 0.5 * change @ change))
+    predicted = -(residual @ change + 0.5 * change @ change)
+    return _Step(pull(-scale * weights), predicted, unsolved)
 
 
-def _parameter_side(linearisation, scale, gradient, damping, wide) -> _Model:
+def _parameter_side(linearisation, scale, gradient, damping, wide, route) -> _Step:
     """The same step from J̃ᵀ J̃ (P × P), for fewer parameters than outputs."""
     flat, unravel = linalg.ravel(gradient)
     pulled = flat.astype(wide)
-    form = _form(linearisation, scale, False, wide)
-    step = -form.solve(pulled, damping * form.trace / scale.size)
+    form = _form(linearisation, scale, False, wide, route)
+    weights, unsolved = form.solve(pulled, damping * form.trace / scale.size)
+    step = -weights
     predicted = -(pulled @ step + 0.5 * step @ form.apply(step))
-    return _Model(unravel(step.astype(flat.dtype)), predicted)
+    return _Step(unravel(step.astype(flat.dtype)), predicted, unsolved)
 
 
-def _scaled(curvature: Array, cotangent: Array, wide) -> tuple[Array, Array]:
-    """S and r̃ = S⁻¹ g, both of shape (m,)."""
-    scale = jnp.sqrt(curvature.reshape(-1).astype(wide))
-    return scale, cotangent.reshape(-1).astype(wide) / scale
+class _Scaled(NamedTuple):
+    """S and r̃ = S⁻¹ g, both of shape (m,), and the share of S² that was replaced."""
+
+    scale: Array
+    residual: Array
+    concave: Array
+
+
+def _scaled(curvature: Array, cotangent: Array, wide) -> _Scaled:
+    """Where S² is not positive it is 1/b: ½|y|² in place of what has no minimum."""
+    positive = curvature > 0
+    squares = jnp.where(positive, curvature, 1 / curvature.shape[0])
+    scale = jnp.sqrt(squares.reshape(-1).astype(wide))
+    residual = cotangent.reshape(-1).astype(wide) / scale
+    return _Scaled(scale, residual, jnp.mean(~positive, dtype=curvature.dtype))
 
 
 def _select(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
@@ -118,6 +206,10 @@ def levenberg_marquardt(
     max_damping: float = 1e6,
     decrease: float = 3.0,
     increase: float = 2.0,
+    method: str = "auto",
+    iterations: int = 100,
+    tolerance: float = 1e-6,
+    memory_limit: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Levenberg–Marquardt: δ = −J̃ᵀ (J̃ J̃ᵀ + μ I)⁻¹ r̃, μ by the gain ratio.
 
@@ -131,11 +223,26 @@ def levenberg_marquardt(
         first steps are short, and it takes six of them to reach 1e-3.
       min_damping, max_damping: bounds of λ.
       decrease, increase: factors, both > 1; a rejection multiplies by increase².
+      method: "gram" factorizes the smaller of J̃ J̃ᵀ (built without J̃) and J̃ᵀ J̃; "qr"
+        forms J̃; "lanczos" has products by J̃ J̃ᵀ alone (`linalg.lanczos_solve`), for
+        outputs and parameters too many for a matrix of them: the step it takes is the
+        best in a space of that many products, its λ is relative to an estimated trace,
+        and the gain ratio judges it by what it promises itself; "auto" is "lanczos"
+        above a side of 8192 or the memory limit, else "gram" with x64 on and "qr" with
+        x64 off.
+      iterations: products of "lanczos", at most.
+      tolerance: of "lanczos": what may be left of r̃, relative to it. The state's
+        `unsolved` tells what was.
+      memory_limit: bytes that "auto" may take for matrices or a Krylov basis.
 
     Extras of `update`:
       linearisation: the batch's `linearise(outputs, params, inputs)`.
       cotangent: g = ∂ℓ/∂y, shape (b, d), of the batch-mean loss ℓ.
-      curvature_fn: `curvature_fn() -> (b, d)`, the positive diagonal of ∂²ℓ/∂y².
+      curvature_fn: `curvature_fn() -> (b, d)`, the diagonal of ∂²ℓ/∂y². An entry that
+        is not positive is replaced by 1/b, and counted in the state's `concave`: the
+        model is then of another objective, and only the gain ratio keeps the step
+        honest. State such an objective as a sum of squares, as
+        `losses.infidelity_residual` does the infidelity.
       value, value_fn: ℓ(θ), and ℓ as a function of the parameters on this batch.
 
     Returns:
@@ -156,12 +263,12 @@ def levenberg_marquardt(
         )
     if decrease <= 1 or increase <= 1:
         raise ValueError(f"decrease {decrease} and increase {increase} must exceed 1.")
+    solve = _Solve(method, iterations, tolerance, memory_limit).check()
 
     def init(params):
         dtype = linalg.check_one_dtype(params)
-        return DampedState(
-            jnp.asarray(damping, dtype), jnp.array(True), jnp.ones((), dtype)
-        )
+        one = jnp.ones((), dtype)
+        return DampedState(damping * one, jnp.array(True), one, 0 * one, 0 * one)
 
     def update(
         updates,
@@ -176,7 +283,7 @@ def levenberg_marquardt(
         **extras,
     ):
         del extras
-        require(
+        routes.require(
             "levenberg_marquardt",
             params=params,
             linearisation=linearisation,
@@ -187,12 +294,15 @@ def levenberg_marquardt(
         )
         dtype = linalg.check_one_dtype(params)
         wide = linalg.double(dtype)
-        scale, residual = _scaled(curvature_fn(), cotangent, wide)
+        scale, residual, concave = _scaled(curvature_fn(), cotangent, wide)
         relative = state.damping.astype(wide)
-        if scale.size <= num_params(params):
-            model = _sample_side(linearisation, scale, residual, relative, wide)
+        count = routes.num_params(params)
+        route = solve.route(scale.size, count, wide)
+        known = (linearisation, scale)
+        if scale.size <= count or route == "lanczos":
+            model = _sample_side(*known, residual, relative, wide, solve, route)
         else:
-            model = _parameter_side(linearisation, scale, updates, relative, wide)
+            model = _parameter_side(*known, updates, relative, wide, route)
         trial = value_fn(optax.apply_updates(params, model.step))
         ratio = (value - trial).astype(wide) / model.predicted
         accepted = jnp.isfinite(trial) & (ratio > 0) & (model.predicted > 0)
@@ -201,9 +311,10 @@ def levenberg_marquardt(
         factor = jnp.where(accepted, factor, increase**2)
         new = jnp.clip(relative * factor, min_damping, max_damping)
         step = _select(accepted, model.step, jax.tree.map(jnp.zeros_like, model.step))
-        return step, DampedState(
-            new.astype(dtype), accepted, jnp.where(accepted, ratio, 0).astype(dtype)
-        )
+        ratio = jnp.where(accepted, ratio, 0).astype(dtype)
+        unsolved = model.unsolved.astype(dtype)
+        concave = concave.astype(dtype)
+        return step, DampedState(new.astype(dtype), accepted, ratio, unsolved, concave)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -215,11 +326,13 @@ class SpringState(NamedTuple):
       momentum: φ, the last unscaled step, shaped like the parameters.
       shrink: the factor by which the step bound shortened the last step, in (0, 1].
       accepted: whether the last step was finite.
+      concave: share of the outputs whose curvature was not positive.
     """
 
     momentum: PyTree
     shrink: Array
     accepted: Array
+    concave: Array
 
 
 def spring(
@@ -228,6 +341,10 @@ def spring(
     damping: float | None = None,
     decay: float = 0.9,
     max_step: float = 0.01,
+    method: str = "auto",
+    iterations: int = 100,
+    tolerance: float = 1e-6,
+    memory_limit: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """SPRING: φ ← μφ + J̃ᵀ (J̃ J̃ᵀ + λ I)⁻¹ (−r̃ − μ J̃ φ), θ ← θ + η φ.
 
@@ -242,6 +359,8 @@ def spring(
         1e-7 for others, as less lets rounding in r̃ through.
       decay: μ, in [0, 1); 0 is damped Gauss–Newton.
       max_step: bound of |φ| / max(|θ|, 1).
+      method, iterations, tolerance, memory_limit: see `levenberg_marquardt`. Where λ is
+        as small as here, "lanczos" ends by its iterations, and those are what damps.
 
     Extras of `update`: linearisation, cotangent, curvature_fn, as in
     `levenberg_marquardt`.
@@ -259,12 +378,13 @@ def spring(
             f"got damping {damping}, decay {decay}, max_step {max_step}; expected "
             "damping > 0, 0 <= decay < 1 and max_step > 0."
         )
+    solve = _Solve(method, iterations, tolerance, memory_limit).check()
 
     def init(params):
         dtype = linalg.check_one_dtype(params)
-        return SpringState(
-            jax.tree.map(jnp.zeros_like, params), jnp.ones((), dtype), jnp.array(True)
-        )
+        one = jnp.ones((), dtype)
+        none = jax.tree.map(jnp.zeros_like, params)
+        return SpringState(none, one, jnp.array(True), 0 * one)
 
     def update(
         updates,
@@ -277,7 +397,7 @@ def spring(
         **extras,
     ):
         del updates, extras
-        require(
+        routes.require(
             "spring",
             params=params,
             linearisation=linearisation,
@@ -286,14 +406,15 @@ def spring(
         )
         dtype = linalg.check_one_dtype(params)
         wide = linalg.double(dtype)
-        scale, residual = _scaled(curvature_fn(), cotangent, wide)
+        scale, residual, concave = _scaled(curvature_fn(), cotangent, wide)
         kept = jax.tree.map(lambda x: decay * x, state.momentum)
-        form = _form(linearisation, scale, True, wide)
+        route = solve.route(scale.size, routes.num_params(params), wide)
+        form, pull = _in_samples(linearisation, scale, wide, solve, route)
         usual = 1e-9 if dtype == jnp.float64 else 1e-7
         shift = (usual if damping is None else damping) * form.trace / scale.size
         already = scale * linearisation.jvp(kept).reshape(-1).astype(wide)
-        weights = form.solve(-residual - already, shift)
-        new = pull_back(linearisation.factors(), scale * weights)
+        weights, _ = form.solve(-residual - already, shift)
+        new = pull(scale * weights)
         momentum = optax.tree.add(kept, new)
         size = optax.tree.norm(momentum)
         reach = max_step * jnp.maximum(optax.tree.norm(params), 1)
@@ -301,7 +422,9 @@ def spring(
         shrink = jnp.minimum(1, reach / jnp.where(size > 0, size, 1)).astype(dtype)
         step = jax.tree.map(lambda x: jnp.where(accepted, shrink * x, 0), momentum)
         zeros = jax.tree.map(jnp.zeros_like, momentum)
-        return step, SpringState(_select(accepted, step, zeros), shrink, accepted)
+        return step, SpringState(
+            _select(accepted, step, zeros), shrink, accepted, concave.astype(dtype)
+        )
 
     return optax.chain(
         optax.GradientTransformationExtraArgs(init, update),

@@ -11,19 +11,15 @@ All outputs of a batch are stacked into one Jacobian J = U Λ Vᵀ, and the step
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from jaxphys import linalg
+from jaxphys.optim import routes
 from jaxphys.optim.linearise import pull_back
 from jaxphys.types import Array
 
-ROUTES = ("auto", "gram", "svd", "qr", "lanczos")
-
-#: The largest side of a Gram matrix that "auto" factorizes: eigenvectors of a larger
-#: one take longer than a hundred products by it.
-LARGEST_SIDE = 1024
+METHODS = ("auto", "gram", "newton", "svd", "qr", "lanczos")
 
 
 class SpectralState(NamedTuple):
@@ -36,76 +32,6 @@ class SpectralState(NamedTuple):
 
     rank: Array
     largest: Array
-
-
-def require(name: str, **extras: Any) -> None:
-    """Raise a ValueError where an optimizer was not handed what it needs."""
-    missing = [key for key, value in extras.items() if value is None]
-    if missing:
-        raise ValueError(
-            f"{name} got no {' and no '.join(missing)}; pass "
-            f"{', '.join(f'{key}=...' for key in missing)} to update(), or train with "
-            "jaxphys.training.make_train_step, which does."
-        )
-
-
-def num_params(params) -> int:
-    """P, the number of entries of a parameter pytree."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def gram_bytes(rows: int, num_columns: int, itemsize: int = 8) -> int:
-    """Memory of the route "gram": the smaller Gram matrix, its vectors, and a copy."""
-    return 3 * itemsize * min(rows, num_columns) ** 2
-
-
-def lanczos_bytes(
-    rows: int, num_columns: int, iterations: int, itemsize: int = 8
-) -> int:
-    """Memory of the route "lanczos": its basis, and a few vectors of either space."""
-    return itemsize * ((iterations + 4) * rows + 3 * num_columns)
-
-
-def chosen_route(
-    rows: int,
-    num_columns: int,
-    *,
-    iterations: int,
-    memory_limit: int | None,
-    wide: bool = True,
-) -> str:
-    """The route that "auto" takes for a Jacobian of that shape.
-
-    Args:
-      rows, num_columns: m and P.
-      iterations: of Lanczos' method.
-      memory_limit: bytes that a route may take, or None.
-      wide: whether there is double precision.
-
-    Raises:
-      ValueError: where no route fits into the limit, with the smallest that works.
-
-    Example:
-      >>> chosen_route(448, 9484, iterations=100, memory_limit=None)
-      'gram'
-      >>> chosen_route(4096, 24896, iterations=100, memory_limit=None)
-      'lanczos'
-    """
-    matrix = gram_bytes(rows, num_columns)
-    krylov = lanczos_bytes(rows, num_columns, min(iterations, rows))
-    if not wide:
-        matrix = 4 * rows * num_columns
-    limit = max(matrix, krylov) if memory_limit is None else memory_limit
-    if min(matrix, krylov) > limit:
-        raise ValueError(
-            f"memory_limit is {limit} bytes; a batch with {rows} outputs and "
-            f"{num_columns} parameters needs at least {min(matrix, krylov)}, with "
-            f"{iterations} iterations of Lanczos' method. Take a smaller batch, fewer "
-            "iterations or a higher limit."
-        )
-    if matrix > limit or (min(rows, num_columns) > LARGEST_SIDE and krylov <= limit):
-        return "lanczos"
-    return "gram" if wide else "qr"
 
 
 def scale_by_spectral(
@@ -123,10 +49,14 @@ def scale_by_spectral(
       rcond: singular values ≤ rcond · σ_max are discarded.
       method: "gram" takes eigenvectors of the smaller of J Jᵀ (built without J) and
         Jᵀ J in float64, and discards what they do not resolve, below 1e-7 σ_max or so;
-        "svd" and "qr" form J; "lanczos" has products by J Jᵀ alone, for outputs and
-        parameters too many for a matrix of them, and leaves out of the small singular
-        values what they have not found; "auto" is "lanczos" above a side of 1024 or
-        the memory limit, else "gram" with x64 on and "qr" with x64 off.
+        "newton" takes the inverse root of the same matrix by products of matrices and
+        truncates softly (`linalg.newton_power`; κ = 1 − n/2), meant for accelerators,
+        where it is unmeasured: on a CPU eigenvectors are faster, several times from a
+        side of 128; "svd" and "qr" form J; "lanczos" has products by J Jᵀ alone, for
+        outputs and parameters too many for a matrix of them, and leaves out of the
+        small singular values what they have not found; "auto" is "lanczos" above a
+        side of 1024 or the memory limit, else "gram" with x64 on and "qr" with x64
+        off.
       iterations: products of "lanczos".
       memory_limit: bytes that "auto" may take for matrices or a Krylov basis.
 
@@ -134,12 +64,13 @@ def scale_by_spectral(
       linearisation: the batch's `linearise(outputs, params, inputs)`.
       cotangent: g = ∂ℓ/∂y, shape (b, d), of the batch-mean loss.
     """
-    if method not in ROUTES:
-        raise ValueError(f"unknown method {method!r}; known: {', '.join(ROUTES)}.")
+    routes.check(method, METHODS, iterations)
     if not 0 <= rcond < 1:
         raise ValueError(f"rcond is {rcond}; expected a number in [0, 1).")
-    if iterations < 1:
-        raise ValueError(f"iterations is {iterations}; expected a number ≥ 1.")
+    if method == "newton":
+        linalg.quarters(power)
+
+    power_of = {"gram": linalg.gram_power, "newton": linalg.newton_power}
 
     def init(params):
         dtype = linalg.check_one_dtype(params)
@@ -150,15 +81,17 @@ def scale_by_spectral(
     ):
         del state, extras
         name = f"the spectral step of power {power}"
-        require(name, params=params, linearisation=linearisation, cotangent=cotangent)
+        routes.require(
+            name, params=params, linearisation=linearisation, cotangent=cotangent
+        )
         dtype = linalg.check_one_dtype(params)
         wide = linalg.double(dtype)
         route = method
         g = cotangent.reshape(-1)
         if route == "auto":
-            route = chosen_route(
+            route = routes.chosen_route(
                 g.size,
-                num_params(params),
+                routes.num_params(params),
                 iterations=iterations,
                 memory_limit=memory_limit,
                 wide=wide == jnp.float64,
@@ -170,20 +103,20 @@ def scale_by_spectral(
                 product, g.astype(wide), power, rcond, count
             )
             new = linearisation.vjp(spectrum.direction)
-        elif route != "gram":
+        elif route in ("svd", "qr"):
             flat, unravel = linalg.ravel(params)
             spectrum = linalg.spectral(
                 linearisation.jacobian(), g, power=power, rcond=rcond, method=route
             )
             new = unravel(spectrum.direction.astype(flat.dtype))
-        elif g.size <= num_params(params):
-            spectrum = linalg.gram_power(linearisation.gram(wide), g, power, rcond)
+        elif g.size <= routes.num_params(params):
+            spectrum = power_of[route](linearisation.gram(wide), g, power, rcond)
             new = pull_back(linearisation.factors(), spectrum.direction)
         else:
             _, unravel = linalg.ravel(params)
             pulled, _ = linalg.ravel(updates)
             normal = linearisation.normal(wide)
-            spectrum = linalg.gram_power(normal, pulled, power, rcond)
+            spectrum = power_of[route](normal, pulled, power, rcond)
             new = unravel(spectrum.direction.astype(dtype))
         rank = spectrum.rank.astype(jnp.int32)
         return new, SpectralState(rank, spectrum.largest.astype(dtype))
