@@ -67,6 +67,8 @@ class Recipe:
       schedule: of the learning rate: `constant`; `cosine`, to zero at the last update;
         `one_cycle`, up to it for three tenths of the updates and then down to nothing;
         `step`, by `decay_factor` each `decay_every` updates.
+      max_bend: of Levenberg–Marquardt: how much its steps may follow a curved valley;
+        None for straight steps.
       decay_every, decay_factor: of the schedule `step`.
       weight_decay: L2, λ θ added to the gradient.
       decoupled: whether λ θ is added after Adam's scaling instead, as in AdamW.
@@ -89,6 +91,7 @@ class Recipe:
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     schedule: str = "constant"
+    max_bend: float | None = None
     decay_every: int = 1000
     decay_factor: float = 0.5
     weight_decay: float = 0.0
@@ -130,6 +133,10 @@ class Recipe:
                 "levenberg_marquardt judges its steps by the loss alone and would undo "
                 "a weight_decay; use it with adam, or leave it out."
             )
+        if self.max_bend is not None and self.optimizer != "levenberg_marquardt":
+            raise ValueError(
+                f"max_bend goes with levenberg_marquardt, not {self.optimizer}."
+            )
         if self.decoupled and self.optimizer != "adam":
             raise ValueError(f"decoupled decay goes with adam, not {self.optimizer}.")
         lengths = {1, len(self.lengths), len(self.batch_growth) + 1}
@@ -169,7 +176,7 @@ def transformation(
       True
     """
     if recipe.optimizer == "levenberg_marquardt":
-        return optim.levenberg_marquardt()
+        return optim.levenberg_marquardt(max_bend=recipe.max_bend)
     first: Any = recipe.learning_rate if learning_rate is None else learning_rate
     rate: optax.ScalarOrSchedule = first
     if recipe.schedule == "cosine":

@@ -554,20 +554,20 @@ def auto_method(dtype, smaller_side: int, rcond: float) -> str:
     return "gram" if resolved <= max(rcond, known) else "qr"
 
 
-def damped_solve(gram: Array, rhs: Array, damping: Array) -> Array:
-    """(K + λ I)⁻¹ rhs by Cholesky factorization; K of shape (m, m), rhs (m,)."""
+def damped_solver(gram: Array, damping: Array) -> Callable[[Array], Array]:
+    """w ↦ (K + λ I)⁻¹ w by one Cholesky factorization; K of shape (m, m), w (m,)."""
     damped = gram + damping * jnp.eye(gram.shape[0], dtype=gram.dtype)
     factor = jax.scipy.linalg.cho_factor(damped, lower=True)
-    return jax.scipy.linalg.cho_solve(factor, rhs.astype(gram.dtype))
+    return lambda w: jax.scipy.linalg.cho_solve(factor, w.astype(gram.dtype))
 
 
-def damped_root_solve(root: Array, rhs: Array, damping: Array) -> Array:
-    """(Rᵀ R + λ I)⁻¹ rhs without squaring R: QR of (R; √λ I); R (k, n), rhs (n,)."""
+def damped_root_solver(root: Array, damping: Array) -> Callable[[Array], Array]:
+    """w ↦ (Rᵀ R + λ I)⁻¹ w without squaring R: QR of (R; √λ I); R (k, n), w (n,)."""
     size = root.shape[1]
     shift = jnp.sqrt(damping).astype(root.dtype) * jnp.eye(size, dtype=root.dtype)
     factor = jnp.linalg.qr(jnp.concatenate([root, shift]), mode="r")
-    half = jax.scipy.linalg.solve_triangular(factor, rhs.astype(root.dtype), trans="T")
-    return jax.scipy.linalg.solve_triangular(factor, half)
+    solve = jax.scipy.linalg.solve_triangular
+    return lambda w: solve(factor, solve(factor, w.astype(root.dtype), trans="T"))
 
 
 def ravel(tree: PyTree):

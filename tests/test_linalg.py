@@ -195,9 +195,9 @@ def test_damped_solve_is_a_ridge_solve(dtype):
     jacobian, rhs = random_problem((6, 20), dtype)
     gram = jacobian @ jacobian.T
     expected = np.linalg.solve(np.asarray(gram) + 0.1 * np.eye(6), np.asarray(rhs))
-    assert_close(linalg.damped_solve(gram, rhs, 0.1), expected, dtype)
+    assert_close(linalg.damped_solver(gram, 0.1)(rhs), expected, dtype)
     root = jnp.linalg.qr(jacobian.T, mode="r")
-    by_root = linalg.damped_root_solve(root, rhs, jnp.asarray(0.1))
+    by_root = linalg.damped_root_solver(root, jnp.asarray(0.1))(rhs)
     assert_close(by_root, expected, dtype)
 
 

@@ -29,6 +29,7 @@ from jaxphys.data.samples import (
 )
 from jaxphys.data.simulation import drawn, simulated
 from jaxphys.data.smoothing import (
+    accelerations,
     derivatives,
     smoothed,
     suggest_window,
@@ -49,6 +50,7 @@ __all__ = [
     "Chunk",
     "Moment",
     "Trajectories",
+    "accelerations",
     "add_noise",
     "cast",
     "check_angles",

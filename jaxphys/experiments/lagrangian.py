@@ -284,13 +284,16 @@ def rows(
 def levenberg_marquardt(
     growth: tuple[int, ...], config: Any, seconds: float = dynamics.USUAL_SECONDS
 ) -> Recipe:
-    """Levenberg–Marquardt on batches that grow, each for an equal part of the time.
+    """Levenberg–Marquardt by bent steps, on batches that grow.
+
+    Each batch size has an equal part of the time.
 
     In the fast size there is one batch size, and so one compilation.
     """
     growth = growth[:1] if config.fast else growth
     recipe = Recipe(
         optimizer="levenberg_marquardt",
+        max_bend=0.75,
         batch_size=growth[-1],
         batch_growth=growth[:-1],
         seconds=seconds,

@@ -8,6 +8,15 @@ of squares), J̃ = S J, r̃ = S⁻¹ g and K̃ = J̃ J̃ᵀ, the quadratic model
 and its minimizer within reach is δ = −J̃ᵀ (K̃ + μ I)⁻¹ r̃. The damping is kept relative,
 μ = λ tr(K̃)/m, so that it does not change with the units of y or θ. Where K̃ is too large
 to factorize, products by it solve the same system by conjugate gradients.
+
+Parameters that the outputs hardly depend on lie along narrow curved valleys. A straight
+step leaves one after a short way; the geodesic acceleration
+
+    δ₂ = −½ J̃ᵀ (K̃ + μ I)⁻¹ S y″,    y″ = ∂²y(θ + t δ)/∂t² at t = 0,
+
+bends it along, from the same factorization (Transtrum & Sethna, Improvements to the
+Levenberg–Marquardt algorithm for nonlinear least-squares minimization, 2012,
+https://arxiv.org/abs/1201.5885).
 """
 
 from collections.abc import Callable
@@ -35,6 +44,7 @@ class DampedState(NamedTuple):
       unsolved: what was left of the right-hand side, relative to it, by the route
         "lanczos"; zero of a factorization.
       concave: share of the outputs whose curvature was not positive.
+      bend: 2 |δ₂|/|δ| of the last step tried.
     """
 
     damping: Array
@@ -42,6 +52,7 @@ class DampedState(NamedTuple):
     gain_ratio: Array
     unsolved: Array
     concave: Array
+    bend: Array
 
 
 class _Solve(NamedTuple):
@@ -86,12 +97,12 @@ class _Form(NamedTuple):
 
     Attributes:
       apply: w ↦ M w.
-      solve: (w, μ) ↦ ((M + μ I)⁻¹ w, what it left of w, relatively).
+      solver: μ ↦ (w ↦ ((M + μ I)⁻¹ w, what it left of w, relatively)).
       trace: tr M.
     """
 
     apply: Callable[[Array], Array]
-    solve: Callable[[Array, Array], tuple[Array, Array]]
+    solver: Callable[[Array], Callable[[Array], tuple[Array, Array]]]
     trace: Array
 
 
@@ -100,7 +111,10 @@ def _form(linearisation, scale: Array, sample_side: bool, wide, route: str) -> _
 
     Squaring J̃ in single precision would lose half of its few digits.
     """
-    none = jnp.zeros((), wide)
+
+    def exact(solve: Callable[[Array], Array]):
+        return lambda w: (solve(w), jnp.zeros((), wide))
+
     if route == "gram":
         if sample_side:
             matrix = linearisation.gram(wide) * scale[:, None] * scale[None, :]
@@ -109,14 +123,14 @@ def _form(linearisation, scale: Array, sample_side: bool, wide, route: str) -> _
             matrix = linearisation.normal(wide, rows)
         return _Form(
             lambda w: matrix @ w,
-            lambda w, shift: (linalg.damped_solve(matrix, w, shift), none),
+            lambda shift: exact(linalg.damped_solver(matrix, shift)),
             jnp.trace(matrix),
         )
     jacobian = linearisation.jacobian() * scale[:, None]
     root = jnp.linalg.qr(jacobian.T if sample_side else jacobian, mode="r")
     return _Form(
         lambda w: root.T @ (root @ w),
-        lambda w, shift: (linalg.damped_root_solve(root, w, shift), none),
+        lambda shift: exact(linalg.damped_root_solver(root, shift)),
         jnp.sum(root**2),
     )
 
@@ -128,20 +142,32 @@ def _form_of_products(linearisation, scale: Array, wide, solve: _Solve) -> _Form
     def apply(w: Array) -> Array:
         return scale * product(scale * w)
 
-    def solved(w: Array, shift: Array) -> tuple[Array, Array]:
-        count = min(solve.iterations, w.size)
-        found = linalg.lanczos_solve(apply, w, shift, count, solve.tolerance)
-        return found.solution, found.residual
+    def solver(shift: Array):
+        def solved(w: Array) -> tuple[Array, Array]:
+            count = min(solve.iterations, w.size)
+            found = linalg.lanczos_solve(apply, w, shift, count, solve.tolerance)
+            return found.solution, found.residual
 
-    return _Form(apply, solved, linalg.hutchinson_trace(apply, scale.size, wide))
+        return solved
+
+    return _Form(apply, solver, linalg.hutchinson_trace(apply, scale.size, wide))
 
 
 class _Step(NamedTuple):
-    """The damped step and what the quadratic model says of it."""
+    """The damped step, and what the quadratic model says of it.
+
+    Attributes:
+      step: δ.
+      predicted: by how much the loss should fall.
+      unsolved: as in `DampedState`.
+      respond: `respond(y) -> −J̃ᵀ (K̃ + μ I)⁻¹ S y`, the damped step that changes the
+        outputs by −y, shape (b, d).
+    """
 
     step: PyTree
     predicted: Array
     unsolved: Array
+    respond: Callable[[Array], PyTree]
 
 
 def _in_samples(linearisation, scale, wide, solve: _Solve, route: str):
@@ -160,11 +186,15 @@ def _in_samples(linearisation, scale, wide, solve: _Solve, route: str):
 def _sample_side(linearisation, scale, residual, damping, wide, solve, route) -> _Step:
     """The step from K̃ (m × m): J̃ δ is known without another product by J."""
     form, pull = _in_samples(linearisation, scale, wide, solve, route)
-    shift = damping * form.trace / scale.size
-    weights, unsolved = form.solve(residual, shift)
+    solve_damped = form.solver(damping * form.trace / scale.size)
+    weights, unsolved = solve_damped(residual)
     change = -form.apply(weights)
     predicted = -(residual @ change + 0.5 * change @ change)
-    return _Step(pull(-scale * weights), predicted, unsolved)
+
+    def respond(y: Array) -> PyTree:
+        return pull(-scale * solve_damped(scale * y.reshape(-1))[0])
+
+    return _Step(pull(-scale * weights), predicted, unsolved, respond)
 
 
 def _parameter_side(linearisation, scale, gradient, damping, wide, route) -> _Step:
@@ -172,10 +202,29 @@ def _parameter_side(linearisation, scale, gradient, damping, wide, route) -> _St
     flat, unravel = linalg.ravel(gradient)
     pulled = flat.astype(wide)
     form = _form(linearisation, scale, False, wide, route)
-    weights, unsolved = form.solve(pulled, damping * form.trace / scale.size)
+    solve_damped = form.solver(damping * form.trace / scale.size)
+    weights, unsolved = solve_damped(pulled)
     step = -weights
     predicted = -(pulled @ step + 0.5 * step @ form.apply(step))
-    return _Step(unravel(step.astype(flat.dtype)), predicted, unsolved)
+
+    def respond(y: Array) -> PyTree:
+        squares = (scale**2).reshape(y.shape)
+        asked, _ = linalg.ravel(linearisation.vjp(squares * y))
+        return unravel(-solve_damped(asked)[0].astype(flat.dtype))
+
+    return _Step(unravel(step.astype(flat.dtype)), predicted, unsolved, respond)
+
+
+def _bent(linearisation, model: _Step) -> tuple[PyTree, Array]:
+    """δ + δ₂, and 2 |δ₂|/|δ|; δ alone where y has no forward derivatives."""
+    try:
+        second = linearisation.bend(model.step)
+    except TypeError:  # custom_vjp
+        return model.step, jnp.zeros((), linearisation.values.dtype)
+    turn = jax.tree.map(lambda x: x / 2, model.respond(second))
+    size = optax.tree.norm(model.step)
+    bend = 2 * optax.tree.norm(turn) / jnp.where(size > 0, size, 1)
+    return optax.tree.add(model.step, turn), bend
 
 
 class _Scaled(NamedTuple):
@@ -206,6 +255,7 @@ def levenberg_marquardt(
     max_damping: float = 1e6,
     decrease: float = 3.0,
     increase: float = 2.0,
+    max_bend: float | None = None,
     method: str = "auto",
     iterations: int = 100,
     tolerance: float = 1e-6,
@@ -223,6 +273,11 @@ def levenberg_marquardt(
         first steps are short, and it takes six of them to reach 1e-3.
       min_damping, max_damping: bounds of λ.
       decrease, increase: factors, both > 1; a rejection multiplies by increase².
+      max_bend: with a number, 0.75 say, the step is bent along the outputs' curvature,
+        δ + δ₂, and rejected where 2 |δ₂|/|δ| is larger; None for straight steps. Bent
+        ones go further along narrow valleys, as where a Lagrangian is learned from
+        clean data; far from a minimum straight ones are as good. It takes two forward
+        derivatives of y; where there are none (custom_vjp), steps are straight.
       method: "gram" factorizes the smaller of J̃ J̃ᵀ (built without J̃) and J̃ᵀ J̃; "qr"
         forms J̃; "lanczos" has products by J̃ J̃ᵀ alone (`linalg.lanczos_solve`), for
         outputs and parameters too many for a matrix of them: the step it takes is the
@@ -263,12 +318,15 @@ def levenberg_marquardt(
         )
     if decrease <= 1 or increase <= 1:
         raise ValueError(f"decrease {decrease} and increase {increase} must exceed 1.")
+    if max_bend is not None and max_bend <= 0:
+        raise ValueError(f"max_bend is {max_bend}; expected a number > 0, or None.")
     solve = _Solve(method, iterations, tolerance, memory_limit).check()
 
     def init(params):
         dtype = linalg.check_one_dtype(params)
         one = jnp.ones((), dtype)
-        return DampedState(damping * one, jnp.array(True), one, 0 * one, 0 * one)
+        none = 0 * one
+        return DampedState(damping * one, jnp.array(True), one, none, none, none)
 
     def update(
         updates,
@@ -303,18 +361,24 @@ def levenberg_marquardt(
             model = _sample_side(*known, residual, relative, wide, solve, route)
         else:
             model = _parameter_side(*known, updates, relative, wide, route)
-        trial = value_fn(optax.apply_updates(params, model.step))
+        step, bend = model.step, jnp.zeros((), dtype)
+        if max_bend is not None:
+            step, bend = _bent(linearisation, model)
+        trial = value_fn(optax.apply_updates(params, step))
         ratio = (value - trial).astype(wide) / model.predicted
         accepted = jnp.isfinite(trial) & (ratio > 0) & (model.predicted > 0)
+        if max_bend is not None:
+            accepted &= bend <= max_bend
         factor = jnp.where(ratio > 0.75, 1 / decrease, 1.0)
         factor = jnp.where(ratio < 0.25, increase, factor)
         factor = jnp.where(accepted, factor, increase**2)
         new = jnp.clip(relative * factor, min_damping, max_damping)
-        step = _select(accepted, model.step, jax.tree.map(jnp.zeros_like, model.step))
-        ratio = jnp.where(accepted, ratio, 0).astype(dtype)
-        unsolved = model.unsolved.astype(dtype)
-        concave = concave.astype(dtype)
-        return step, DampedState(new.astype(dtype), accepted, ratio, unsolved, concave)
+        step = _select(accepted, step, jax.tree.map(jnp.zeros_like, step))
+        ratio = jnp.where(accepted, ratio, 0)
+        seen = (ratio, model.unsolved, concave, bend)
+        return step, DampedState(
+            new.astype(dtype), accepted, *(x.astype(dtype) for x in seen)
+        )
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -413,7 +477,7 @@ def spring(
         usual = 1e-9 if dtype == jnp.float64 else 1e-7
         shift = (usual if damping is None else damping) * form.trace / scale.size
         already = scale * linearisation.jvp(kept).reshape(-1).astype(wide)
-        weights, _ = form.solve(-residual - already, shift)
+        weights, _ = form.solver(shift)(-residual - already)
         new = pull(scale * weights)
         momentum = optax.tree.add(kept, new)
         size = optax.tree.norm(momentum)

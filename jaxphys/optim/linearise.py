@@ -29,6 +29,7 @@ class Linearisation(NamedTuple):
       values: y, shape (b, d).
       vjp: `vjp(cotangents) -> params`, Jᵀ w for w of shape (b, d), by one reverse pass.
       jvp: `jvp(tangent) -> (b, d)`, J v for v shaped like the parameters.
+      bend: `bend(tangent) -> (b, d)`, ∂²y(θ + t v)/∂t² at t = 0.
       factors: `factors() -> Factors`, the Jacobian layer by layer, by d reverse passes.
       jacobian: `jacobian() -> (m, P)`, the dense Jacobian; columns in `ravel` order.
       gram: `gram(dtype=None, route="auto") -> (m, m)`, K = J Jᵀ.
@@ -40,6 +41,7 @@ class Linearisation(NamedTuple):
     values: Array
     vjp: Callable[[Array], PyTree]
     jvp: Callable[[PyTree], Array]
+    bend: Callable[[PyTree], Array]
     factors: Callable[[], "Factors"]
     jacobian: Callable[[], Array]
     gram: Callable[..., Array]
@@ -347,6 +349,12 @@ def linearise(
     def jvp(tangent: PyTree) -> Array:
         return jax.jvp(plain, (params,), (tangent,))[1]
 
+    def bend(tangent: PyTree) -> Array:
+        def slope(params: PyTree) -> Array:
+            return jax.jvp(plain, (params,), (tangent,))[1]
+
+        return jax.jvp(slope, (params,), (tangent,))[1]
+
     @functools.cache
     def factors() -> Factors:
         _, pull, operands = probed()
@@ -423,7 +431,15 @@ def linearise(
         return lambda w: forward(back(w.astype(at.dtype))[0]).astype(w.dtype)
 
     return Linearisation(
-        values, vjp, jvp, factors, lambda: dense(factors()), whole_gram, normal, product
+        values,
+        vjp,
+        jvp,
+        bend,
+        factors,
+        lambda: dense(factors()),
+        whole_gram,
+        normal,
+        product,
     )
 
 

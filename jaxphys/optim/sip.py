@@ -131,7 +131,7 @@ def local_inverse(
             slopes = jax.jacrev(missed)(at.control)
             gram = linalg.self_product(slopes)
             shift = at.damping * jnp.trace(gram) / gram.shape[0]
-            weights = linalg.damped_solve(gram, at.residual, shift)
+            weights = linalg.damped_solver(gram, shift)(at.residual)
             trial = at.control - slopes.T @ weights
             left = missed(trial)
             better = jnp.sum(left**2) < jnp.sum(at.residual**2)
