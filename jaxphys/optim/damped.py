@@ -243,6 +243,8 @@ def spring(
       decay: μ, in [0, 1); 0 is damped Gauss–Newton.
       max_step: bound of |φ| / max(|θ|, 1).
 
+    These numbers may be traced, as `optax.inject_hyperparams` has them.
+
     Extras of `update`: linearisation, cotangent, curvature_fn, as in
     `levenberg_marquardt`.
 
@@ -254,7 +256,10 @@ def spring(
     https://arxiv.org/abs/2401.10190; for physics-informed networks
     https://arxiv.org/abs/2505.12149.
     """
-    if (damping is not None and damping <= 0) or not 0 <= decay < 1 or max_step <= 0:
+    traced = any(isinstance(x, jax.core.Tracer) for x in (damping, decay, max_step))
+    if not traced and (
+        (damping is not None and damping <= 0) or not 0 <= decay < 1 or max_step <= 0
+    ):
         raise ValueError(
             f"got damping {damping}, decay {decay}, max_step {max_step}; expected "
             "damping > 0, 0 <= decay < 1 and max_step > 0."

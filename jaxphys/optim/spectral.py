@@ -118,6 +118,9 @@ def scale_by_spectral(
 ) -> optax.GradientTransformationExtraArgs:
     """Replace the gradient Jᵀ g by J^κ g; `update` needs `linearisation`, `cotangent`.
 
+    Power and rcond may be traced, as `optax.inject_hyperparams` has them: one
+    compilation then serves all of them.
+
     Args:
       power: κ.
       rcond: singular values ≤ rcond · σ_max are discarded.
@@ -136,8 +139,7 @@ def scale_by_spectral(
     """
     if method not in ROUTES:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(ROUTES)}.")
-    if not 0 <= rcond < 1:
-        raise ValueError(f"rcond is {rcond}; expected a number in [0, 1).")
+    linalg.check_rcond(rcond)
     if iterations < 1:
         raise ValueError(f"iterations is {iterations}; expected a number ≥ 1.")
 
