@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
+from numpy.typing import ArrayLike
 
 from jaxphys.plots.style import COLORS, STYLE, label
 
@@ -66,16 +67,36 @@ def ablations(
             if name == "kappa":
                 _beside(panel, references)
                 if rates:
-                    _by_rate(next(panels), rates)
-        for panel in panels:
-            panel.remove()
+                    _by_rate(by_rate := next(panels), rates)
+                    handles, names = by_rate.get_legend_handles_labels()
+        spare = list(panels)
+        if rates and "kappa" in sweeps:
+            place, where = (spare[0], "center") if spare else (by_rate, "best")
+            place.legend(
+                handles, names, title="κ, by rate c", fontsize=8, ncols=2, loc=where
+            )
+        for panel in spare:
+            panel.set_axis_off()
         for row in grid:
             row[0].set_yscale("log")
             row[0].set_ylabel("test loss [1]")
+        _framed(grid[0, 0], sweeps, references)
         figure.suptitle(title, fontsize=11)
         kinds = [kind for sweep in sweeps.values() for kind in sweep.losses]
         _named(figure, list(dict.fromkeys([*kinds, *references])))
     return figure
+
+
+def _framed(
+    axes: Axes, sweeps: Mapping[str, Sweep], references: Mapping[str, Sequence[float]]
+) -> None:
+    """The range of what was reached; rates too large may leave it."""
+    each = list(references.values())
+    for sweep in sweeps.values():
+        each += [losses for of in sweep.losses.values() for losses in of.values()]
+    known = _known(np.concatenate([np.ravel(losses) for losses in each]))
+    if known.size:
+        axes.set_ylim(known.min() / 3, known.max() * 10)
 
 
 def power_colors(count: int) -> list[Any]:
@@ -83,7 +104,11 @@ def power_colors(count: int) -> list[Any]:
     return list(mpl.colormaps["YlOrRd"](np.linspace(0.35, 1.0, count)))
 
 
-def _known(losses: Sequence[float]) -> np.ndarray:
+def _signed(x: float) -> str:
+    return f"{x:g}".replace("-", "−")
+
+
+def _known(losses: ArrayLike) -> np.ndarray:
     values = np.asarray(losses, float)
     return values[(values > 0) & (values < _LARGEST)]
 
@@ -111,12 +136,20 @@ def _changed(axes: Axes, sweep: Sweep) -> None:
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter("{x:g}")
     else:
-        axes.set_xticks(values, [f"{x:g}".replace("-", "−") for x in values])
+        axes.set_xticks(values, [_signed(x) for x in values])
         axes.tick_params(axis="x", labelsize=8)
         axes.invert_xaxis()
     if sweep.floor is not None and min(values) < sweep.floor:
         axes.axvspan(min(values) / 3, sweep.floor, color="black", alpha=0.08, lw=0)
         axes.set_xlim(min(values) / 3, max(values) * 3)
+        axes.text(
+            min(values) / 2,
+            0.97,
+            "not resolved",
+            transform=axes.get_xaxis_transform(),
+            fontsize=8,
+            va="top",
+        )
     axes.set_xlabel(sweep.label)
 
 
@@ -135,14 +168,13 @@ def _by_rate(
         rates.items(), power_colors(len(rates)), strict=True
     ):
         _points(axes, losses, {"color": color, "marker": "o", "ms": 3.5, "lw": 1.2})
-        axes.plot([], [], color=color, lw=1.2, label=f"{power:g}")
+        axes.plot([], [], color=color, lw=1.2, label=_signed(power))
     values = sorted({x for losses in rates.values() for x in losses})
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(r"$c=\eta\,\sigma_{\max}^{\kappa+1}/(b/2)$ [1]")
-    axes.legend(title="κ", fontsize=7, title_fontsize=8, ncols=2)
 
 
 def _named(figure: Figure, methods: Sequence[str]) -> None:
