@@ -6,14 +6,16 @@ spread of singular values the power κ + 1 is left, and a rate that suits one ex
 suits no other. Each therefore has the same rates to choose from, in units of the step
 that solves the direction of largest singular value, η = c (b/2) / σ_max^(κ+1), and all
 have the same training time. At κ = −1 a rate c = 1 is the true step b/2 of
-Gauss–Newton, and the published one is c = 2/b. What else is changed, at κ = −1/2:
-rcond, batch size and width; and what damped methods have in its place.
+Gauss–Newton, and the published one is c = 2/b, down to which the rates go. What else is
+changed, at κ = −1/2: rcond, batch size and width; and what damped methods have in its
+place.
 
 Exponents: Schnell, Holl & Thuerey, ICLR 2022, https://arxiv.org/abs/2203.10131.
 """
 
 import dataclasses
 import functools
+import math
 import pathlib
 import statistics
 from collections.abc import Callable
@@ -96,7 +98,7 @@ class Config:
     options: RunOptions = RunOptions()
     problem: str = "oscillators"
     samples: int | None = None
-    rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 2.0)
+    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0)
     near_rates: tuple[float, ...] = (0.1, 0.3, 1.0)
     powers: tuple[float, ...] = (1.0, 0.5, 0.0, -0.25, -0.5, -0.75, -1.0)
     rconds: tuple[float, ...] = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
@@ -478,8 +480,13 @@ def compared(results: dict[str, Any]) -> plots.Figure:
 
 
 def losses_of(entry: dict[str, Any]) -> list[float]:
-    """The last test loss of each seed."""
-    return [end["test_loss"] for end in runner.finals(entry)]
+    """The last test loss of each seed; infinity where every rate diverged."""
+    return [reached(end) for end in runner.finals(entry)]
+
+
+def reached(end: dict[str, Any]) -> float:
+    """The test loss of a training that did not diverge."""
+    return math.inf if end["status"] == "diverged" else end["test_loss"]
 
 
 def draw(every: dict[str, Setting], results: dict[str, Any], rows: int) -> plots.Figure:
@@ -505,7 +512,7 @@ def draw(every: dict[str, Setting], results: dict[str, Any], rows: int) -> plots
             by_rate = rates.setdefault(setting.power, {})
             for final in runner.finals(results["methods"][name]):
                 for end in final.get("rates", []):
-                    by_rate.setdefault(end["rate"], []).append(end["test_loss"])
+                    by_rate.setdefault(end["rate"], []).append(reached(end))
     beside = {
         name: losses_of(results["methods"][name])
         for name in REFERENCES

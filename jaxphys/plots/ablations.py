@@ -47,6 +47,8 @@ def ablations(
 ) -> Figure:
     """Final loss against each choice: a marker a seed, a line through the medians.
 
+    A cross at the top is a seed whose loss is not finite, as it diverged.
+
     Args:
       sweeps: name → what was changed; the one of `kappa` has the references beside it.
       rates: κ → relative learning rate → final losses, one a seed; a panel of its own.
@@ -128,6 +130,9 @@ def _changed(axes: Axes, sweep: Sweep) -> None:
         mark = _MARKS.get(kind, "o")
         color = COLORS.get(kind, "black")
         _points(axes, losses, {"color": color, "marker": mark, "ms": 5, "alpha": 0.9})
+        lost = [x for x, each in losses.items() if _known(each).size < len(each)]
+        top = axes.get_xaxis_transform()
+        axes.plot(lost, [0.97] * len(lost), "x", color=color, ms=7, transform=top)
     values = sorted({x for losses in sweep.losses.values() for x in losses})
     if sweep.log:
         axes.set_xscale("log")
