@@ -428,7 +428,8 @@ def run(config: Config = Config()) -> Trained:
     if trained.params:
         rows = every["kappa_-0.5"].method.batch_size * problem.num_outputs
         figure = draw(every, trained.results, rows)
-        plots.save(figure, trained.out / "ablations.png")
+        if figure is not None:
+            plots.save(figure, trained.out / "ablations.png")
     return trained
 
 
@@ -489,8 +490,13 @@ def reached(end: dict[str, Any]) -> float:
     return math.inf if end["status"] == "diverged" else end["test_loss"]
 
 
-def draw(every: dict[str, Setting], results: dict[str, Any], rows: int) -> plots.Figure:
-    """A panel a sweep, and how each exponent's loss depends on its rate."""
+def draw(
+    every: dict[str, Setting], results: dict[str, Any], rows: int
+) -> plots.Figure | None:
+    """A panel a sweep, and how each exponent's loss depends on its rate.
+
+    A sweep of a single value is none, and None is returned where there is no other.
+    """
     trained = {name: every[name] for name in results["methods"] if name in every}
     sweeps = {}
     for sweep, label in SWEEPS.items():
@@ -499,7 +505,7 @@ def draw(every: dict[str, Setting], results: dict[str, Any], rows: int) -> plots
             if sweep in setting.at:
                 of_kind = losses.setdefault(setting.kind, {})
                 of_kind[setting.at[sweep]] = losses_of(results["methods"][name])
-        if losses:
+        if len({value for of_kind in losses.values() for value in of_kind}) > 1:
             sweeps[sweep] = plots.Sweep(
                 label,
                 losses,
@@ -518,4 +524,6 @@ def draw(every: dict[str, Setting], results: dict[str, Any], rows: int) -> plots
         for name in REFERENCES
         if name in trained
     }
+    if not sweeps:
+        return None
     return plots.ablations(sweeps, rates, beside, title=titled(results))

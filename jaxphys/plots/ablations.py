@@ -50,14 +50,15 @@ def ablations(
     A cross at the top is a seed whose loss is not finite, as it diverged.
 
     Args:
-      sweeps: name → what was changed; the one of `kappa` has the references beside it.
+      sweeps: name → what was changed, one or more; the one of `kappa` has the references beside it.
       rates: κ → relative learning rate → final losses, one a seed; a panel of its own.
       references: method → final losses, horizontal lines at their medians.
       title: above the figure, with the budget of each training.
     """
-    count = len(sweeps) + bool(rates)
+    rated = bool(rates) and "kappa" in sweeps
+    count = len(sweeps) + rated
     columns = min(count, 4)
-    lines = -(-count // max(columns, 1))
+    lines = -(-count // columns)
     with mpl.rc_context(STYLE):
         size = (1.2 + 3.1 * columns, 1.2 + 3.0 * lines)
         figure = Figure(figsize=size, layout="constrained")
@@ -68,11 +69,11 @@ def ablations(
             _changed(panel, sweep)
             if name == "kappa":
                 _beside(panel, references)
-                if rates:
+                if rated:
                     _by_rate(by_rate := next(panels), rates)
                     handles, names = by_rate.get_legend_handles_labels()
         spare = list(panels)
-        if rates and "kappa" in sweeps:
+        if rated:
             place, where = (spare[0], "center") if spare else (by_rate, "best")
             place.legend(
                 handles, names, title="κ, by rate c", fontsize=8, ncols=2, loc=where
