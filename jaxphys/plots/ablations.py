@@ -50,7 +50,8 @@ def ablations(
     A cross at the top is a seed whose loss is not finite, as it diverged.
 
     Args:
-      sweeps: name → what was changed, one or more; the one of `kappa` has the references beside it.
+      sweeps: name → what was changed, one or more; that of `kappa` has the
+        references beside it.
       rates: κ → relative learning rate → final losses, one a seed; a panel of its own.
       references: method → final losses, horizontal lines at their medians.
       title: above the figure, with the budget of each training.
