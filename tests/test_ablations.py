@@ -148,8 +148,10 @@ def test_every_setting_runs(tmp_path):
     results = run(tmp_path / "run", "--method", "all", *more)
     for entry in results["methods"].values():
         assert np.isfinite(entry["final"]["test_loss"])
-    every = ablations.settings(ablations.Config(batches=(2, 4), widths=(5,)))
-    assert set(results["methods"]) == set(every)
+    config = ablations.Config(
+        RunOptions(batch_size=2), "poisson", batches=(2, 4), widths=(5,)
+    )
+    assert set(results["methods"]) == set(ablations.settings(config))
 
 
 @pytest.mark.parametrize(

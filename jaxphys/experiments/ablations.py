@@ -505,7 +505,7 @@ def draw(
             if sweep in setting.at:
                 of_kind = losses.setdefault(setting.kind, {})
                 of_kind[setting.at[sweep]] = losses_of(results["methods"][name])
-        if len({value for of_kind in losses.values() for value in of_kind}) > 1:
+        if any(len(of_kind) > 1 for of_kind in losses.values()):
             sweeps[sweep] = plots.Sweep(
                 label,
                 losses,
