@@ -74,6 +74,12 @@ def gram_rcond(dtype, rows: int) -> float:
     return float(jnp.finfo(dtype).eps * rows) ** 0.5
 
 
+def check_rcond(rcond: float | Array) -> None:
+    """A ValueError for a cut-off outside of [0, 1); one that is traced passes."""
+    if not isinstance(rcond, jax.core.Tracer) and not 0 <= rcond < 1:
+        raise ValueError(f"rcond is {rcond}; expected a number in [0, 1).")
+
+
 def masked_power(values: Array, power: float, keep: Array) -> Array:
     """`values ** power` where `keep` holds and zero elsewhere, never NaN."""
     return jnp.where(keep, jnp.where(keep, values, 1) ** power, 0)
@@ -95,7 +101,8 @@ def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spe
     eigenvalues, vectors = jnp.linalg.eigh(gram, symmetrize_input=False)
     squares = jnp.maximum(eigenvalues, 0)
     largest = squares[-1]
-    cut = max(rcond, gram_rcond(gram.dtype, gram.shape[0])) ** 2
+    resolved = gram_rcond(gram.dtype, gram.shape[0])
+    cut = jnp.maximum(jnp.asarray(rcond, gram.dtype), resolved) ** 2
     keep = squares > cut * largest
     weights = masked_power(squares, (power - 1) / 2, keep)
     projected = vectors.T @ cotangent.astype(gram.dtype)
@@ -492,8 +499,7 @@ def spectral(
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}.")
     if rcond is None:
         rcond = default_rcond(jacobian.dtype, *jacobian.shape)
-    if not 0 <= rcond < 1:
-        raise ValueError(f"rcond is {rcond}; expected a number in [0, 1).")
+    check_rcond(rcond)
     if method == "auto":
         method = auto_method(jacobian.dtype, min(jacobian.shape), rcond)
     return _ROUTES[method](jacobian, cotangent, power, rcond)

@@ -6,6 +6,7 @@
 | `nonlinear_oscillators` | a controller through nonlinear ones | the same |
 | `quantum_dipole` | a field that steers a particle in a box | the same |
 | `poisson` | a network that inverts the Laplacian | the same |
+| `ablations` | any of these, by exponents, cut-offs, batches, widths and λ | – |
 | `mass_spring`, `pendulum` | H of one coordinate, noisy | Greydanus et al. 2019 |
 | `two_body`, `three_body` | H of bodies under gravity | the same |
 | `seed_spring` | the same, without noise, and a table of its derivatives | – |
@@ -31,6 +32,7 @@ EXPERIMENTS = {
     "nonlinear_oscillators": "steer nonlinear oscillators back to their start",
     "quantum_dipole": "steer a particle in a box to a superposition, by a field",
     "poisson": "solve Poisson's equation by a network, through the Laplacian",
+    "ablations": "change the exponent of HIG, and all else that one may choose",
     "mass_spring": "learn the energy of a mass on a spring from noisy states",
     "pendulum": "learn the energy of a pendulum from noisy states",
     "seed_spring": "learn a unit spring's energy, and tabulate its derivatives",

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, metrics, models, plots
+from jaxphys import data, metrics, models, optim, plots
 from jaxphys.experiments import dynamics, judging
 from jaxphys.experiments.dynamics import Material, Row, Study, finite, shortened
 from jaxphys.experiments.judging import Judged, Models
@@ -267,7 +267,9 @@ def rows(
         return lambda config: shortened(adam[name]) if config.fast else adam[name]
 
     def damped(name: str) -> Callable[[Any], Recipe]:
-        return functools.partial(levenberg_marquardt, growth[name])
+        return functools.partial(
+            levenberg_marquardt, growth[name], max_bend=optim.USUAL_BEND
+        )
 
     made: dict[str, Callable] = {"lnn": lnn, "delan": delan}
     small = {"lnn": "compact", "delan": "compact_delan"}
@@ -282,18 +284,19 @@ def rows(
 
 
 def levenberg_marquardt(
-    growth: tuple[int, ...], config: Any, seconds: float = dynamics.USUAL_SECONDS
+    growth: tuple[int, ...],
+    config: Any,
+    seconds: float = dynamics.USUAL_SECONDS,
+    max_bend: float | None = None,
 ) -> Recipe:
-    """Levenberg–Marquardt by bent steps, on batches that grow.
-
-    Each batch size has an equal part of the time.
+    """Levenberg–Marquardt on batches that grow, each for an equal part of the time.
 
     In the fast size there is one batch size, and so one compilation.
     """
     growth = growth[:1] if config.fast else growth
     recipe = Recipe(
         optimizer="levenberg_marquardt",
-        max_bend=0.75,
+        max_bend=max_bend,
         batch_size=growth[-1],
         batch_growth=growth[:-1],
         seconds=seconds,

@@ -75,12 +75,16 @@ class Method(NamedTuple):
         `proxy(problem, batch_size) -> objective(control, (inputs, targets))`.
       residual: whether the problem's residual is what is squared, of a problem that has
         one, for methods that read second derivatives off an objective.
+      memory: (name, number) of what is set in the optimizer's memory before the first
+        update, such as what `optax.inject_hyperparams` keeps there. Methods that differ
+        in these alone share a compilation.
     """
 
     batch_size: int
     make: Callable[[int], optax.GradientTransformation]
     proxy: Callable[[Problem, int], Callable] | None = None
     residual: bool = False
+    memory: tuple[tuple[str, float], ...] = ()
 
 
 class Trained(NamedTuple):
@@ -172,6 +176,7 @@ def repeat(
     milestones: Sequence[float] = (),
     finish: Callable[[str, int, training.Fit], dict[str, Any]] | None = None,
     describe: Callable[[dict[str, Any]], str] | None = None,
+    compared: Callable[[dict[str, Any]], plots.Figure] | None = None,
 ) -> Trained:
     """Train every chosen method from every seed; keep results, table and figure.
 
@@ -187,6 +192,8 @@ def repeat(
       finish: `finish(method, seed, fit) -> {name: value}`, what is measured of a
         trained model, for its `final` record.
       describe: `describe(results) -> str`, the closing table.
+      compared: `compared(results) -> Figure`, what comparison.png shows; by default all
+        methods.
 
     Raises:
       ValueError: for anything in the options that cannot be meant, or an output
@@ -239,7 +246,10 @@ def repeat(
     write_json(out / "results.json", results)
     if results["methods"]:
         print((describe or table)(results))
-        plots.save(plots.comparison({out.name: results}), out / "comparison.png")
+        figure = (
+            compared(results) if compared else plots.comparison({out.name: results})
+        )
+        plots.save(figure, out / "comparison.png")
     return Trained(results, params, out, interrupted)
 
 
@@ -262,7 +272,8 @@ def train(
     compilation.
     """
     batch_size = _batch_size(options, method)
-    outputs, tx, step = _train_step(method, problem, model, batch_size)
+    shared = method._replace(memory=())
+    outputs, tx, step = _train_step(shared, problem, model, batch_size)
     key = jax.random.key(seed)
     for_network, for_training, for_test, for_order = (
         jax.random.fold_in(key, purpose) for purpose in range(4)
@@ -285,9 +296,10 @@ def train(
     def evaluate(params: PyTree) -> dict[str, Any]:
         return losses_of(params) | (monitor(params) if monitor else {})
 
+    start = training.init_state(model.init(for_network), tx)
     return training.fit(
         step,
-        training.init_state(model.init(for_network), tx),
+        start._replace(opt_state=_remembering(start.opt_state, method.memory)),
         trained_on,
         batch_size=batch_size,
         **_budget(options),
@@ -298,6 +310,17 @@ def train(
         checkpoint_dir=checkpoint_dir,
         resume=options.resume,
     )
+
+
+def _remembering(opt_state: PyTree, memory: Iterable[tuple[str, float]]) -> PyTree:
+    """An optimizer's memory with these numbers in it."""
+    for name, number in memory:
+        old = optax.tree.get(opt_state, name)
+        if old is None:
+            raise ValueError(f"the optimizer has no {name!r} in its memory.")
+        new = jnp.asarray(number, old.dtype)
+        opt_state = optax.tree.set(opt_state, **{name: new})
+    return opt_state
 
 
 @functools.lru_cache(maxsize=32)

@@ -12,12 +12,13 @@
 `jaxphys.training.make_train_step` passes every extra, which `optax.adam` ignores.
 """
 
-from jaxphys.optim.damped import levenberg_marquardt, spring
+from jaxphys.optim.damped import USUAL_BEND, levenberg_marquardt, spring
 from jaxphys.optim.linearise import Linearisation, linearise
 from jaxphys.optim.sip import local_inverse, sip
 from jaxphys.optim.spectral import gauss_newton, hig, scale_by_spectral
 
 __all__ = [
+    "USUAL_BEND",
     "Linearisation",
     "gauss_newton",
     "hig",

@@ -33,6 +33,9 @@ from jaxphys.types import Array, PyTree
 
 METHODS = ("auto", "gram", "qr", "lanczos")
 
+#: The bend of steps that are bent, as recommended by Transtrum and Sethna.
+USUAL_BEND = 0.75
+
 
 class DampedState(NamedTuple):
     """Levenberg–Marquardt's memory.
@@ -426,6 +429,8 @@ def spring(
       method, iterations, tolerance, memory_limit: see `levenberg_marquardt`. Where λ is
         as small as here, "lanczos" ends by its iterations, and those are what damps.
 
+    These numbers may be traced, as `optax.inject_hyperparams` has them.
+
     Extras of `update`: linearisation, cotangent, curvature_fn, as in
     `levenberg_marquardt`.
 
@@ -437,7 +442,10 @@ def spring(
     https://arxiv.org/abs/2401.10190; for physics-informed networks
     https://arxiv.org/abs/2505.12149.
     """
-    if (damping is not None and damping <= 0) or not 0 <= decay < 1 or max_step <= 0:
+    traced = any(isinstance(x, jax.core.Tracer) for x in (damping, decay, max_step))
+    if not traced and (
+        (damping is not None and damping <= 0) or not 0 <= decay < 1 or max_step <= 0
+    ):
         raise ValueError(
             f"got damping {damping}, decay {decay}, max_step {max_step}; expected "
             "damping > 0, 0 <= decay < 1 and max_step > 0."

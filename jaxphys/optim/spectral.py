@@ -44,6 +44,9 @@ def scale_by_spectral(
 ) -> optax.GradientTransformationExtraArgs:
     """Replace the gradient Jᵀ g by J^κ g; `update` needs `linearisation`, `cotangent`.
 
+    Power and rcond may be traced, as `optax.inject_hyperparams` has them: one
+    compilation then serves all of them.
+
     Args:
       power: κ.
       rcond: singular values ≤ rcond · σ_max are discarded.
@@ -65,8 +68,7 @@ def scale_by_spectral(
       cotangent: g = ∂ℓ/∂y, shape (b, d), of the batch-mean loss.
     """
     routes.check(method, METHODS, iterations)
-    if not 0 <= rcond < 1:
-        raise ValueError(f"rcond is {rcond}; expected a number in [0, 1).")
+    linalg.check_rcond(rcond)
     if method == "newton":
         linalg.quarters(power)
 

@@ -6,6 +6,7 @@ they work on machines without a display.
 
 from matplotlib.figure import Figure
 
+from jaxphys.plots.ablations import Sweep, ablations, power_colors
 from jaxphys.plots.comparisons import (
     comparison,
     constant_errors,
@@ -49,14 +50,17 @@ from jaxphys.plots.motions import (
     time_series,
     wrapped,
 )
-from jaxphys.plots.style import LABELS, STYLE, label, save, shades
+from jaxphys.plots.style import COLORS, LABELS, STYLE, label, save, shades
 
 __all__ = [
+    "COLORS",
     "LABELS",
     "MANY",
     "STYLE",
     "Figure",
     "Sampled",
+    "Sweep",
+    "ablations",
     "animation",
     "compared_animation",
     "comparison",
@@ -83,6 +87,7 @@ __all__ = [
     "phase_space",
     "planar_paths",
     "planar_units",
+    "power_colors",
     "save",
     "save_animation",
     "shades",

@@ -1,6 +1,6 @@
 """Methods side by side: loss curves, and what each made of its problem."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -31,7 +31,12 @@ def _curves(entry: dict[str, Any], against: str, loss: str):
 
 
 def loss_curves(
-    axes: Axes, methods: dict[str, dict], *, against: str = "seconds", prefix: str = ""
+    axes: Axes,
+    methods: dict[str, dict],
+    *,
+    against: str = "seconds",
+    prefix: str = "",
+    colors: Mapping[str, Any] = COLORS,
 ) -> Axes:
     """Test loss (solid) and train loss (thin) of each method, on log axes.
 
@@ -41,9 +46,10 @@ def loss_curves(
         as a band between the lowest and the highest, around the median.
       against: "seconds" of training time or "step" for updates.
       prefix: put before each label, to tell runs apart.
+      colors: of methods.
     """
     for number, (name, entry) in enumerate(methods.items()):
-        color = COLORS.get(name, f"C{number}")
+        color = colors.get(name, f"C{number}")
         for loss, style in (
             ("test_loss", {"linewidth": 1.8}),
             ("train_loss", {"linewidth": 0.7, "alpha": 0.7, "linestyle": "--"}),
@@ -74,12 +80,13 @@ def loss_curves(
     return axes
 
 
-def comparison(runs: dict[str, dict]) -> Figure:
+def comparison(runs: dict[str, dict], *, colors: Mapping[str, Any] = COLORS) -> Figure:
     """Loss against wall clock and against updates, for one stored run or several.
 
     Args:
       runs: name → the contents of its results.json. With one, methods carry their own
         colors; with several, labels start with the run's name.
+      colors: of methods.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 4.6), layout="constrained")
@@ -88,7 +95,13 @@ def comparison(runs: dict[str, dict]) -> Figure:
         for panel, against in zip(panels, ("seconds", "step"), strict=True):
             for name, run in runs.items():
                 prefix = f"{name}: " if several else ""
-                loss_curves(panel, run["methods"], against=against, prefix=prefix)
+                loss_curves(
+                    panel,
+                    run["methods"],
+                    against=against,
+                    prefix=prefix,
+                    colors=colors,
+                )
         panels[1].set_ylabel("")
         if several:
             _tell_runs_apart(panels, [len(run["methods"]) for run in runs.values()])

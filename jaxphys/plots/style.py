@@ -34,6 +34,9 @@ LABELS = {
 #: What the rows of a model that Levenberg–Marquardt trains are called by.
 _DAMPED = "_levenberg_marquardt"
 
+#: What the spectral steps of a sweep over κ are called by.
+_POWER = "kappa_"
+
 COLORS = {
     "adam": "#7f7f7f",
     "sip": "#c49c94",
@@ -83,6 +86,8 @@ def label(method: str) -> str:
       >>> label("lnn_levenberg_marquardt")
       'LNN, LM'
     """
+    if method.startswith(_POWER):
+        return f"κ = {method.removeprefix(_POWER)}"
     base, suffix = method.removesuffix(_DAMPED), ""
     if base and base != method and method not in LABELS:
         suffix = ", LM"
