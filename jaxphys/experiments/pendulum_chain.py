@@ -4,9 +4,10 @@ Angles and velocities are measured, momenta are not; H = ½ pᵀ M⁻¹(q) p + V
 with its mass matrix by matching trajectories through RK4. 800 pieces 0.03 apart;
 predictions are followed for T = 3 and judged in Cartesian coordinates by the geometric
 mean of the relative error. Levenberg–Marquardt matches accelerations, which the pieces
-give almost exactly wherever they resolve the motion. Published figures: Finzi, Wang & Wilson, Simplifying
-Hamiltonian and Lagrangian Neural Networks via Explicit Constraints, 2020; their HNN of
-3 × 200 units trains for 8000 updates of Adam, as does ours of 2 × 64.
+give almost exactly wherever they resolve the motion. Published figures: Finzi, Wang &
+Wilson, Simplifying Hamiltonian and Lagrangian Neural Networks via Explicit Constraints,
+2020; their HNN of 3 × 200 units trains for 8000 updates of Adam, as does ours of
+2 × 64.
 """
 
 import dataclasses
