@@ -25,9 +25,15 @@ class Size(NamedTuple):
 
 
 SIZES = (Size(32, 20), Size(256, 212), Size(1024, 700))
-#: The largest m for which a processor is asked for a factorization, by its cost; other
-#: devices are asked for all.
-LIMITS = {"hig, newton": 1024, "hig, eigenvectors": 1024, "dense SVD": 128}
+#: The largest m for which a processor is asked for a route, where a step by it would
+#: take most of a minute; other devices are asked for all.
+LIMITS = {
+    "dense SVD": 128,
+    "hig, newton": 128,
+    "hig, eigenvectors": 1024,
+    "hig, lanczos": 1024,
+    "levenberg_marquardt": 1024,
+}
 RCOND = 1e-5
 
 
@@ -35,7 +41,7 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure; returns (config, results)."""
     sizes = (Size(4, 8),) if smoke else SIZES
     sides = (16,) if smoke else (32, 64, 128, 256, 512)
-    seconds = 0.1 if smoke else 20.0
+    seconds = 0.1 if smoke else 10.0
     on_cpu = jax.devices()[0].platform == "cpu"
     limits = LIMITS if on_cpu else {}
     config = {
