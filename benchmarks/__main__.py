@@ -22,6 +22,9 @@ NAMES = (
     "lagrangian",
     "work_precision",
     "rollout_memory",
+    "dipole_step",
+    "engine",
+    "poisson_memory",
 )
 
 

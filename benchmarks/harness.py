@@ -12,7 +12,7 @@ import resource
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -136,7 +136,7 @@ def seconds(function: Callable, *args, repeats: int) -> dict[str, float]:
     return {"compile_seconds": first, **spread(times)}
 
 
-def in_turns(calls: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
+def in_turns(calls: Mapping[str, Callable], rounds: int) -> dict[str, list[float]]:
     """Seconds of the first call of each, and of `rounds` more.
 
     They take turns, so that all see the same machine.

@@ -78,6 +78,9 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
         "lagrangian",
         "work_precision",
         "rollout_memory",
+        "dipole_step",
+        "engine",
+        "poisson_memory",
     ],
 )
 def test_every_benchmark_runs_in_smoke_size(name):

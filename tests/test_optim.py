@@ -429,7 +429,7 @@ def test_routes_follow_shape_and_memory():
     enough = lanczos_bytes(4096, 24_896, 100)
     assert choose(4096, 24_896, memory_limit=enough) == "lanczos"
     assert choose(512, 24_896, memory_limit=gram_bytes(512, 24_896)) == "gram"
-    assert choose(4096, 24_896, memory_limit=None, largest_side=8192) == "gram"
+    assert choose(2048, 24_896, memory_limit=None, largest_side=2048) == "gram"
     with pytest.raises(ValueError, match=rf"needs at least {enough}"):
         choose(4096, 24_896, memory_limit=enough - 1)
 

@@ -12,6 +12,7 @@ from jaxphys.problems.poisson import laplacian, smooth_fields, solve
 from jaxphys.problems.quantum_dipole import (
     crank_nicolson,
     eigenstates,
+    end,
     motion,
     populations,
     positions,
@@ -45,6 +46,36 @@ def test_a_step_is_the_cayley_form_of_its_hamiltonian():
     wanted = np.linalg.solve(np.eye(9) + energy, (np.eye(9) - energy) @ psi)
     got = crank_nicolson(psi, 3.0, 0.05)
     np.testing.assert_allclose(got, wanted, atol=1e-13)
+
+
+@double
+def test_derivatives_of_a_motion_are_those_of_dense_steps():
+    """Both ways, by the field of every step and by the first state."""
+    n, dt = 5, 0.05
+    control = 3 * jax.random.normal(jax.random.key(0), (7,))
+    first = jnp.asarray(superposition([0.6, 0.8], n))
+
+    def stacked(end):
+        return jnp.concatenate([end.real, end.imag])
+
+    def ours(control, first):
+        return stacked(end(control, first, dt=dt))
+
+    def dense(control, first):
+        psi = first[:n] + 1j * first[n:]
+        for field in control:
+            free = jnp.asarray(hamiltonian(n, 0.0)) + field * jnp.diag(positions(n))
+            energy = 0.5j * dt * free
+            psi = jnp.linalg.solve(jnp.eye(n) + energy, psi - energy @ psi)
+        return stacked(psi)
+
+    wanted = jax.jit(jax.jacrev(dense, (0, 1)))(control, first)
+    for mode in (jax.jacfwd, jax.jacrev):
+        found = jax.jit(mode(ours, (0, 1)))(control, first)
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+    path = motion(control, first, dt=dt)
+    np.testing.assert_allclose(stacked(path[-1]), ours(control, first), atol=1e-14)
 
 
 @double

@@ -286,7 +286,7 @@ def levenberg_marquardt(
         outputs and parameters too many for a matrix of them: the step it takes is the
         best in a space of that many products, its λ is relative to an estimated trace,
         and the gain ratio judges it by what it promises itself; "auto" is "lanczos"
-        above a side of 8192 or the memory limit, else "gram" with x64 on and "qr" with
+        above a side of 2048 or the memory limit, else "gram" with x64 on and "qr" with
         x64 off.
       iterations: products of "lanczos", at most.
       tolerance: of "lanczos": what may be left of r̃, relative to it. The state's

@@ -6,13 +6,16 @@ on n interior points, in steps of Crank and Nicolson,
 
     (1 + i Δt H/2) ψ' = (1 − i Δt H/2) ψ,    H = T + u x,
 
-each a tridiagonal solve of linear time. H is real and symmetric, so a step is unitary
-for any u, and second order in Δt. A network reads the wanted state and chooses the
+each a tridiagonal solve of linear time: ψ' = 2φ − ψ of the state half way, for which
+(1 + i Δt H/2) φ = ψ. H is real and symmetric, so a step is unitary for any u, and
+second order in Δt. A network reads the wanted state and chooses the
 fields u of all steps at once. Complex states are handed around as stacked (Re, Im).
 
 Setting: Schnell, Holl & Thuerey, Half-Inverse Gradients for Physical Deep Learning,
 ICLR 2022, https://arxiv.org/abs/2203.10131, section 3.3.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -87,17 +90,25 @@ def crank_nicolson(psi: Array, field: Array, dt: float) -> Array:
       1.0
     """
     n = psi.shape[0]
-    real = psi.real.dtype
     spacing = WIDTH / (n + 1)
-    diagonal = 2 / spacing**2 + jnp.asarray(field * positions(n), real)
+    energy = 2 / spacing**2 + jnp.asarray(field * positions(n), psi.real.dtype)
     half = jnp.asarray(0.5j * dt, psi.dtype)
-    off = jnp.full(n, -half / spacing**2)
-    left = jnp.concatenate([jnp.zeros(1, psi.dtype), psi[:-1]])
-    right = jnp.concatenate([psi[1:], jnp.zeros(1, psi.dtype)])
-    free = (1 - half * diagonal) * psi - off[0] * (left + right)
-    return jax.lax.linalg.tridiagonal_solve(
-        off.at[0].set(0), 1 + half * diagonal, off.at[-1].set(0), free[:, None]
-    )[:, 0]
+    diagonal, off = 1 + half * energy, -half / spacing**2
+
+    def matrix(phi: Array) -> Array:
+        around = jnp.pad(phi, 1)
+        return diagonal * phi + off * (around[:-2] + around[2:])
+
+    def solve(matrix: Callable, rhs: Array) -> Array:
+        del matrix
+        beside = jnp.full(n, off)
+        return jax.lax.linalg.tridiagonal_solve(
+            beside.at[0].set(0), diagonal, beside.at[-1].set(0), rhs[:, None]
+        )[:, 0]
+
+    # Symmetric, so derivatives are one more such solve, and none by `beside`.
+    middle = jax.lax.custom_linear_solve(matrix, psi, solve, symmetric=True)
+    return 2 * middle - psi
 
 
 def motion(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
@@ -109,17 +120,32 @@ def motion(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
       dt: the time step.
       held: steps for which each field is held.
     """
-    n = state.shape[0] // 2
-    dtype = jnp.result_type(control, state)
-    control, state = (jnp.asarray(x, dtype) for x in (control, state))
-    first = jax.lax.complex(state[:n], state[n:])
+    first, fields = _start(control, state, held)
 
     def step(psi: Array, field: Array) -> tuple[Array, Array]:
         new = crank_nicolson(psi, field, dt)
         return new, new
 
-    _, path = jax.lax.scan(step, first, jnp.repeat(control, held))
+    _, path = jax.lax.scan(step, first, fields)
     return jnp.concatenate([first[None], path])
+
+
+def end(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
+    """The last state of `motion`, complex, (n,): without a path to differentiate."""
+    first, fields = _start(control, state, held)
+
+    def step(psi: Array, field: Array) -> tuple[Array, None]:
+        return crank_nicolson(psi, field, dt), None
+
+    return jax.lax.scan(step, first, fields)[0]
+
+
+def _start(control: Array, state: Array, held: int) -> tuple[Array, Array]:
+    """The first state, complex, and the fields of all steps, of one precision."""
+    n = state.shape[0] // 2
+    dtype = jnp.result_type(control, state)
+    control, state = (jnp.asarray(x, dtype) for x in (control, state))
+    return jax.lax.complex(state[:n], state[n:]), jnp.repeat(control, held)
 
 
 def populations(path: Array, levels: int = 5) -> Array:
@@ -189,8 +215,8 @@ def quantum_dipole(
                 f"for {held} of {num_steps} time steps each. For a batch use jax.vmap."
             )
         first = jnp.asarray(ground, inputs.dtype)
-        end = motion(control, first, dt=dt, held=held)[-1]
-        return jnp.concatenate([end.real, end.imag])
+        last = end(control, first, dt=dt, held=held)
+        return jnp.concatenate([last.real, last.imag])
 
     return Problem(
         name="quantum dipole",
