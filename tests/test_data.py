@@ -356,6 +356,34 @@ def test_blocks_of_times_make_no_difference(monkeypatch):
     np.testing.assert_allclose(data.derivatives(t, x, window=9), whole, rtol=1e-12)
 
 
+def test_accelerations_are_exact_for_polynomials_of_degree_nine():
+    t = np.array([0.0, 0.5, 0.9, 1.6, 2.0, 2.3])
+    for window in (2, 3, 5):
+        degree = 2 * window - 1
+        q, v = (t**degree)[:, None], (degree * t ** (degree - 1))[:, None]
+        found = data.accelerations(t, q, v, window=window)[:, 0]
+        wanted = degree * (degree - 1) * t ** (degree - 2)
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * wanted.max())
+
+
+def test_accelerations_are_of_eighth_order():
+    errors = []
+    for dt in (0.2, 0.1):
+        t = dt * np.arange(-2, 3)
+        wave = np.sin(3 * t + 0.5)[None, :, None]
+        found = data.accelerations(t, wave, 3 * np.cos(3 * t + 0.5)[None, :, None])
+        errors.append(abs(found + 9 * wave)[0, 2, 0])
+    assert 7.5 < np.log2(errors[0] / errors[1]) < 8.5
+
+
+def test_accelerations_that_cannot_be_meant_are_errors():
+    t, x = np.arange(3.0), np.ones((3, 2))
+    with pytest.raises(ValueError, match="window is 5; expected 2 to 3"):
+        data.accelerations(t, x, x)
+    with pytest.raises(ValueError, match="expected both alike"):
+        data.accelerations(t, x, x[:, :1], window=2)
+
+
 def test_derivatives_keep_their_dtype(dtype):
     t, x = uneven(20).astype(dtype), np.ones((2, 20, 1), dtype)
     assert data.derivatives(t, x).dtype == dtype

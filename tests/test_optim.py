@@ -121,6 +121,90 @@ def test_levenberg_marquardt_is_the_damped_step_written_out(fitting, dtype):
     assert relative_error(change, expected) < tolerance(dtype)
 
 
+def test_a_bent_step_adds_the_geodesic_acceleration(fitting, dtype):
+    outputs, params, (inputs, _) = fitting
+    jacobian, _ = jacobian_and_cotangent(fitting)
+    gram = jacobian @ jacobian.T
+    shift = 1e-2 * np.trace(gram) / len(gram) * np.eye(len(gram))
+    tx = optim.levenberg_marquardt(damping=1e-2)
+    straight, _, _ = one_step(tx, fitting)
+    flat, unravel = linalg.ravel(params)
+
+    def along(t):
+        return jax.vmap(outputs, (None, 0))(unravel(flat + t * straight), inputs)
+
+    second = jax.jacfwd(jax.jacfwd(along))(jnp.zeros((), dtype)).reshape(-1)
+    second = np.asarray(second, np.float64)
+    turn = -0.5 * jacobian.T @ np.linalg.solve(gram + shift, second)
+    bend = 2 * np.linalg.norm(turn) / np.linalg.norm(straight)
+    tx = optim.levenberg_marquardt(damping=1e-2, max_bend=1.01 * bend)
+    bent, state, _ = one_step(tx, fitting)
+    assert relative_error(bent - straight, turn) < 10 * tolerance(dtype)
+    np.testing.assert_allclose(state.opt_state.bend, bend, rtol=10 * tolerance(dtype))
+    tx = optim.levenberg_marquardt(damping=1e-2, max_bend=0.99 * bend)
+    none, state, info = one_step(tx, fitting)
+    assert not info.accepted
+    np.testing.assert_array_equal(none, 0)
+    np.testing.assert_allclose(state.opt_state.damping, 4e-2, rtol=1e-5)
+
+
+def test_bent_steps_agree_on_both_sides(dtype):
+    """m = 24 outputs of P = 15 parameters, and of 30 idle ones more."""
+    inputs = jax.random.normal(jax.random.key(1), (BATCH, 2), dtype)
+    targets = jnp.cos(inputs @ jnp.ones((2, OUTPUTS), dtype))
+    model = models.mlp((2, 2, OUTPUTS), dtype=dtype)
+    few = model.init(jax.random.key(3))
+    many = (few, jnp.zeros(30, dtype))
+    tx = optim.levenberg_marquardt(damping=1e-2, max_bend=10.0)
+    change, state, _ = one_step(tx, (model.apply, few, (inputs, targets)))
+    assert state.opt_state.bend > 1e-3
+
+    def padded(params, x):
+        return model.apply(params[0], x) + 0 * jnp.sum(params[1])
+
+    # The relative damping counts outputs, so idle parameters change nothing.
+    wide, _, _ = one_step(tx, (padded, many, (inputs, targets)))
+    assert relative_error(wide[: change.size], change) < tolerance(dtype)
+    np.testing.assert_array_equal(wide[change.size :], 0)
+
+
+@pytest.mark.x64
+def test_bent_steps_follow_a_curved_valley():
+    """Rosenbrock's: bent steps reach its end in half as many updates, or fewer."""
+
+    def outputs(params, x):
+        return jnp.stack([100 * (params[1] - params[0] ** 2), 1 - params[0]]) + 0 * x
+
+    data = (jnp.zeros((1, 1)), jnp.zeros((1, 2)))
+
+    def updates(max_bend):
+        tx = optim.levenberg_marquardt(damping=1e-3, max_bend=max_bend)
+        step = jax.jit(training.make_train_step(outputs, losses.squared_error, tx))
+        state = training.init_state(jnp.array([-1.2, 1.0]), tx)
+        for number in range(1, 500):
+            state, info = step(state, data)
+            if info.loss < 1e-12:
+                return number
+        raise AssertionError(f"loss {info.loss}")
+
+    assert updates(0.75) <= updates(None) / 2
+
+
+def test_outputs_without_forward_derivatives_have_straight_steps(fitting, dtype):
+    @jax.custom_vjp
+    def same(y):
+        return y
+
+    same.defvjp(lambda y: (y, None), lambda _, g: (g,))
+    outputs, params, batch = fitting
+    tx = optim.levenberg_marquardt(damping=1e-2, max_bend=0.75)
+    ruled = (lambda params, x: same(outputs(params, x)), params, batch)
+    change, state, _ = one_step(tx, ruled)
+    straight, _, _ = one_step(optim.levenberg_marquardt(damping=1e-2), fitting)
+    assert state.opt_state.bend == 0
+    assert relative_error(change, straight) < tolerance(dtype)
+
+
 def test_both_sides_of_levenberg_marquardt_agree(dtype):
     """m = 24 outputs, against networks of more and of fewer parameters."""
     inputs = jax.random.normal(jax.random.key(1), (BATCH, 2), dtype)
@@ -322,6 +406,7 @@ def test_a_missing_extra_is_told(name):
         (lambda: optim.hig(method="lu"), "known: auto, gram, newton, svd, qr"),
         (lambda: optim.levenberg_marquardt(damping=-1.0), "min_damping <= damping"),
         (lambda: optim.levenberg_marquardt(decrease=0.5), "must exceed 1"),
+        (lambda: optim.levenberg_marquardt(max_bend=0.0), "max_bend is 0.0"),
         (lambda: optim.hig(method="grma"), "Did you mean 'gram'"),
         (lambda: optim.scale_by_spectral(power=0.3, method="newton"), "power is 0.3"),
         (lambda: optim.levenberg_marquardt(method="svd"), "known: auto, gram, qr"),

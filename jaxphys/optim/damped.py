@@ -222,7 +222,7 @@ def _bent(linearisation, model: _Step) -> tuple[PyTree, Array]:
     """δ + δ₂, and 2 |δ₂|/|δ|; δ alone where y has no forward derivatives."""
     try:
         second = linearisation.bend(model.step)
-    except TypeError:  # custom_vjp
+    except (TypeError, NotImplementedError):  # custom_vjp
         return model.step, jnp.zeros((), linearisation.values.dtype)
     turn = jax.tree.map(lambda x: x / 2, model.respond(second))
     size = optax.tree.norm(model.step)
