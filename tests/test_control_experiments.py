@@ -17,6 +17,10 @@ SMALL = {
     "nonlinear_oscillators": ["--control-steps", "24", "--dt", "0.25"],
     "quantum_dipole": ["--points", "6", "--time-steps", "24", "--controls", "12"],
     "poisson": ["--size", "4", "--hidden", "16"],
+    "waves": ["--scale", "0.1"],
+    "rotated_sine": ["--hidden", "8", "--conditioning", "2"],
+    "exponential": ["--hidden", "8"],
+    "heat": ["--size", "8", "--channels", "2"],
 }
 
 
