@@ -152,18 +152,18 @@ def errors_over_targets(
       errors: method → (n, n), indexed by the first and the second target.
       size: what an error is, with its unit.
     """
-    errors = {name: np.asarray(error) for name, error in errors.items()}
-    together = np.stack(list(errors.values()))
+    fields = {name: np.asarray(error) for name, error in errors.items()}
+    together = np.stack(list(fields.values()))
     positive = together[(together > 0) & np.isfinite(together)]
     low, high = np.quantile(positive, (0.01, 0.999)) if positive.size else (0.1, 1.0)
-    columns = min(4, len(errors))
-    rows = -(-len(errors) // columns)
+    columns = min(4, len(fields))
+    rows = -(-len(fields) // columns)
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(1.6 + 2.4 * columns, 0.5 + 2.6 * rows))
         figure.set_layout_engine("constrained")
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         panels = grid.ravel()
-        for panel, (name, error) in zip(panels, errors.items(), strict=False):
+        for panel, (name, error) in zip(panels, fields.items(), strict=False):
             image = panel.pcolormesh(
                 nodes,
                 nodes,
@@ -174,10 +174,10 @@ def errors_over_targets(
             )
             panel.set_title(label(name), fontsize=9)
             panel.set_aspect("equal")
-        for panel in panels[len(errors) :]:
+        for panel in panels[len(fields) :]:
             panel.set_axis_off()
-        for number in range(len(errors)):
-            if number + columns >= len(errors):
+        for number in range(len(fields)):
+            if number + columns >= len(fields):
                 panels[number].set_xlabel("target $y_1^*$ [1]")
                 panels[number].tick_params(labelbottom=True)
         for panel in grid[:, 0]:

@@ -125,7 +125,7 @@ def heat(
     """
     if size < 4:
         raise ValueError(f"size is {size}; expected 4 or more nodes a side.")
-    if not (amount > 0 and floor > 0):
+    if not (0 < amount < np.inf and 0 < floor < np.inf):
         raise ValueError(f"got amount {amount}, floor {floor}; expected both above 0.")
     shape = (size, size)
 
