@@ -116,8 +116,10 @@ def learned_functions(
     with mpl.rc_context(STYLE):
         width = 2.4 + 4.3 * len(names)
         figure = Figure(figsize=(width, 5.6), layout="constrained")
-        shape = {"height_ratios": (3, 2), "sharex": True, "sharey": "row"}
-        grid = figure.subplots(2, len(names), squeeze=False, **shape)
+        columns = len(names)
+        grid = figure.subplots(
+            2, columns, sharex=True, sharey="row", squeeze=False, height_ratios=(3, 2)
+        )
         for (top, bottom), wanted, name in zip(grid.T, true.T, names, strict=True):
             top.plot(x, wanted, color="black", lw=4, alpha=0.25, label="wanted")
             top.set_ylabel(name)
