@@ -174,7 +174,7 @@ def test_damped_methods_take_few_samples_of_large_fields():
 
 @pytest.mark.long
 def test_half_inverse_gradients_learn_the_wave_that_the_loss_hardly_shows():
-    config = waves.Config(options=RunOptions(steps=4000, progress=False))
+    config = waves.Config(options=RunOptions(steps=15000, progress=False))
     problem, model = waves.build(config)
     judge = control.control_error(
         (problem, model), lambda e: jnp.sum(e**2) / 2, config.options.seed
