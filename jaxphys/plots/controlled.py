@@ -75,7 +75,9 @@ def solved_fields(
         figure = Figure(figsize=(1.2 + 2.5 * width, 5.2), layout="constrained")
         grid = figure.subplots(2, width, sharex=True, sharey=True, squeeze=False)
         options = {"cmap": "RdBu_r", "origin": "lower"}
-        read = grid[1, 0].imshow(np.asarray(source).T, **options)
+        given = np.asarray(source)
+        most = float(np.max(np.abs(given)))
+        read = grid[1, 0].imshow(given.T, vmin=-most, vmax=most, **options)
         grid[1, 0].set_title(names[0], fontsize=10)
         figure.colorbar(read, ax=grid[1, 0], location="left", label="$y^*$ [1]")
         image = grid[0, 0].imshow(true.T, vmin=-bound, vmax=bound, **options)
