@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 
 from jaxphys import cli, experiments, losses, problems, training
-from jaxphys.experiments import nonlinear_oscillators, quantum_dipole, runner
+from jaxphys.experiments import (
+    control,
+    exponential,
+    heat,
+    nonlinear_oscillators,
+    poisson,
+    quantum_dipole,
+    rotated_sine,
+    runner,
+    waves,
+)
 from jaxphys.experiments.runner import RunOptions
+from jaxphys.types import Model
 
 pytestmark = pytest.mark.x64
 
@@ -17,6 +28,10 @@ SMALL = {
     "nonlinear_oscillators": ["--control-steps", "24", "--dt", "0.25"],
     "quantum_dipole": ["--points", "6", "--time-steps", "24", "--controls", "12"],
     "poisson": ["--size", "4", "--hidden", "16"],
+    "waves": ["--scale", "0.1"],
+    "rotated_sine": ["--hidden", "8", "--conditioning", "2"],
+    "exponential": ["--hidden", "8"],
+    "heat": ["--size", "8", "--channels", "2"],
 }
 
 
@@ -32,6 +47,8 @@ def check(results, out, methods):
     for entry in results["methods"].values():
         assert entry["final"]["status"] == "finished"
         assert np.isfinite(entry["final"]["test_loss"])
+        judged = experiments.get(results["experiment"]).__doc__
+        assert ("control_error" in entry["final"]) == ("control_error" in judged)
     assert (out / "comparison.png").exists()
     assert len(list(out.glob("*.png"))) == 2
 
@@ -98,3 +115,80 @@ def test_the_size_of_a_residual_is_its_loss():
         problems.outputs(problem, model), problem.objective, {"a": both}
     )
     np.testing.assert_allclose(evaluate(params)["a"], direct(params)["a"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("module", [waves, rotated_sine, exponential])
+def test_exact_inverses_have_no_control_error(module):
+    problem, _ = module.build()
+    away = jnp.ones(problem.num_controls, jnp.float32)
+
+    def apply(shift, inputs):
+        # The inputs of waves are x, of which the solutions are functions.
+        if module is waves:
+            solution = jnp.concatenate([jnp.sin(6 * inputs), jnp.cos(9 * inputs)])
+        else:
+            solution = problem.invert(0 * away, inputs, inputs)
+        return solution + shift
+
+    model = Model(lambda key: 0.0, apply)
+    judge = control.control_error((problem, model), lambda e: jnp.sum(jnp.abs(e)), 0)
+    assert judge(0.0)["control_error"] < 1e-4
+    moved = judge(0.01)["control_error"]
+    np.testing.assert_allclose(moved, 0.01 * problem.num_controls, rtol=1e-2)
+
+
+def test_a_wave_left_at_zero_hardly_shows_in_the_loss():
+    problem, _ = waves.build()
+    model = Model(
+        lambda key: None,
+        lambda params, x: jnp.concatenate([jnp.sin(6 * x), jnp.zeros_like(x)]),
+    )
+    judge = control.control_error((problem, model), lambda e: jnp.sum(e**2) / 2, 0)
+    inputs, targets = problem.sample(jax.random.key(0), 1000)
+    ends = jax.vmap(problem.simulate)(
+        jax.vmap(model.apply, (None, 0))(None, inputs), inputs
+    )
+    loss = jnp.mean(jax.vmap(problem.objective)(ends, targets))
+    assert 0.22 < judge(None)["control_error"] < 0.26
+    np.testing.assert_allclose(loss, 0.24e-4, rtol=0.1)
+
+
+def test_heat_is_kept_by_the_network():
+    config = heat.Config(size=8, channels=(2,))
+    _, model = heat.build(config)
+    last = jax.random.uniform(jax.random.key(0), (64,), jnp.float32)
+    first = model.apply(model.init(jax.random.key(1)), last)
+    assert not np.allclose(first, last, atol=1e-3)
+    np.testing.assert_allclose(jnp.mean(first), jnp.mean(last), rtol=1e-5)
+
+
+def test_damped_methods_take_few_samples_of_large_fields():
+    def batch(size):
+        table = poisson.methods(poisson.Config(size=size))
+        return {name: method.batch_size for name, method in table.items()}
+
+    assert batch(8) == {name: m.batch_size for name, m in poisson.METHODS.items()}
+    assert batch(64)["levenberg_marquardt"] == batch(64)["spring"] == 1
+    assert batch(64)["hig"] == 64
+
+
+@pytest.mark.long
+def test_half_inverse_gradients_learn_the_wave_that_the_loss_hardly_shows():
+    config = waves.Config(options=RunOptions(steps=15000, progress=False))
+    problem, model = waves.build(config)
+    judge = control.control_error(
+        (problem, model), lambda e: jnp.sum(e**2) / 2, config.options.seed
+    )
+    errors = {}
+    for name in ("adam", "hig", "gauss_newton", "levenberg_marquardt"):
+        fit = runner.train(
+            waves.METHODS[name],
+            problem,
+            model,
+            config.options,
+            seed=0,
+            num_samples=config.samples,
+        )
+        errors[name] = float(judge(fit.state.params)["control_error"])
+    assert errors["hig"] < 0.1 * min(errors["adam"], errors["gauss_newton"])
+    assert errors["levenberg_marquardt"] < 0.1 * errors["adam"]

@@ -43,6 +43,28 @@ def test_mlp_is_the_formula():
     np.testing.assert_allclose(model.apply(p, x), expected, rtol=1e-5)
 
 
+def test_a_convolution_of_a_shifted_field_is_the_shifted_convolution(dtype):
+    model = models.convolution(8, (3, 2), dtype=dtype)
+    params = model.init(jax.random.key(3))
+    field = jax.random.normal(jax.random.key(4), (8, 8), dtype)
+    straight, shifted = (
+        model.apply(params, jnp.roll(x, shift, (0, 1)).reshape(-1)).reshape(8, 8)
+        for x, shift in ((field, (0, 0)), (field, (3, -2)))
+    )
+    assert straight.dtype == dtype
+    np.testing.assert_allclose(
+        shifted, jnp.roll(straight, (3, -2), (0, 1)), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_convolution_that_cannot_be_is_told():
+    with pytest.raises(ValueError, match="expected all ≥ 1"):
+        models.convolution(8, (0,))
+    model = models.convolution(4, (2,))
+    with pytest.raises(ValueError, match=r"shape \(4, 4\); expected \(16,\)"):
+        model.apply(model.init(jax.random.key(0)), jnp.zeros((4, 4)))
+
+
 def test_softplus_is_the_logarithm_of_a_sum_and_so_are_its_derivatives(dtype):
     x = jnp.array(
         [-jnp.inf, -200.0, -30.0, -1.0, 0.0, 2.0, 30.0, 200.0, jnp.inf], dtype

@@ -268,7 +268,10 @@ def test_bad_settings_are_refused():
         (lambda: problems.poisson(1), "size is 1"),
         (lambda: problems.heat(2), "size is 2"),
         (lambda: problems.heat(amount=0.0), "amount"),
+        (lambda: problems.heat(floor=np.inf), "floor"),
         (lambda: problems.scaled_waves(0.0), "scale"),
+        (lambda: problems.scaled_waves(np.nan), "scale"),
+        (lambda: problems.rotated_sine(angle=np.inf), "angle"),
         (lambda: problems.rotated_sine(0.0), "conditioning"),
         (lambda: problems.exponential(1.0), "low is"),
     ):

@@ -6,6 +6,9 @@
 | `nonlinear_oscillators` | a controller through nonlinear ones | the same |
 | `quantum_dipole` | a field that steers a particle in a box | the same |
 | `poisson` | a network that inverts the Laplacian | the same |
+| `waves` | two waves, one of them scaled by λ | the same |
+| `rotated_sine`, `exponential` | networks that invert small maps | Holl et al. 2022 |
+| `heat` | a network that finds the heat there was | the same |
 | `ablations` | any of these, by exponents, cut-offs, batches, widths and λ | – |
 | `mass_spring`, `pendulum` | H of one coordinate, noisy | Greydanus et al. 2019 |
 | `two_body`, `three_body` | H of bodies under gravity | the same |
@@ -32,6 +35,10 @@ EXPERIMENTS = {
     "nonlinear_oscillators": "steer nonlinear oscillators back to their start",
     "quantum_dipole": "steer a particle in a box to a superposition, by a field",
     "poisson": "solve Poisson's equation by a network, through the Laplacian",
+    "waves": "learn two waves, one of them through a physics that makes it tiny",
+    "rotated_sine": "invert a badly scaled, turned sine by a network",
+    "exponential": "invert an exponential, whose gradients vanish",
+    "heat": "find the heat that was there, of what is left of it",
     "ablations": "change the exponent of HIG, and all else that one may choose",
     "mass_spring": "learn the energy of a mass on a spring from noisy states",
     "pendulum": "learn the energy of a pendulum from noisy states",

@@ -5,12 +5,13 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import optax
 
-from jaxphys import optim, plots
+from jaxphys import optim, plots, training
 from jaxphys.experiments import runner
 from jaxphys.experiments.runner import Method, Trained
-from jaxphys.types import Model, Problem, PyTree
+from jaxphys.types import Array, Model, Problem, PyTree
 
 #: `draw(config, model, params, best) -> figures`, of methods' parameters and the best.
 Draw = Callable[[Any, Model, dict[str, PyTree], str], dict[str, plots.Figure]]
@@ -36,15 +37,20 @@ def searched(problem: Problem, batch_size: int) -> Callable:
 
 
 def usual(
-    adam: tuple[int, float], hig: tuple[int, float, float], damped: int
+    adam: tuple[int, float],
+    hig: tuple[int, float, float],
+    damped: int,
+    *,
+    curvature: float = 2.0,
 ) -> dict[str, Method]:
     """Every method with an experiment's own batch sizes and rates.
 
     Args:
       adam: batch size and learning rate of Adam, by itself and on SIP's proxy.
-      hig: batch size, learning rate and rcond of HIG and of Gauss–Newton, whose true
-        step is half the batch for a mean of squares without ½.
+      hig: batch size, learning rate and rcond of HIG and of Gauss–Newton.
       damped: batch size of Levenberg–Marquardt and SPRING.
+      curvature: c of the objective, 2 for squares and 1 for half squares; the true step
+        of Gauss–Newton is b/c for the mean over a batch of b.
     """
     batch, rate = adam
     few, eta, rcond = hig
@@ -54,13 +60,46 @@ def usual(
         "hig": Method(few, lambda b: optim.hig(eta, rcond=rcond)),
         "gauss_newton": Method(few, lambda b: optim.gauss_newton(eta, rcond=rcond)),
         "gauss_newton_true_step": Method(
-            few, lambda b: optim.gauss_newton(b / 2, rcond=rcond), residual=True
+            few,
+            lambda b: optim.gauss_newton(b / curvature, rcond=rcond),
+            residual=True,
         ),
         "levenberg_marquardt": Method(
             damped, lambda b: optim.levenberg_marquardt(), residual=True
         ),
         "spring": Method(damped, lambda b: optim.spring(), residual=True),
     }
+
+
+#: Samples on which `control_error` judges.
+_JUDGED = 1024
+
+
+def control_error(
+    built: tuple[Problem, Model], size: Callable[[Array], Array], seed: int
+) -> Callable[[PyTree], dict[str, Array]]:
+    """How far controls are from solutions, which losses in y may hardly show.
+
+    Args:
+      built: a problem that has an inverse, and its network.
+      size: of u − P⁻¹(y*; u), the way to the nearest solution, (d,) → scalar.
+      seed: of the run; the samples are fresh ones.
+
+    Returns:
+      `monitor(params) -> {"control_error": mean size}`.
+    """
+    problem, model = built
+    invert = problem.invert
+    if invert is None:
+        raise ValueError(f"{problem.name} has no inverse to tell solutions by.")
+
+    def missed(control: Array, both: tuple[Array, Array]) -> Array:
+        return size(control - invert(control, *both))
+
+    key = jax.random.fold_in(jax.random.key(seed), 5)
+    both = problem.sample(key, _JUDGED)
+    sets = {"control_error": (both[0], both)}
+    return training.make_evaluate(model.apply, missed, sets)
 
 
 def run(

@@ -50,7 +50,7 @@ class Config:
     options: RunOptions = RunOptions()
     states: int = 8192
     hidden: tuple[int, ...] = (64, 64)
-    compact: tuple[int, ...] = (32, 32)
+    compact: tuple[int, ...] = (48, 48)
     compact_delan: tuple[int, ...] = (24, 24)
     fast: bool = False
 

@@ -114,6 +114,7 @@ def compare(
     num_samples: int,
     milestones: Sequence[float] = MILESTONES,
     monitor: Callable[[PyTree], dict[str, Any]] | None = None,
+    measures: Sequence[str] = (),
     seconds: float = 15.0,
 ) -> Trained:
     """Train each method on a problem for one budget, and keep what came of it.
@@ -127,6 +128,7 @@ def compare(
       num_samples: size of the training set, and of the fresh test set.
       milestones: the test losses to which the table gives the training time.
       monitor: `monitor(params) -> {name: number}`, what else to keep in the history.
+      measures: which of these the table shows.
       seconds: the budget where the options have none.
 
     Raises:
@@ -162,6 +164,7 @@ def compare(
         options,
         settings=settings,
         milestones=milestones,
+        describe=lambda results: table(results, measures),
     )
 
 
@@ -516,10 +519,16 @@ def finals(entry: dict[str, Any]) -> list[dict[str, Any]]:
     return [each["final"] for each in (entry, *entry.get("repeats", []))]
 
 
-def table(results: dict[str, Any]) -> str:
-    """The closing table of a run; medians where there are several seeds."""
+def table(results: dict[str, Any], measures: Sequence[str] = ()) -> str:
+    """The closing table of a run; medians where there are several seeds.
+
+    Args:
+      results: the contents of results.json.
+      measures: what else to show of each method's last record.
+    """
     milestones = list(next(iter(results["methods"].values()))["final"]["time_to"])
     header = ["method", "updates", "compile s", "train loss", "test loss"]
+    header += [name.replace("_", " ") for name in measures]
     header += [f"s to {x}" for x in milestones]
     rows = [header]
     for name, entry in results["methods"].items():
@@ -530,6 +539,7 @@ def table(results: dict[str, Any]) -> str:
 
         row = [name, f"{median('step'):.0f}", f"{entry['compile_seconds']:.1f}"]
         row += [f"{median('train_loss'):.2e}", f"{median('test_loss'):.2e}"]
+        row += [f"{median(name):.2e}" for name in measures]
         for x in milestones:
             times = [f["time_to"].get(x) for f in ends]
             reached = [math.inf if t is None else t for t in times]

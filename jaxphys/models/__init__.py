@@ -2,7 +2,7 @@
 
 | name | what is learned | gives |
 |---|---|---|
-| `mlp`, `from_linen`, `from_nnx` | any function | a Model |
+| `mlp`, `convolution`, `from_linen`, `from_nnx` | any function | a Model |
 | `hnn` | H(q, p) | a Model, its `apply` a Hamiltonian |
 | `separable` | T(p) + V(q) | the same |
 | `pairwise` | equal bodies: Σ t(p) + Σ φ(distance) | the same |
@@ -27,7 +27,7 @@ from jaxphys.models.forced import forced
 from jaxphys.models.hnn import dynamics, hnn
 from jaxphys.models.lattice import FieldUnits, Lattice, lattice, lattice_dynamics
 from jaxphys.models.lnn import lagrangian_dynamics, lnn
-from jaxphys.models.networks import from_linen, from_nnx, mlp
+from jaxphys.models.networks import convolution, from_linen, from_nnx, mlp
 from jaxphys.models.pairwise import pairwise
 from jaxphys.models.port_hamiltonian import port_hamiltonian
 from jaxphys.models.separable import separable
@@ -40,6 +40,7 @@ __all__ = [
     "Lattice",
     "Normalization",
     "Structured",
+    "convolution",
     "delan",
     "dissipative",
     "dynamics",

@@ -41,6 +41,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,
+    "sigmoid": jax.nn.sigmoid,
     "sin": jnp.sin,
 }
 
@@ -136,6 +137,86 @@ def mlp(
             raise ValueError(
                 f"mlp got x of shape {jnp.shape(x)}; expected ({sizes[0]},). For a "
                 "batch use jax.vmap(model.apply, in_axes=(None, 0))."
+            )
+        return model.apply(params, x)
+
+    return Model(model.init, apply)
+
+
+def _neighbors(field: Array, reach: int, stride: int) -> Array:
+    """Every node's channels beside those of its periodic neighbors, (n, n, k c).
+
+    A product by one matrix is then a convolution; XLA's own one takes a slow path on a
+    CPU inside of loops, as training is.
+    """
+    shifts = [stride * i for i in range(-reach, reach + 1)]
+    return jnp.concatenate(
+        [jnp.roll(field, (i, j), (0, 1)) for i in shifts for j in shifts], axis=-1
+    )
+
+
+class _Convolution(linen.Module):
+    size: int
+    channels: Sequence[int]
+    reach: int
+    activation: Callable[[Array], Array]
+
+    @linen.compact
+    def __call__(self, x: Array) -> Array:
+        field = x.reshape(self.size, self.size, 1)
+        for number, count in enumerate((*self.channels, 1)):
+            inner = 0 < number < len(self.channels)
+            init = linen.initializers.glorot_uniform()
+            seen = _neighbors(field, self.reach, 2 if inner else 1)
+            field = linen.Dense(count, kernel_init=init)(seen)
+            if number < len(self.channels):
+                field = self.activation(field)
+        return field.reshape(-1)
+
+
+def convolution(
+    size: int,
+    channels: Sequence[int],
+    *,
+    reach: int = 2,
+    activation: str = "relu",
+    dtype: DTypeLike = jnp.float32,
+) -> Model:
+    """A convolutional network from a periodic field (n, n) to another, both flat.
+
+    Every layer sees `reach` nodes to each side, those between the first and the last
+    twice as far, every second node.
+
+    Args:
+      size: n, nodes a side.
+      channels: of each hidden layer.
+      reach: of a kernel of 2 reach + 1 nodes a side.
+      activation: one of `ACTIVATIONS`.
+      dtype: of the parameters, drawn in float32 and cast.
+
+    Raises:
+      ValueError: for unknown names, no size, or an x of another shape.
+
+    Example:
+      >>> import jax
+      >>> model = convolution(8, (4, 4))
+      >>> model.apply(model.init(jax.random.key(0)), jax.numpy.zeros(64)).shape
+      (64,)
+    """
+    channels = tuple(channels)
+    if size < 1 or reach < 1 or any(n < 1 for n in channels):
+        raise ValueError(
+            f"got size {size}, channels {channels}, reach {reach}; expected all ≥ 1."
+        )
+    chosen = ACTIVATIONS[check_known("activation", activation, ACTIVATIONS)]
+    module = _Convolution(size, channels, reach, chosen)
+    model = from_linen(module, jnp.zeros(size**2, jnp.float32), dtype=dtype)
+
+    def apply(params: PyTree, x: Array) -> Array:
+        if jnp.shape(x) != (size**2,):
+            raise ValueError(
+                f"convolution got x of shape {jnp.shape(x)}; expected ({size**2},). "
+                "For a batch use jax.vmap(model.apply, in_axes=(None, 0))."
             )
         return model.apply(params, x)
 

@@ -15,7 +15,12 @@ from jaxphys.plots.comparisons import (
     loss_curves,
     work_precision,
 )
-from jaxphys.plots.controlled import controlled_state, solved_fields
+from jaxphys.plots.controlled import (
+    controlled_state,
+    errors_over_targets,
+    learned_functions,
+    solved_fields,
+)
 from jaxphys.plots.lagrangians import (
     coordinates_in_time,
     laws,
@@ -74,11 +79,13 @@ __all__ = [
     "energy_figure",
     "energy_levels",
     "error_maps",
+    "errors_over_targets",
     "fields",
     "followed_motion",
     "identified_motion",
     "label",
     "laws",
+    "learned_functions",
     "learned_motion",
     "loss_curves",
     "mass_matrices",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 LABELS = {
     "adam": "Adam",
-    "sip": "SIP, published step",
+    "sip": "SIP",
     "sip_true_step": "SIP, true step",
     "hig": "HIG",
     "gauss_newton": "Gauss–Newton, published step",

@@ -44,7 +44,7 @@ def scaled_waves(scale: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> Prob
       >>> print(problem.simulate(jnp.array([1.0, 1.0]), jnp.zeros(1)))
       [1.  0.1]
     """
-    if not scale > 0:
+    if not 0 < scale < np.inf:
         raise ValueError(f"scale is {scale}; expected a number above zero.")
 
     def simulate(control: Array, inputs: Array) -> Array:
@@ -92,7 +92,7 @@ def rotated_sine(
       solution nearest to a control.
 
     Raises:
-      ValueError: on ξ or s ≤ 0.
+      ValueError: on ξ or s ≤ 0, and on numbers that are not finite.
 
     Example:
       >>> problem = rotated_sine()
@@ -101,9 +101,10 @@ def rotated_sine(
       >>> print(jnp.abs(jnp.round(problem.simulate(u, target) - target, 4)))
       [0. 0.]
     """
-    if not (conditioning > 0 and scale > 0):
+    if not (0 < conditioning < np.inf and 0 < scale < np.inf and np.isfinite(angle)):
         raise ValueError(
-            f"got conditioning {conditioning}, scale {scale}; expected both above zero."
+            f"got conditioning {conditioning}, scale {scale}, angle {angle}; expected "
+            "finite numbers, the first two above zero."
         )
     turn = np.deg2rad(angle)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -162,7 +163,7 @@ def exponential(low: float = -12.0, *, dtype: DTypeLike = jnp.float32) -> Proble
       >>> print(problem.invert(jnp.zeros(1), jnp.ones(1), jnp.ones(1)))
       [0.]
     """
-    if not low < 0:
+    if not -np.inf < low < 0:
         raise ValueError(f"low is {low}; expected a number below zero.")
 
     def simulate(control: Array, inputs: Array) -> Array:
