@@ -25,6 +25,7 @@ NAMES = (
     "dipole_step",
     "engine",
     "poisson_memory",
+    "control",
 )
 
 
@@ -41,7 +42,7 @@ def main() -> int:
         "--only",
         nargs="+",
         default=(),
-        help="these experiments alone",
+        help="these experiments alone; of control, also EXPERIMENT/METHOD",
     )
     commands.add_parser("report", help="tables and figures from what was measured")
     arguments = parser.parse_args()

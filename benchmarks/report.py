@@ -8,8 +8,9 @@ import pathlib
 import statistics
 from typing import Any
 
-from benchmarks import harness
+from benchmarks import control, harness
 from jaxphys import experiments, plots
+from jaxphys.experiments import runner
 from jaxphys.experiments.dynamics import Study
 from jaxphys.experiments.runner import MILESTONES
 from jaxphys.plots import label
@@ -19,7 +20,7 @@ MARKERS = ("<!-- methods: begin -->", "<!-- methods: end -->")
 #: Benchmark → what its table in the README stands between.
 TABLES = {
     name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->")
-    for name in ("hamiltonian", "lagrangian")
+    for name in ("hamiltonian", "lagrangian", "control")
 }
 
 #: Experiment, its baseline, its model with the published recipe, and the best in as
@@ -66,7 +67,7 @@ LAGRANGIAN = (
 SHOWN = {"double_pendulum": "final_energy", "wave": "energy_drift"}
 
 #: Benchmarks whose experiments may be measured one at a time.
-IN_PARTS = ("hamiltonian", "lagrangian")
+IN_PARTS = ("hamiltonian", "lagrangian", "control")
 
 
 def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> None:
@@ -79,6 +80,10 @@ def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> No
     if measured is not None:
         figure = plots.work_precision(measured["results"]["cases"])
         plots.save(figure, results_dir / "work_precision.png")
+    measured = harness.merged("control", results_dir)
+    for name, methods in measured["results"].items() if measured else ():
+        run = {"experiment": name, "methods": methods}
+        plots.save(plots.comparison({name: run}), results_dir / f"{name}.png")
     (results_dir / "REPORT.md").write_text("\n".join(parts).rstrip() + "\n")
     if readme is None:
         return
@@ -89,6 +94,8 @@ def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> No
         found = harness.merged(name, results_dir)
         if found is not None:
             _fill(readme, TABLES[name], _summary_table(found["results"], chosen))
+    if measured is not None:
+        _fill(readme, TABLES["control"], _control_summary(measured["results"]))
 
 
 def _fill(path: pathlib.Path, markers: tuple[str, str], lines: list[str]) -> None:
@@ -540,6 +547,58 @@ def _poisson_memory(results: dict[str, Any]) -> list[str]:
     return _table([*header, "dense J [MB]", "step [s]", "loss of the batch"], rows)
 
 
+def _control_summary(results: dict[str, Any]) -> list[str]:
+    """Test losses of the README's table, medians over seeds."""
+    shown = ("adam", "sip", "hig", "gauss_newton_true_step", *control.PRECISE)
+    rows = []
+    for name in control.CASES:
+        if name not in results:
+            continue
+        cells = []
+        for method in shown:
+            ends = (
+                runner.finals(results[name][method]) if method in results[name] else ()
+            )
+            losses = [end["test_loss"] for end in ends]
+            bad = any(end["status"] == "diverged" for end in ends)
+            cells.append(f"{statistics.median(losses):.1e}" if losses else "–")
+            cells[-1] += ", diverged" * bad
+        rows.append([f"`{name}`", f"{control.CASES[name].seconds:.0f}", *cells])
+    return _table(["experiment", "s each", *map(label, shown)], rows)
+
+
+def _control(results: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, methods in results.items():
+        rows = []
+        milestones = list(next(iter(methods.values()))["final"]["time_to"])
+        errors = any("control_error" in x["final"] for x in methods.values())
+        for method, entry in methods.items():
+            ends = runner.finals(entry)
+
+            def middle(key: str, ends=ends) -> float:
+                return statistics.median(end[key] for end in ends)
+
+            worst = {end["status"] for end in ends} - {"finished"}
+            cells = [f"{label(method)} (`{method}`)", entry["dtype"]]
+            cells += [str(entry["cores"]), str(len(ends)), f"{middle('seconds'):.0f}"]
+            cells += [f"{middle('step'):.0f}", f"{entry['compile_seconds']:.1f}"]
+            cells += [f"{middle(f'{x}_loss'):.1e}" for x in ("train", "test")]
+            if errors:
+                cells.append(f"{middle('control_error'):.1e}")
+            for x in milestones:
+                times = [end["time_to"][x] for end in ends]
+                reached = [math.inf if t is None else t for t in times]
+                cells.append(_seconds(statistics.median(reached)))
+            rows.append([*cells, ", ".join(sorted(worst))])
+        header = [f"`{name}`", "dtype", "cores", "seeds", "training [s]", "updates"]
+        header += ["compile [s]", "train loss", "test loss"]
+        header += ["control error"] * errors
+        header += [*(f"s to {x}" for x in milestones), ""]
+        lines += [*_table(header, rows), "", f"![loss of every method]({name}.png)", ""]
+    return lines
+
+
 def _experiments(results: dict[str, Any]) -> list[str]:
     """A table an experiment: medians and quartiles, and what was published."""
     lines: list[str] = []
@@ -613,6 +672,7 @@ SECTIONS = {
     "lnn_step": ("A training step of a Lagrangian network", _lnn_step),
     "work_precision": ("Error against time", _work_precision),
     "rollout_memory": ("Memory of a long rollout's gradient", _rollout_memory),
+    "control": ("Training through simulators, every method", _control),
     "dipole_step": ("One step of HIG on the quantum dipole", _dipole_step),
     "engine": ("Second-order steps by size and route", _engine),
     "poisson_memory": ("Memory of a step on Poisson's equation", _poisson_memory),

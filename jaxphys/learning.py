@@ -85,6 +85,8 @@ class Recipe:
       look_every: updates between two looks; by default ever fewer.
       skips: how many updates in a row may be left out as they are not finite, say
         where a mass matrix is singular or a rollout runs away; see `training.fit`.
+      memory_limit: bytes that a second-order step may take for matrices; see
+        `training.make_train_step`.
     """
 
     mode: str = "derivatives"
@@ -107,6 +109,7 @@ class Recipe:
     patience: int | None = None
     look_every: int | None = None
     skips: int = 20
+    memory_limit: int | None = None
 
     def check(self) -> "Recipe":
         """This recipe, or a ValueError where it cannot be meant."""
@@ -302,7 +305,10 @@ def _train_step(
             observe=seen,
         )
     tx = transformation(recipe)
-    return outputs, tx, training.make_train_step(outputs, _objective, tx)
+    step = training.make_train_step(
+        outputs, _objective, tx, memory_limit=recipe.memory_limit
+    )
+    return outputs, tx, step
 
 
 def _lasting(recipe: Recipe) -> Recipe:

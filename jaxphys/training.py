@@ -21,6 +21,7 @@ from tqdm import tqdm
 from jaxphys import checkpoint, linalg, losses
 from jaxphys import data as datasets
 from jaxphys.optim import linearise
+from jaxphys.optim.linearise import BLOCK_BYTES
 from jaxphys.types import Array, PyTree
 
 #: Between two looks at the clock a compiled loop runs for about this long.
@@ -102,6 +103,8 @@ def make_train_step(
     outputs: Callable[[PyTree, PyTree], Array],
     objective: Callable[[Array, PyTree], Array],
     tx: optax.GradientTransformation,
+    *,
+    memory_limit: int | None = None,
 ) -> Callable[[TrainState, tuple[PyTree, PyTree]], tuple[TrainState, Info]]:
     """A train step on the batch mean of an objective, the same for every optimizer.
 
@@ -109,7 +112,9 @@ def make_train_step(
       outputs: `outputs(params, inputs) -> (d,)` for one sample.
       objective: `objective(outputs, targets) -> scalar` for one sample.
       tx: any optax transformation. It is handed, beside gradients and parameters, the
-        extras linearisation, cotangent, curvature_fn, value and value_fn.
+        extras linearisation, cotangent, curvature_fn, value, value_fn and memory_limit.
+      memory_limit: bytes that a second-order step may take for matrices, or a Krylov
+        basis in place of one; half of them for a block of the Jacobian.
 
     Returns:
       `step(state, (inputs, targets)) -> (state, Info)` for a batch; pure, to be jitted.
@@ -125,6 +130,7 @@ def make_train_step(
       4.0 [2.]
     """
     tx = optax.with_extra_args_support(tx)
+    block = BLOCK_BYTES if memory_limit is None else min(BLOCK_BYTES, memory_limit // 2)
 
     def mean_objective(values: Array, targets: PyTree) -> Array:
         per_sample = jax.vmap(objective)(values, targets)
@@ -138,7 +144,7 @@ def make_train_step(
     def step(state: TrainState, batch: tuple[PyTree, PyTree]):
         inputs, targets = batch
         params = state.params
-        batched = linearise(outputs, params, inputs)
+        batched = linearise(outputs, params, inputs, block_bytes=block)
         loss, cotangent = jax.value_and_grad(mean_objective)(batched.values, targets)
 
         def curvature_fn() -> Array:
@@ -158,6 +164,7 @@ def make_train_step(
             curvature_fn=curvature_fn,
             value=loss,
             value_fn=value_fn,
+            memory_limit=memory_limit,
         )
         params = optax.apply_updates(params, updates)
         info = Info(

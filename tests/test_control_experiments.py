@@ -13,7 +13,6 @@ from jaxphys.experiments import (
     exponential,
     heat,
     nonlinear_oscillators,
-    poisson,
     quantum_dipole,
     rotated_sine,
     runner,
@@ -58,6 +57,16 @@ def test_an_experiment_runs_by_two_methods(name, tmp_path):
     methods = ["adam", "levenberg_marquardt"]
     results = run(name, tmp_path / "run", "--method", *methods)
     check(results, tmp_path / "run", methods)
+
+
+def test_a_memory_limit_of_the_command_line_reaches_the_optimizer(tmp_path, capsys):
+    """At .01 MB no route fits, and what would is told."""
+    out = tmp_path / "run"
+    arguments = ["run", "poisson", *SMALL["poisson"], "--method", "hig", "--steps", "2"]
+    arguments += ["--samples", "32", "--batch-size", "16", "--no-progress"]
+    arguments += ["--out", str(out), "--memory-limit", "0.01"]
+    assert cli.main(arguments) != 0
+    assert "needs at least" in capsys.readouterr().err
 
 
 @pytest.mark.long
@@ -160,16 +169,6 @@ def test_heat_is_kept_by_the_network():
     first = model.apply(model.init(jax.random.key(1)), last)
     assert not np.allclose(first, last, atol=1e-3)
     np.testing.assert_allclose(jnp.mean(first), jnp.mean(last), rtol=1e-5)
-
-
-def test_damped_methods_take_few_samples_of_large_fields():
-    def batch(size):
-        table = poisson.methods(poisson.Config(size=size))
-        return {name: method.batch_size for name, method in table.items()}
-
-    assert batch(8) == {name: m.batch_size for name, m in poisson.METHODS.items()}
-    assert batch(64)["levenberg_marquardt"] == batch(64)["spring"] == 1
-    assert batch(64)["hig"] == 64
 
 
 @pytest.mark.long

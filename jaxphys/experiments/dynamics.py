@@ -184,6 +184,8 @@ def budgeted(recipe: Recipe, options: RunOptions, seconds: float | None) -> Reci
     changes: dict[str, Any] = {}
     if options.batch_size is not None:
         changes["batch_size"] = options.batch_size
+    if options.memory_limit is not None:
+        changes["memory_limit"] = runner.limit_in_bytes(options)
     if options.steps is not None:
         changes |= {"steps": options.steps, "seconds": None}
     elif options.seconds is not None or seconds is not None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxphys import models, plots, problems
 from jaxphys.experiments import control, runner
-from jaxphys.experiments.runner import Method, RunOptions, Trained
+from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.problems.poisson import solve
 from jaxphys.types import Model, Problem, PyTree
 
@@ -36,16 +36,6 @@ class Config:
 
 METHODS = control.usual((64, 3e-4), (64, 0.64, 1e-5), 8, curvature=1.0)
 
-#: Damped methods factorize a matrix of as many rows as a batch has outputs.
-_ROWS = 4096
-
-
-def methods(config: Config = Config()) -> dict[str, Method]:
-    """`METHODS`, of which the damped ones take few samples where fields are large."""
-    few = max(1, min(8, _ROWS // config.size**2))
-    damped = ("levenberg_marquardt", "spring")
-    return METHODS | {name: METHODS[name]._replace(batch_size=few) for name in damped}
-
 
 def build(config: Config = Config()) -> tuple[Problem, Model]:
     """The problem and the network of a config."""
@@ -57,8 +47,7 @@ def build(config: Config = Config()) -> tuple[Problem, Model]:
 
 def run(config: Config = Config()) -> Trained:
     """Train every chosen method, print the table, write results and figures."""
-    table = methods(config)
-    return control.run("poisson", build(config), table, config, draw, seconds=60.0)
+    return control.run("poisson", build(config), METHODS, config, draw, seconds=60.0)
 
 
 def draw(

@@ -47,6 +47,8 @@ class RunOptions:
       shuffle: whether each epoch has its own order of samples; the published runs
         keep one.
       batch_size: samples an update, for all methods; by default each its own.
+      memory_limit: MB that a second-order step may take for matrices, or for a basis in
+        place of one; by default its sizes decide.
       out: directory of the results; `runs/EXPERIMENT-DATE-TIME` by default.
       resume: go on with the run in `out`, or with the newest where none is given.
       progress: whether to show progress bars.
@@ -60,6 +62,7 @@ class RunOptions:
     dtype: str = "float32"
     shuffle: bool = True
     batch_size: int | None = None
+    memory_limit: float | None = None
     out: pathlib.Path | None = None
     resume: bool = False
     progress: bool = True
@@ -276,7 +279,8 @@ def train(
     """
     batch_size = _batch_size(options, method)
     shared = method._replace(memory=())
-    outputs, tx, step = _train_step(shared, problem, model, batch_size)
+    limit = limit_in_bytes(options)
+    outputs, tx, step = _train_step(shared, problem, model, batch_size, limit)
     key = jax.random.key(seed)
     for_network, for_training, for_test, for_order = (
         jax.random.fold_in(key, purpose) for purpose in range(4)
@@ -327,17 +331,28 @@ def _remembering(opt_state: PyTree, memory: Iterable[tuple[str, float]]) -> PyTr
 
 
 @functools.lru_cache(maxsize=32)
-def _train_step(method: Method, problem: Problem, model: Model, batch_size: int):
+def _train_step(
+    method: Method, problem: Problem, model: Model, batch_size: int, limit: int | None
+):
     """(outputs, tx, step): the same objects for all seeds, hence one compilation."""
     outputs = problems.outputs(problem, model)
     tx = method.make(batch_size)
+    make = functools.partial(training.make_train_step, tx=tx, memory_limit=limit)
     if method.proxy is not None:
-        objective = method.proxy(problem, batch_size)
-        return outputs, tx, training.make_train_step(model.apply, objective, tx)
+        return outputs, tx, make(model.apply, method.proxy(problem, batch_size))
     if not method.residual or problem.residual is None:
-        return outputs, tx, training.make_train_step(outputs, problem.objective, tx)
-    missed = problems.residuals(problem, model)
-    return outputs, tx, training.make_train_step(missed, losses.squared_size, tx)
+        return outputs, tx, make(outputs, problem.objective)
+    return outputs, tx, make(problems.residuals(problem, model), losses.squared_size)
+
+
+def limit_in_bytes(options: RunOptions) -> int | None:
+    """The memory limit asked for, if any."""
+    limit = options.memory_limit
+    if limit is None:
+        return None
+    if not limit > 0:
+        raise ValueError(f"memory_limit is {limit} MB; expected a number above zero.")
+    return int(limit * 2**20)
 
 
 def chosen_methods(wanted: tuple[str, ...], methods: Iterable[str]) -> list[str]:

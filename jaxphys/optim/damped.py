@@ -81,15 +81,15 @@ class _Solve(NamedTuple):
             )
         return self
 
-    def route(self, rows: int, num_columns: int, wide) -> str:
-        """The method for a batch of that size."""
+    def route(self, rows: int, num_columns: int, wide, limit: int | None) -> str:
+        """The method for a batch of that size, under a limit in place of its own."""
         if self.method != "auto":
             return self.method
         return routes.chosen_route(
             rows,
             num_columns,
             iterations=self.iterations,
-            memory_limit=self.memory_limit,
+            memory_limit=self.memory_limit if limit is None else limit,
             wide=wide == jnp.float64,
             largest_side=routes.LARGEST_CHOLESKY,
         )
@@ -302,6 +302,7 @@ def levenberg_marquardt(
         honest. State such an objective as a sum of squares, as
         `losses.infidelity_residual` does the infidelity.
       value, value_fn: ℓ(θ), and ℓ as a function of the parameters on this batch.
+      memory_limit: in place of the one above, where it is not None.
 
     Returns:
       An optax transformation. Its update is the step itself, with no learning rate;
@@ -341,6 +342,7 @@ def levenberg_marquardt(
         curvature_fn=None,
         value=None,
         value_fn=None,
+        memory_limit=None,
         **extras,
     ):
         del extras
@@ -358,7 +360,7 @@ def levenberg_marquardt(
         scale, residual, concave = _scaled(curvature_fn(), cotangent, wide)
         relative = state.damping.astype(wide)
         count = routes.num_params(params)
-        route = solve.route(scale.size, count, wide)
+        route = solve.route(scale.size, count, wide, memory_limit)
         known = (linearisation, scale)
         if scale.size <= count or route == "lanczos":
             model = _sample_side(*known, residual, relative, wide, solve, route)
@@ -431,7 +433,7 @@ def spring(
 
     These numbers may be traced, as `optax.inject_hyperparams` has them.
 
-    Extras of `update`: linearisation, cotangent, curvature_fn, as in
+    Extras of `update`: linearisation, cotangent, curvature_fn, memory_limit, as in
     `levenberg_marquardt`.
 
     Example:
@@ -466,6 +468,7 @@ def spring(
         linearisation=None,
         cotangent=None,
         curvature_fn=None,
+        memory_limit=None,
         **extras,
     ):
         del updates, extras
@@ -480,7 +483,8 @@ def spring(
         wide = linalg.double(dtype)
         scale, residual, concave = _scaled(curvature_fn(), cotangent, wide)
         kept = jax.tree.map(lambda x: decay * x, state.momentum)
-        route = solve.route(scale.size, routes.num_params(params), wide)
+        count = routes.num_params(params)
+        route = solve.route(scale.size, count, wide, memory_limit)
         form, pull = _in_samples(linearisation, scale, wide, solve, route)
         usual = 1e-9 if dtype == jnp.float64 else 1e-7
         shift = (usual if damping is None else damping) * form.trace / scale.size

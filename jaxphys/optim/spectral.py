@@ -66,7 +66,9 @@ def scale_by_spectral(
     Extras of `update`:
       linearisation: the batch's `linearise(outputs, params, inputs)`.
       cotangent: g = ∂ℓ/∂y, shape (b, d), of the batch-mean loss.
+      memory_limit: in place of the one above, where it is not None.
     """
+    limit = memory_limit
     routes.check(method, METHODS, iterations)
     linalg.check_rcond(rcond)
     if method == "newton":
@@ -79,7 +81,14 @@ def scale_by_spectral(
         return SpectralState(jnp.zeros((), jnp.int32), jnp.zeros((), dtype))
 
     def update(
-        updates, state, params=None, *, linearisation=None, cotangent=None, **extras
+        updates,
+        state,
+        params=None,
+        *,
+        linearisation=None,
+        cotangent=None,
+        memory_limit=None,
+        **extras,
     ):
         del state, extras
         name = f"the spectral step of power {power}"
@@ -95,7 +104,7 @@ def scale_by_spectral(
                 g.size,
                 routes.num_params(params),
                 iterations=iterations,
-                memory_limit=memory_limit,
+                memory_limit=limit if memory_limit is None else memory_limit,
                 wide=wide == jnp.float64,
             )
         if route == "lanczos":
