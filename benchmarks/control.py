@@ -52,7 +52,9 @@ CASES = {
     "rotated_sine": Case(20.0, ("adam", "sip", "hig", *PRECISE), 3),
     "exponential": Case(20.0, ("adam", "sip", "hig", *PRECISE), 3),
     "nonlinear_oscillators": Case(600.0, _CONTROL, figures=("motion",)),
-    "quantum_dipole": Case(600.0, _CONTROL, figures=("motion",)),
+    "quantum_dipole": Case(
+        300.0, ("adam", "hig", "levenberg_marquardt"), figures=("motion",)
+    ),
     "poisson": Case(120.0, ("adam", "sip", "hig", *PRECISE), figures=("fields",)),
     "heat": Case(120.0, ("adam", "sip")),
 }
