@@ -39,12 +39,16 @@ class Case(NamedTuple):
       methods: those compared.
       seeds: each from so many.
       figures: of the run by Levenberg–Marquardt, kept beside the records.
+      settings: of the experiment's config.
+      experiment: its name where the case has another.
     """
 
     seconds: float
     methods: tuple[str, ...]
     seeds: int = 1
     figures: tuple[str, ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
+    experiment: str | None = None
 
 
 CASES = {
@@ -52,6 +56,12 @@ CASES = {
     "rotated_sine": Case(20.0, ("adam", "sip", "hig", *PRECISE), 3),
     "exponential": Case(20.0, ("adam", "sip", "hig", *PRECISE), 3),
     "nonlinear_oscillators": Case(600.0, _CONTROL, figures=("motion",)),
+    "nonlinear_oscillators_tanh": Case(
+        120.0,
+        ("adam", "hig", "levenberg_marquardt"),
+        settings=(("activation", "tanh"),),
+        experiment="nonlinear_oscillators",
+    ),
     "quantum_dipole": Case(
         300.0, ("adam", "hig", "levenberg_marquardt"), figures=("motion",)
     ),
@@ -95,8 +105,9 @@ def _measured(name: str, case: Case, smoke: bool) -> dict[str, Any]:
                 out=out,
                 progress=False,
             )
-            module = experiments.get(name)
-            trained = module.run(module.Config(options=options))
+            module = experiments.get(case.experiment or name)
+            config = module.Config(options=options, **dict(case.settings))
+            trained = module.run(config)
             if "levenberg_marquardt" in chosen and not smoke:
                 for figure in case.figures:
                     kept = harness.RESULTS / f"{name}_{figure}.png"
