@@ -150,7 +150,7 @@ def _adam(batch_size: int) -> optax.GradientTransformationExtraArgs:
 
 def _spring(batch_size: int) -> optax.GradientTransformationExtraArgs:
     del batch_size
-    fixed = ("learning_rate", "max_step")
+    fixed = ("learning_rate", "max_step", "iterations", "tolerance")
     make = optax.inject_hyperparams(optim.spring, static_args=fixed)
     return make(damping=SPRING_DAMPING, decay=SPRING_DECAY)
 
