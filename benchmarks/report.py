@@ -82,7 +82,8 @@ def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> No
         plots.save(figure, results_dir / "work_precision.png")
     measured = harness.merged("control", results_dir)
     for name, methods in measured["results"].items() if measured else ():
-        run = {"experiment": name, "methods": methods}
+        order = [m for m in control.CASES[name].methods if m in methods]
+        run = {"experiment": name, "methods": {m: methods[m] for m in order}}
         plots.save(plots.comparison({name: run}), results_dir / f"{name}.png")
     (results_dir / "REPORT.md").write_text("\n".join(parts).rstrip() + "\n")
     if readme is None:
@@ -573,7 +574,10 @@ def _control(results: dict[str, Any]) -> list[str]:
         rows = []
         milestones = list(next(iter(methods.values()))["final"]["time_to"])
         errors = any("control_error" in x["final"] for x in methods.values())
-        for method, entry in methods.items():
+        for method in control.CASES[name].methods:
+            if method not in methods:
+                continue
+            entry = methods[method]
             ends = runner.finals(entry)
 
             def middle(key: str, ends=ends) -> float:

@@ -52,7 +52,10 @@ def check(results, out, methods):
     assert len(list(out.glob("*.png"))) == 2
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=pytest.mark.long) if x == "heat" else x for x in SMALL],
+)
 def test_an_experiment_runs_by_two_methods(name, tmp_path):
     methods = ["adam", "levenberg_marquardt"]
     results = run(name, tmp_path / "run", "--method", *methods)
