@@ -43,8 +43,10 @@ def run(name, out, *more):
 
 def check(results, out, methods):
     assert list(results["methods"]) == methods
-    for entry in results["methods"].values():
-        assert entry["final"]["status"] == "finished"
+    for name, entry in results["methods"].items():
+        # The true step, undamped, may leave at once; its last good state is kept.
+        ends = ["finished"] + ["diverged"] * (name == "gauss_newton_true_step")
+        assert entry["final"]["status"] in ends
         assert np.isfinite(entry["final"]["test_loss"])
         judged = experiments.get(results["experiment"]).__doc__
         assert ("control_error" in entry["final"]) == ("control_error" in judged)
