@@ -148,7 +148,7 @@ def test_mass_spring_comes_out_as_published(tmp_path):
 @pytest.mark.parametrize("name", ["mass_spring", "pendulum"])
 def test_a_noise_free_field_is_found_to_a_millionth(name, tmp_path):
     method = "hnn_levenberg_marquardt"
-    arguments = ["--method", method, "--noise", 0, "--seconds", 30]
+    arguments = ["--method", method, "--noise", 0, "--steps", 16000]
     found = finals(run(name, tmp_path / "run", *arguments))
     assert found[method]["field_error"] < 1e-6
 
@@ -156,7 +156,7 @@ def test_a_noise_free_field_is_found_to_a_millionth(name, tmp_path):
 @pytest.mark.long
 def test_the_table_of_derivatives_is_right(tmp_path):
     method = "hnn_levenberg_marquardt"
-    arguments = ["--method", method, "--seconds", 10]
+    arguments = ["--method", method, "--steps", 2000]
     found = finals(run("seed_spring", tmp_path / "run", *arguments))
     assert found[method]["table_error"] < 1e-3
     assert (tmp_path / "run" / "table.txt").read_text().count("\n") == 12
@@ -165,7 +165,7 @@ def test_the_table_of_derivatives_is_right(tmp_path):
 @pytest.mark.long
 def test_dissipation_is_told_apart_from_energy(tmp_path):
     methods = ["hnn", "dissipative_levenberg_marquardt"]
-    arguments = ["--method", *methods, "--seconds", 10]
+    arguments = ["--method", *methods, "--steps", 2000]
     found = finals(run("damped_spring", tmp_path / "run", *arguments))
     assert found["dissipative_levenberg_marquardt"]["trajectory_mse"] < 1e-8
     assert found["hnn"]["trajectory_mse"] > 0.1
@@ -174,7 +174,7 @@ def test_dissipation_is_told_apart_from_energy(tmp_path):
 @pytest.mark.long
 def test_a_torque_is_learned_with_the_energy(tmp_path):
     method = "symoden_embedded_levenberg_marquardt"
-    arguments = ["--method", method, "--seconds", 10]
+    arguments = ["--method", method, "--steps", 10]
     found = finals(run("pendulum_torque", tmp_path / "run", *arguments))
     assert found[method]["prediction_error"] < 0.03
 

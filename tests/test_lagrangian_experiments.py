@@ -275,7 +275,7 @@ def test_every_experiment_runs_in_its_fast_size(name, arguments, tmp_path, capsy
 def test_one_network_is_right_where_the_wrong_coordinates_fail(tmp_path):
     kinds = ("lnn", "hnn_velocities", "hnn")
     names = [f"{kind}_levenberg_marquardt" for kind in kinds]
-    arguments = ["--method", *names, "--seconds", 8]
+    arguments = ["--method", *names, "--steps", 1000]
     found = finals(run("relativistic", tmp_path / "run", *arguments))
     errors = [found[name]["weighted_error"] for name in names]
     assert errors[0] < 2e-4
@@ -286,7 +286,7 @@ def test_one_network_is_right_where_the_wrong_coordinates_fail(tmp_path):
 @pytest.mark.long
 def test_torques_and_their_parts_are_learned_with_the_structure(tmp_path):
     names = ["structured_levenberg_marquardt", "delan_levenberg_marquardt"]
-    arguments = ["--method", *names, "--seconds", 8]
+    arguments = ["--method", *names, "--steps", 300]
     found = finals(run("two_link_arm", tmp_path / "run", *arguments))
     for name in names:
         assert found[name]["torque_mse"] < 2e-6
@@ -297,7 +297,7 @@ def test_torques_and_their_parts_are_learned_with_the_structure(tmp_path):
 @pytest.mark.long
 def test_a_mass_matrix_makes_a_double_pendulum_learnable_in_seconds(tmp_path):
     name = "delan_levenberg_marquardt"
-    arguments = ["--method", name, "--seconds", 15]
+    arguments = ["--method", name, "--steps", 400, "--batch-size", 256]
     found = finals(run("double_pendulum_box", tmp_path / "run", *arguments))
     assert found[name]["acceleration_error"] < 1e-5
 
