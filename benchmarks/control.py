@@ -25,6 +25,7 @@ LOOKS = 120
 _CONTROL = (
     "adam",
     "hig",
+    "hig_small",
     "gauss_newton",
     "gauss_newton_true_step",
     "levenberg_marquardt",
@@ -52,13 +53,23 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "waves": Case(20.0, (*_CONTROL[:1], "sip", *_CONTROL[1:], "spring"), 3),
+    "waves": Case(
+        20.0,
+        ("adam", "sip", "hig", "gauss_newton", "gauss_newton_true_step", *PRECISE),
+        3,
+    ),
     "rotated_sine": Case(20.0, ("adam", "sip", "hig", *PRECISE), 3),
     "exponential": Case(20.0, ("adam", "sip", "hig", *PRECISE), 3),
     "nonlinear_oscillators": Case(600.0, _CONTROL, figures=("motion",)),
+    "nonlinear_oscillators_many": Case(
+        600.0,
+        tuple(method for method in _CONTROL if method != "hig"),
+        settings=(("samples", 65536),),
+        experiment="nonlinear_oscillators",
+    ),
     "nonlinear_oscillators_tanh": Case(
         120.0,
-        ("adam", "hig", "levenberg_marquardt"),
+        ("adam", "hig_small", "levenberg_marquardt"),
         settings=(("activation", "tanh"),),
         experiment="nonlinear_oscillators",
     ),

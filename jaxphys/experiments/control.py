@@ -42,6 +42,8 @@ def usual(
     damped: int,
     *,
     curvature: float = 2.0,
+    min_damping: float = 1e-12,
+    small: int | None = None,
 ) -> dict[str, Method]:
     """Every method with an experiment's own batch sizes and rates.
 
@@ -51,13 +53,22 @@ def usual(
       damped: batch size of Levenberg–Marquardt and SPRING.
       curvature: c of the objective, 2 for squares and 1 for half squares; the true step
         of Gauss–Newton is b/c for the mean over a batch of b.
+      min_damping: of Levenberg–Marquardt. A network that has more parameters than its
+        batches have outputs fits each of them as closely as this lets it.
+      small: a batch size at which HIG is compared besides, with the same rate: its
+        eigenvectors cost b³.
     """
     batch, rate = adam
     few, eta, rcond = hig
+    half_inverse = Method(few, lambda b: optim.hig(eta, rcond=rcond))
+    smaller = (
+        {} if small is None else {"hig_small": half_inverse._replace(batch_size=small)}
+    )
     return {
         "adam": Method(batch, lambda b: optax.adam(rate)),
         "sip": Method(batch, lambda b: optax.adam(rate), searched),
-        "hig": Method(few, lambda b: optim.hig(eta, rcond=rcond)),
+        "hig": half_inverse,
+        **smaller,
         "gauss_newton": Method(few, lambda b: optim.gauss_newton(eta, rcond=rcond)),
         "gauss_newton_true_step": Method(
             few,
@@ -65,7 +76,9 @@ def usual(
             residual=True,
         ),
         "levenberg_marquardt": Method(
-            damped, lambda b: optim.levenberg_marquardt(), residual=True
+            damped,
+            lambda b: optim.levenberg_marquardt(min_damping=min_damping),
+            residual=True,
         ),
         "spring": Method(damped, lambda b: optim.spring(), residual=True),
     }
