@@ -180,6 +180,63 @@ def make_train_step(
     return step
 
 
+def init_side_by_side(params: PyTree, tx: optax.GradientTransformation) -> TrainState:
+    """The state before the first step of `side_by_side`, of stacked parameters."""
+    return TrainState(params, jax.vmap(tx.init)(params), jnp.zeros((), jnp.int32))
+
+
+def side_by_side(step: Callable) -> Callable:
+    """A step of many trainings at once, on the same batches.
+
+    From how many starts a small network should be trained, to end in a good one of its
+    local minima, is for a user to say; a method that gets down to one in a thousand
+    steps has the time for many. A training whose step is not finite stays where it is.
+
+    Args:
+      step: from `make_train_step`.
+
+    Returns:
+      `step(state, batch) -> (state, info)`: the state's parameters and optimizer memory
+      have a leading axis, as `init_side_by_side` makes them; `info` is that of the
+      lowest loss. `best_of` takes the best out again.
+
+    Example:
+      >>> outputs = lambda w, x: w * x
+      >>> tx = optax.sgd(0.1)
+      >>> step = side_by_side(make_train_step(outputs, losses.squared_error, tx))
+      >>> state = init_side_by_side(jnp.array([[1.0], [3.0]]), tx)
+      >>> state, info = step(state, (jnp.ones((4, 1)), 2 * jnp.ones((4, 1))))
+      >>> print(info.loss, state.params.shape)
+      1.0 (2, 1)
+    """
+    axes: Any = TrainState(0, 0, None)
+
+    def one(state: TrainState, batch: PyTree) -> tuple[TrainState, Info]:
+        new, info = step(state, batch)
+        kept = jax.tree.map(
+            lambda a, b: jnp.where(info.finite, a, b), new[:2], state[:2]
+        )
+        return TrainState(*kept, new.step), info
+
+    def all_of_them(state: TrainState, batch: PyTree) -> tuple[TrainState, Info]:
+        new, infos = jax.vmap(one, (axes, None), (axes, 0))(state, batch)
+        lowest = jnp.argmin(jnp.where(infos.finite, infos.loss, jnp.inf))
+        return new, jax.tree.map(lambda x: x[lowest], infos)
+
+    return all_of_them
+
+
+def best_of(params: PyTree, values: Array) -> PyTree:
+    """Of stacked parameters those of the lowest value that is finite.
+
+    Example:
+      >>> print(best_of(jnp.array([5.0, 6.0, 7.0]), jnp.array([1.0, jnp.nan, 0.5])))
+      7.0
+    """
+    lowest = jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))
+    return jax.tree.map(lambda x: x[lowest], params)
+
+
 def make_evaluate(
     outputs: Callable, objective: Callable, sets: dict[str, tuple[PyTree, PyTree]]
 ) -> Callable[[PyTree], dict[str, Array]]:

@@ -423,3 +423,44 @@ def test_a_run_that_diverges_after_many_looks_ends_with_what_was_good():
         float(evaluate(x)["train_loss"]) for x in (start.params, ended.state.params)
     )
     assert last <= training.DIVERGED * first
+
+
+def test_trainings_side_by_side_are_those_alone():
+    model = models.mlp((1, 5, 1), dtype=jnp.float64)
+    inputs = jnp.linspace(-1.0, 1.0, 16)[:, None]
+    batch = (inputs, jnp.sin(3 * inputs))
+    tx = optim.levenberg_marquardt()
+    step = training.make_train_step(model.apply, losses.squared_error, tx)
+    many = jax.jit(training.side_by_side(step))
+    params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 3))
+    together = training.init_side_by_side(params, tx)
+    alone = [
+        training.init_state(jax.tree.map(lambda x, i=i: x[i], params), tx)
+        for i in range(3)
+    ]
+    single = jax.jit(step)
+    for _ in range(5):
+        together, info = many(together, batch)
+        alone, infos = zip(*(single(state, batch) for state in alone), strict=True)
+    assert int(together.step) == 5
+    lowest = min(infos, key=lambda x: float(x.loss))
+    np.testing.assert_allclose(info.loss, lowest.loss, rtol=1e-6)
+    for i, state in enumerate(alone):
+        for a, b in zip(
+            jax.tree.leaves(together.params), jax.tree.leaves(state.params), strict=True
+        ):
+            np.testing.assert_allclose(a[i], b, rtol=1e-5, atol=1e-8)
+
+
+def test_one_training_that_breaks_leaves_the_others_alone():
+    tx = optax.sgd(0.1)
+    step = training.make_train_step(
+        lambda w, x: jnp.sqrt(w) * x, losses.squared_error, tx
+    )
+    many = jax.jit(training.side_by_side(step))
+    state = training.init_side_by_side(jnp.array([[-1.0], [4.0]]), tx)
+    for _ in range(3):
+        state, info = many(state, (jnp.ones((2, 1)), jnp.ones((2, 1))))
+    assert bool(info.finite)
+    assert float(state.params[0, 0]) == -1.0
+    assert 1 < float(training.best_of(state.params, jnp.array([jnp.nan, 2.0]))[0]) < 4

@@ -9,10 +9,11 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from jaxphys import models, plots, problems
+from jaxphys import models, optim, plots, problems
 from jaxphys.experiments import control, runner
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments.runner import Method, RunOptions, Trained
 from jaxphys.problems.poisson import solve
 from jaxphys.types import Model, Problem, PyTree
 
@@ -34,7 +35,28 @@ class Config:
     hidden: tuple[int, ...] = (64, 128, 64)
 
 
-METHODS = control.usual((64, 3e-4), (64, 0.64, 1e-5), 8, curvature=1.0)
+def _layerwise(batch_size: int) -> optax.GradientTransformation:
+    """HIG by the layers' factors, with momentum."""
+    del batch_size
+    return optax.chain(
+        optim.scale_by_kronecker(power=-0.5),
+        optax.scale_by_learning_rate(0.1),
+        optax.trace(0.95, nesterov=True),
+    )
+
+
+_USUAL = control.usual((64, 3e-4), (64, 0.64, 1e-5), 8, curvature=1.0)
+METHODS = _USUAL | {
+    "hig_kronecker": Method(64, _layerwise),
+    # 256 samples ask more than the weights can give, products tell it fast enough.
+    "levenberg_marquardt": Method(
+        256,
+        lambda b: optim.levenberg_marquardt(
+            method="lanczos", iterations=30, tolerance=0.1
+        ),
+        residual=True,
+    ),
+}
 
 
 def build(config: Config = Config()) -> tuple[Problem, Model]:

@@ -81,6 +81,8 @@ class Method(NamedTuple):
       memory: (name, number) of what is set in the optimizer's memory before the first
         update, such as what `optax.inject_hyperparams` keeps there. Methods that differ
         in these alone share a compilation.
+      starts: how many networks are trained side by side, all in the time of one; the
+        one of the lowest training loss counts.
     """
 
     batch_size: int
@@ -88,6 +90,7 @@ class Method(NamedTuple):
     proxy: Callable[[Problem, int], Callable] | None = None
     residual: bool = False
     memory: tuple[tuple[str, float], ...] = ()
+    starts: int = 1
 
 
 class Trained(NamedTuple):
@@ -300,11 +303,21 @@ def train(
     }
     losses_of = training.make_evaluate(outputs, problem.objective, sets)
 
+    def chosen(params: PyTree) -> PyTree:
+        if method.starts == 1:
+            return params
+        return training.best_of(params, jax.vmap(losses_of)(params)["train_loss"])
+
     def evaluate(params: PyTree) -> dict[str, Any]:
+        params = chosen(params)
         return losses_of(params) | (monitor(params) if monitor else {})
 
-    start = training.init_state(model.init(for_network), tx)
-    return training.fit(
+    if method.starts == 1:
+        start = training.init_state(model.init(for_network), tx)
+    else:
+        keys = jax.random.split(for_network, method.starts)
+        start = training.init_side_by_side(jax.vmap(model.init)(keys), tx)
+    fit = training.fit(
         step,
         start._replace(opt_state=_remembering(start.opt_state, method.memory)),
         trained_on,
@@ -317,6 +330,8 @@ def train(
         checkpoint_dir=checkpoint_dir,
         resume=options.resume,
     )
+    best = chosen(fit.state.params)
+    return fit._replace(state=fit.state._replace(params=best))
 
 
 def _remembering(opt_state: PyTree, memory: Iterable[tuple[str, float]]) -> PyTree:
@@ -325,7 +340,7 @@ def _remembering(opt_state: PyTree, memory: Iterable[tuple[str, float]]) -> PyTr
         old = optax.tree.get(opt_state, name)
         if old is None:
             raise ValueError(f"the optimizer has no {name!r} in its memory.")
-        new = jnp.asarray(number, old.dtype)
+        new = jnp.full_like(old, number)
         opt_state = optax.tree.set(opt_state, **{name: new})
     return opt_state
 
@@ -336,13 +351,14 @@ def _train_step(
 ):
     """(outputs, tx, step): the same objects for all seeds, hence one compilation."""
     outputs = problems.outputs(problem, model)
-    tx = method.make(batch_size)
-    make = functools.partial(training.make_train_step, tx=tx, memory_limit=limit)
+    trained, objective = outputs, problem.objective
     if method.proxy is not None:
-        return outputs, tx, make(model.apply, method.proxy(problem, batch_size))
-    if not method.residual or problem.residual is None:
-        return outputs, tx, make(outputs, problem.objective)
-    return outputs, tx, make(problems.residuals(problem, model), losses.squared_size)
+        trained, objective = model.apply, method.proxy(problem, batch_size)
+    elif method.residual and problem.residual is not None:
+        trained, objective = problems.residuals(problem, model), losses.squared_size
+    tx = method.make(batch_size)
+    step = training.make_train_step(trained, objective, tx, memory_limit=limit)
+    return outputs, tx, step if method.starts == 1 else training.side_by_side(step)
 
 
 def limit_in_bytes(options: RunOptions) -> int | None:

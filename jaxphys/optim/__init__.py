@@ -13,6 +13,7 @@
 """
 
 from jaxphys.optim.damped import USUAL_BEND, levenberg_marquardt, spring
+from jaxphys.optim.kronecker import scale_by_kronecker
 from jaxphys.optim.linearise import Linearisation, linearise
 from jaxphys.optim.sip import local_inverse, sip
 from jaxphys.optim.spectral import gauss_newton, hig, scale_by_spectral
@@ -25,6 +26,7 @@ __all__ = [
     "levenberg_marquardt",
     "linearise",
     "local_inverse",
+    "scale_by_kronecker",
     "scale_by_spectral",
     "sip",
     "spring",

@@ -31,6 +31,9 @@ class Linearisation(NamedTuple):
       jvp: `jvp(tangent) -> (b, d)`, J v for v shaped like the parameters.
       bend: `bend(tangent) -> (b, d)`, ∂²y(θ + t v)/∂t² at t = 0.
       factors: `factors() -> Factors`, the Jacobian layer by layer, by d reverse passes.
+      responses: `responses(cotangents) -> [Block or None]`, leaf by leaf the factors of
+        each sample's Jᵀ w as if it were one output, by one reverse pass; None of leaves
+        that are no dense layer's.
       jacobian: `jacobian() -> (m, P)`, the dense Jacobian; columns in `ravel` order.
       gram: `gram(dtype=None, route="auto") -> (m, m)`, K = J Jᵀ.
       normal: `normal(dtype=None) -> (P, P)`, N = Jᵀ J, summed over blocks of samples.
@@ -43,6 +46,7 @@ class Linearisation(NamedTuple):
     jvp: Callable[[PyTree], Array]
     bend: Callable[[PyTree], Array]
     factors: Callable[[], "Factors"]
+    responses: Callable[[Array], list["Block | None"]]
     jacobian: Callable[[], Array]
     gram: Callable[..., Array]
     normal: Callable[..., Array]
@@ -355,18 +359,29 @@ def linearise(
 
         return jax.jvp(slope, (params,), (tangent,))[1]
 
+    def of_layers(operands, deltas, num_outputs: int) -> list[Block | None]:
+        """The dense layers' factors, from δ of shape (num_outputs, b, *z.shape)."""
+        blocks: list[Block | None] = [None] * len(leaves)
+        for site, operand, delta in zip(traced.sites, operands, deltas, strict=True):
+            delta = jnp.moveaxis(delta, 0, 1)
+            make = functools.partial(layers.factors, site)
+            block = Block(*jax.vmap(make)(operand, delta))
+            blocks[site.leaf] = _joined(blocks[site.leaf], block, num_outputs)
+        return blocks
+
+    def responses(cotangents: Array) -> list[Block | None]:
+        _, pull, operands = probed()
+        whole = cotangents.reshape(batch, d).astype(values.dtype)
+        deltas = [delta[None] for delta in pull(whole)[1]]
+        return of_layers(operands, deltas, 1)
+
     @functools.cache
     def factors() -> Factors:
         _, pull, operands = probed()
         deltas = jax.vmap(
             lambda e: pull(jnp.broadcast_to(e, (batch, d)).astype(values.dtype))[1]
         )(jnp.eye(d))
-        blocks: list[Block | None] = [None] * len(leaves)
-        for site, operand, delta in zip(traced.sites, operands, deltas, strict=True):
-            delta = jnp.moveaxis(delta, 0, 1)
-            make = functools.partial(layers.factors, site)
-            block = Block(*jax.vmap(make)(operand, delta))
-            blocks[site.leaf] = _joined(blocks[site.leaf], block, d)
+        blocks = of_layers(operands, deltas, d)
         itemsize = jnp.dtype(leaves[0].dtype).itemsize
         piece = max(block_bytes // (batch * d * itemsize), 1)
         pieced = {}
@@ -436,6 +451,7 @@ def linearise(
         jvp,
         bend,
         factors,
+        responses,
         lambda: dense(factors()),
         whole_gram,
         normal,
