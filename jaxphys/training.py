@@ -209,14 +209,15 @@ def side_by_side(step: Callable) -> Callable:
       >>> print(info.loss, state.params.shape)
       1.0 (2, 1)
     """
-    axes: Any = TrainState(0, 0, None)
+    whole: Any = None  # one count of steps for all
+    axes = TrainState(0, 0, whole)
 
     def one(state: TrainState, batch: PyTree) -> tuple[TrainState, Info]:
         new, info = step(state, batch)
-        kept = jax.tree.map(
+        params, opt_state = jax.tree.map(
             lambda a, b: jnp.where(info.finite, a, b), new[:2], state[:2]
         )
-        return TrainState(*kept, new.step), info
+        return TrainState(params, opt_state, new.step), info
 
     def all_of_them(state: TrainState, batch: PyTree) -> tuple[TrainState, Info]:
         new, infos = jax.vmap(one, (axes, None), (axes, 0))(state, batch)

@@ -150,7 +150,8 @@ def test_powers_are_taken_often_at_first_and_then_now_and_then():
         if state.opt_state[0].refresh_at != before:
             taken.append(number)
     gaps = np.diff(taken)
-    assert gaps[0] == 1 and gaps[-1] == 4
+    assert gaps[0] == 1
+    assert gaps[-1] == 4
     assert np.all(np.diff(gaps) >= 0)
 
 

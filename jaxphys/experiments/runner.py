@@ -351,7 +351,8 @@ def _train_step(
 ):
     """(outputs, tx, step): the same objects for all seeds, hence one compilation."""
     outputs = problems.outputs(problem, model)
-    trained, objective = outputs, problem.objective
+    trained: Callable = outputs
+    objective: Callable = problem.objective
     if method.proxy is not None:
         trained, objective = model.apply, method.proxy(problem, batch_size)
     elif method.residual and problem.residual is not None:

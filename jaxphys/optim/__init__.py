@@ -6,6 +6,7 @@
 | `gauss_newton` | −η J⁺ g | linearisation, cotangent |
 | `levenberg_marquardt` | −J̃ᵀ (K̃ + μ I)⁻¹ r̃ | and curvature_fn, value, value_fn |
 | `spring` | Kaczmarz momentum on damped Gauss–Newton | and curvature_fn |
+| `scale_by_kronecker` | HIG and others by the factors of the layers | as `hig` |
 | `sip` | an objective for Adam: invert the physics only | – |
 
 `linearise` gives them a batch's Jacobian without forming it, and

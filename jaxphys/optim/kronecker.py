@@ -33,14 +33,14 @@ class KroneckerState(NamedTuple):
     """Running averages of the layers' factors, and powers of them.
 
     Attributes:
-      count: updates so far.
-      refresh_at: the count at which the powers are next taken.
+      updates: how many so far.
+      refresh_at: the number of updates at which the powers are next taken.
       moments: leaf by leaf (A, D) of a matrix, (M,) of a bias or another small leaf,
         N = b M, and (v,) of a large one, the diagonal of N over b.
       powers: the same, each to the power (κ − 1)/2.
     """
 
-    count: Array
+    updates: Array
     refresh_at: Array
     moments: list[tuple[Array, ...]]
     powers: list[tuple[Array, ...]]
@@ -77,8 +77,9 @@ def _seen(
     if kind == "diagonal":
         return (probe**2 / batch,)
     if kind == "full":
-        known = block is not None and block.rows is None
-        each = block.columns if known else probe.reshape(1, -1)
+        each = probe.reshape(1, -1)
+        if block is not None and block.rows is None:
+            each = block.columns
         return (_second_moment(each) / batch,)
     if block is None or block.rows is None:
         size = jnp.sum(probe**2)
@@ -194,7 +195,7 @@ def scale_by_kronecker(
         wide = linalg.double(linalg.check_one_dtype(params))
         batch = cotangent.shape[0]
         leaves, tree = jax.tree.flatten(params)
-        key = jax.random.fold_in(jax.random.key(0), state.count)
+        key = jax.random.fold_in(jax.random.key(0), state.updates)
         signs = jax.random.rademacher(key, cotangent.shape, leaves[0].dtype)
         blocks = linearisation.responses(signs)
         probes = jax.tree.leaves(linearisation.vjp(signs))
@@ -203,7 +204,7 @@ def scale_by_kronecker(
             _seen(kind, block, probe, batch)
             for kind, block, probe in zip(kinds, blocks, probes, strict=True)
         ]
-        first = state.count == 0
+        first = state.updates == 0
 
         def averaged(kind: str, old: Array, new: Array) -> Array:
             start = jnp.mean(new) if kind == "diagonal" else _isotropic(new)
@@ -213,7 +214,7 @@ def scale_by_kronecker(
             tuple(averaged(kind, *both) for both in zip(*pair, strict=True))
             for kind, *pair in zip(kinds, state.moments, fresh, strict=True)
         ]
-        due = state.count >= state.refresh_at
+        due = state.updates >= state.refresh_at
         powers = jax.lax.cond(
             due,
             lambda: [
@@ -224,7 +225,7 @@ def scale_by_kronecker(
             ],
             lambda: state.powers,
         )
-        following = state.count + jnp.minimum(refresh, 1 + state.count // 8)
+        following = state.updates + jnp.minimum(refresh, 1 + state.updates // 8)
         scale = float(batch) ** exponent
         new = [
             scale * _applied(kind, each, gradient)
@@ -233,7 +234,7 @@ def scale_by_kronecker(
             )
         ]
         return jax.tree.unflatten(tree, new), KroneckerState(
-            state.count + 1,
+            state.updates + 1,
             jnp.where(due, following, state.refresh_at),
             moments,
             powers,

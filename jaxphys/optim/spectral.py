@@ -168,6 +168,9 @@ def hig(
       >>> float(info.loss)
       3.0
 
+    Where outputs and parameters are thousands, `scale_by_kronecker(power=-0.5)` has an
+    approximation of it in a fraction of the time.
+
     Reference: Schnell, Holl & Thuerey, ICLR 2022, https://arxiv.org/abs/2203.10131.
     """
     return optax.chain(
