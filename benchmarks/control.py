@@ -57,7 +57,7 @@ class Case(NamedTuple):
 
 CASES = {
     "waves": Case(
-        40.0,
+        20.0,
         ("adam", "sip", "hig", "gauss_newton", "gauss_newton_true_step", *PRECISE),
         3,
     ),
