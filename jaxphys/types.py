@@ -232,6 +232,8 @@ class Problem(NamedTuple):
       invert: `invert(control, inputs, targets) -> control`, the control nearest to the
         given one, or near it, whose outputs are the targets; None where it has to be
         searched for.
+      check: `check(targets)` raises a ValueError where a batch of them cannot be meant;
+        None where any can. Experiments call it before they train, and so may you.
     """
 
     name: str
@@ -243,3 +245,4 @@ class Problem(NamedTuple):
     objective: Callable[[Array, Array], Array]
     residual: Callable[[Array, Array], Array] | None = None
     invert: Callable[[Array, Array, Array], Array] | None = None
+    check: Callable[[Array], None] | None = None

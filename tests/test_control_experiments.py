@@ -111,6 +111,46 @@ def test_the_residual_lets_levenberg_marquardt_lower_the_infidelity():
     assert last < 0.1 * first
 
 
+def test_targets_that_are_no_states_are_told_before_training():
+    problem, model = quantum_dipole.build()
+
+    def sample(key, num_samples):
+        inputs, targets = problem.sample(key, num_samples)
+        return inputs, targets.at[3].multiply(2)
+
+    with pytest.raises(ValueError, match="target 3 has the norm 2; expected states"):
+        runner.train(
+            quantum_dipole.METHODS["adam"],
+            problem._replace(sample=sample),
+            model,
+            RunOptions(steps=1, progress=False),
+            seed=0,
+            num_samples=8,
+        )
+
+
+def test_of_many_starts_the_best_is_left():
+    config = waves.Config(options=RunOptions(dtype="float64", steps=40, progress=False))
+    problem, model = waves.build(config)
+    several = waves.METHODS["levenberg_marquardt_starts"]._replace(
+        batch_size=64, starts=5
+    )
+    ends = []
+    for method in (several, several._replace(starts=1)):
+        fit = runner.train(
+            method, problem, model, config.options, seed=1, num_samples=64
+        )
+        shapes = jax.tree.map(jnp.shape, fit.state.params)
+        assert shapes == jax.tree.map(jnp.shape, model.init(jax.random.key(0)))
+        ends.append(fit.history[-1]["train_loss"])
+    outputs = problems.outputs(problem, model)
+    inputs, targets = problem.sample(jax.random.fold_in(jax.random.key(1), 1), 64)
+    found = jax.vmap(outputs, (None, 0))(fit.state.params, inputs)
+    left = jnp.mean(jax.vmap(problem.objective)(found, targets))
+    np.testing.assert_allclose(left, ends[1], rtol=1e-6)
+    assert ends[0] < ends[1]
+
+
 def test_a_problem_without_a_residual_is_told():
     with pytest.raises(ValueError, match="has no residual"):
         problems.residuals(problems.poisson(4), model=None)
@@ -178,21 +218,16 @@ def test_heat_is_kept_by_the_network():
 
 @pytest.mark.long
 def test_half_inverse_gradients_learn_the_wave_that_the_loss_hardly_shows():
-    config = waves.Config(options=RunOptions(steps=15000, progress=False))
-    problem, model = waves.build(config)
-    judge = control.control_error(
-        (problem, model), lambda e: jnp.sum(e**2) / 2, config.options.seed
-    )
+    single = RunOptions(steps=15000, progress=False)
+    double = RunOptions(steps=500, dtype="float64", progress=False)
+    budgets = {"adam": single, "hig": single, "gauss_newton": single}
+    budgets["levenberg_marquardt_starts"] = double
     errors = {}
-    for name in ("adam", "hig", "gauss_newton", "levenberg_marquardt"):
-        fit = runner.train(
-            waves.METHODS[name],
-            problem,
-            model,
-            config.options,
-            seed=0,
-            num_samples=config.samples,
-        )
+    for name, options in budgets.items():
+        built = waves.build(waves.Config(options=options))
+        judge = control.control_error(built, lambda e: jnp.sum(e**2) / 2, 0)
+        method = waves.METHODS[name]
+        fit = runner.train(method, *built, options, seed=0, num_samples=1024)
         errors[name] = float(judge(fit.state.params)["control_error"])
     assert errors["hig"] < 0.1 * min(errors["adam"], errors["gauss_newton"])
-    assert errors["levenberg_marquardt"] < 0.1 * errors["adam"]
+    assert errors["levenberg_marquardt_starts"] < errors["hig"]

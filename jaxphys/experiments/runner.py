@@ -289,6 +289,8 @@ def train(
         jax.random.fold_in(key, purpose) for purpose in range(4)
     )
     inputs, targets = problem.sample(for_training, num_samples)
+    if problem.check is not None:
+        problem.check(targets)
     both = (inputs, targets)
     trained_on: tuple[PyTree, PyTree]
     if method.proxy is not None:

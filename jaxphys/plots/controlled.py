@@ -44,7 +44,9 @@ def controlled_state(
             rows[1].plot(times[-1:], wanted[k : k + 1], "*", color=color, ms=9)
         rows[1].plot([], [], "*", color="black", ms=9, ls="", label="wanted")
         rows[1].set_ylabel(r"population $|\langle\phi_k|\psi\rangle|^2$ [1]")
-        rows[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        # Above the panel: beside it, it would push the color bar away from its own.
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+        rows[1].legend(fontsize=8, ncols=levels.shape[1] + 1, **place)
         edges = np.linspace(times[0], times[-1], len(control) + 1)
         rows[2].stairs(control, edges, color="#d62728", linewidth=1.2, baseline=0)
         rows[2].set_ylabel("field $u$ [1]")

@@ -81,6 +81,31 @@ def superposition(coefficients, num_points: int = 14) -> np.ndarray:
     return np.concatenate([state.real, np.imag(state)])
 
 
+#: By how much the norm of a target may differ from one.
+NORM_TOLERANCE = 1e-3
+
+
+def check_normalized(states: Array) -> None:
+    """A ValueError where stacked states (N, 2n) do not all have the norm one.
+
+    The infidelity of others has another minimum than zero, and no error would show.
+
+    Example:
+      >>> check_normalized(jnp.ones((1, 4)))
+      Traceback (most recent call last):
+      ...
+      ValueError: target 0 has the norm 2; expected states of norm 1. Divide each by \
+its norm.
+    """
+    norms = np.linalg.norm(np.asarray(states, np.float64), axis=-1)
+    wrong = np.flatnonzero(~(np.abs(norms - 1) < NORM_TOLERANCE))
+    if len(wrong):
+        raise ValueError(
+            f"target {wrong[0]} has the norm {norms[wrong[0]]:.4g}; expected states of "
+            "norm 1. Divide each by its norm."
+        )
+
+
 def crank_nicolson(psi: Array, field: Array, dt: float) -> Array:
     """One step of ψ, complex (n,), in a constant field u.
 
@@ -227,6 +252,7 @@ def quantum_dipole(
         simulate=simulate,
         objective=losses.infidelity,
         residual=losses.infidelity_residual,
+        check=check_normalized,
     )
 
 
