@@ -41,7 +41,8 @@ def controlled_state(
         figure.colorbar(image, ax=rows[0], label=r"$|\psi|^2$ [1]")
         for k, color in enumerate(shades(levels.shape[1])):
             rows[1].plot(times, levels[:, k], color=color, label=f"$k = {k + 1}$")
-            rows[1].plot(times[-1:], wanted[k : k + 1], "*", color=color, ms=9)
+            star = {"color": color, "ms": 9, "clip_on": False, "zorder": 3}
+            rows[1].plot(times[-1:], wanted[k : k + 1], "*", **star)
         rows[1].plot([], [], "*", color="black", ms=9, ls="", label="wanted")
         rows[1].set_ylabel(r"population $|\langle\phi_k|\psi\rangle|^2$ [1]")
         # Above the panel: beside it, it would push the color bar away from its own.
