@@ -79,7 +79,7 @@ CASES = {
     "quantum_dipole": Case(
         300.0, ("adam", "hig", "levenberg_marquardt"), figures=("motion",)
     ),
-    "poisson": Case(120.0, ("hig_kronecker", *_FIVE), figures=("fields",)),
+    "poisson": Case(120.0, (*_FIVE, "hig_kronecker"), figures=("fields",)),
     "heat": Case(120.0, ("adam", "sip")),
 }
 

@@ -84,7 +84,8 @@ def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> No
     for name, methods in measured["results"].items() if measured else ():
         order = [m for m in control.CASES[name].methods if m in methods]
         run = {"experiment": name, "methods": {m: methods[m] for m in order}}
-        plots.save(plots.comparison({name: run}), results_dir / f"{name}.png")
+        figure = plots.comparison({name.replace("_", " "): run})
+        plots.save(figure, results_dir / f"{name}.png")
     (results_dir / "REPORT.md").write_text("\n".join(parts).rstrip() + "\n")
     if readme is None:
         return
