@@ -11,6 +11,9 @@ from jaxphys.experiments import poisson, runner
 from jaxphys.experiments.runner import RunOptions
 
 
+pytestmark = pytest.mark.x64
+
+
 def layerwise(power=-0.5, **rest):
     return optim.scale_by_kronecker(power=power, **rest)
 

@@ -425,6 +425,7 @@ def test_a_run_that_diverges_after_many_looks_ends_with_what_was_good():
     assert last <= training.DIVERGED * first
 
 
+@pytest.mark.x64
 def test_trainings_side_by_side_are_those_alone():
     model = models.mlp((1, 5, 1), dtype=jnp.float64)
     inputs = jnp.linspace(-1.0, 1.0, 16)[:, None]
