@@ -11,9 +11,6 @@ from jaxphys.experiments import poisson, runner
 from jaxphys.experiments.runner import RunOptions
 
 
-pytestmark = pytest.mark.x64
-
-
 def layerwise(power=-0.5, **rest):
     return optim.scale_by_kronecker(power=power, **rest)
 
@@ -84,6 +81,7 @@ def test_exponent_one_is_the_gradient(dtype):
     assert {x.dtype for x in jax.tree.leaves(changed)} == {jnp.dtype(dtype)}
 
 
+@pytest.mark.x64
 @pytest.mark.parametrize("power", [-0.5, -1.0])
 def test_one_linear_layer_has_the_exact_step_but_for_the_signs(power):
     """Behind a fixed matrix its N is b ⟨x xᵀ⟩ ⊗ M Mᵀ, the latter by random signs."""
@@ -123,6 +121,7 @@ def test_a_leaf_too_large_for_matrices_has_its_diagonal():
     np.testing.assert_allclose(changed, gradient * (x**2) ** -0.75, rtol=1e-6)
 
 
+@pytest.mark.x64
 def test_every_kind_of_leaf_is_trained():
     tx = optax.chain(layerwise(), optax.scale(-0.3))
     params = twice_params() | {"k": jnp.ones((2, 2, 2))}
