@@ -554,8 +554,8 @@ def _poisson_memory(results: dict[str, Any]) -> list[str]:
 CONTROL_COLUMNS = {
     "Adam": ("adam",),
     "SIP": ("sip",),
-    "HIG, published": ("hig",),
-    "HIG, ours": ("hig_small", "hig_kronecker"),
+    "HIG": ("hig",),
+    "HIG, small or layers": ("hig_small", "hig_kronecker"),
     "Gauss–Newton, true step": ("gauss_newton_true_step",),
     "Levenberg–Marquardt": ("levenberg_marquardt_starts", "levenberg_marquardt"),
     "SPRING": ("spring",),
