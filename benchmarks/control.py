@@ -28,9 +28,9 @@ _CONTROL = (
     "hig_small",
     "gauss_newton",
     "gauss_newton_true_step",
+    "gauss_newton_truncated",
     "levenberg_marquardt",
 )
-
 
 _FIVE = ("adam", "sip", "hig", "levenberg_marquardt", "spring")
 

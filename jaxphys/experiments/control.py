@@ -44,6 +44,7 @@ def usual(
     curvature: float = 2.0,
     min_damping: float = 1e-12,
     small: int | None = None,
+    truncated: tuple[int, float] | None = None,
 ) -> dict[str, Method]:
     """Every method with an experiment's own batch sizes and rates.
 
@@ -57,24 +58,33 @@ def usual(
         batches have outputs fits each of them as closely as this lets it.
       small: a batch size at which HIG is compared besides, with the same rate: its
         eigenvectors cost b³.
+      truncated: batch size and rcond at which the true step of Gauss–Newton is compared
+        besides, where a pseudo-inverse that keeps all it resolves steps too far.
     """
     batch, rate = adam
     few, eta, rcond = hig
     half_inverse = Method(few, lambda b: optim.hig(eta, rcond=rcond))
-    smaller = (
-        {} if small is None else {"hig_small": half_inverse._replace(batch_size=small)}
-    )
+
+    def true_step(batch_size: int, rcond: float) -> Method:
+        return Method(
+            batch_size,
+            lambda b: optim.gauss_newton(b / curvature, rcond=rcond),
+            residual=True,
+        )
+
+    smaller, cut = {}, {}
+    if small is not None:
+        smaller = {"hig_small": half_inverse._replace(batch_size=small)}
+    if truncated is not None:
+        cut = {"gauss_newton_truncated": true_step(*truncated)}
     return {
         "adam": Method(batch, lambda b: optax.adam(rate)),
         "sip": Method(batch, lambda b: optax.adam(rate), searched),
         "hig": half_inverse,
         **smaller,
         "gauss_newton": Method(few, lambda b: optim.gauss_newton(eta, rcond=rcond)),
-        "gauss_newton_true_step": Method(
-            few,
-            lambda b: optim.gauss_newton(b / curvature, rcond=rcond),
-            residual=True,
-        ),
+        "gauss_newton_true_step": true_step(few, rcond),
+        **cut,
         "levenberg_marquardt": Method(
             damped,
             lambda b: optim.levenberg_marquardt(min_damping=min_damping),

@@ -30,6 +30,16 @@ def _curves(entry: dict[str, Any], against: str, loss: str):
             yield np.array(rows).T
 
 
+def _shown(name: str, entry: dict[str, Any]) -> tuple[str, bool]:
+    """A method's label, which says of how many seeds it diverged, and if it ever did."""
+    ends = [e.get("final", {}) for e in (entry, *entry.get("repeats", []))]
+    lost = sum(end.get("status") == "diverged" for end in ends)
+    if not lost:
+        return label(name), False
+    often = "" if lost == len(ends) else f" {lost} times in {len(ends)}"
+    return f"{label(name)}\n(diverged{often})", True
+
+
 def loss_curves(
     axes: Axes,
     methods: dict[str, dict],
@@ -39,6 +49,9 @@ def loss_curves(
     colors: Mapping[str, Any] = COLORS,
 ) -> Axes:
     """Test loss (solid) and train loss (thin) of each method, on log axes.
+
+    Methods that diverged are named in the legend as such, with a cross, and have one at
+    the end of their curve, where they came far enough to have a curve.
 
     Args:
       axes: where to draw.
@@ -50,12 +63,16 @@ def loss_curves(
     """
     for number, (name, entry) in enumerate(methods.items()):
         color = colors.get(name, f"C{number}")
+        shown, lost = _shown(name, entry)
+        cross = {"marker": "X", "markersize": 6} if lost else {}
         for loss, style in (
-            ("test_loss", {"linewidth": 1.8}),
+            ("test_loss", {"linewidth": 1.8, **cross}),
             ("train_loss", {"linewidth": 0.7, "alpha": 0.7, "linestyle": "--"}),
         ):
+            named = prefix + shown if loss == "test_loss" else None
             curves = list(_curves(entry, against, loss))
             if not curves:
+                axes.plot([], [], color=color, label=named, **style)
                 continue
             if len(curves) == 1:
                 x, y = curves[0]
@@ -70,8 +87,7 @@ def loss_curves(
                 if loss == "test_loss":
                     band = (each.min(axis=0), each.max(axis=0))
                     axes.fill_between(x, *band, color=color, alpha=0.15, linewidth=0)
-            shown = prefix + label(name) if loss == "test_loss" else None
-            axes.plot(x, y, color=color, label=shown, **style)
+            axes.plot(x, y, color=color, label=named, markevery=[-1], **style)
     axes.set_xscale("log")
     axes.set_yscale("log")
     names = {"seconds": "training time [s]", "step": "updates"}
