@@ -556,7 +556,7 @@ CONTROL_COLUMNS = {
     "SIP": ("sip",),
     "HIG": ("hig",),
     "HIG, small or layers": ("hig_small", "hig_kronecker"),
-    "Gauss–Newton, true step": ("gauss_newton_true_step",),
+    "Gauss–Newton": ("gauss_newton_truncated", "gauss_newton"),
     "Levenberg–Marquardt": ("levenberg_marquardt_starts", "levenberg_marquardt"),
     "SPRING": ("spring",),
 }

@@ -31,12 +31,12 @@ def _curves(entry: dict[str, Any], against: str, loss: str):
 
 
 def _shown(name: str, entry: dict[str, Any]) -> tuple[str, bool]:
-    """A method's label, which says of how many seeds it diverged, and if it ever did."""
+    """A method's label, which tells of seeds that diverged, and if there are any."""
     ends = [e.get("final", {}) for e in (entry, *entry.get("repeats", []))]
     lost = sum(end.get("status") == "diverged" for end in ends)
     if not lost:
         return label(name), False
-    often = "" if lost == len(ends) else f" {lost} times in {len(ends)}"
+    often = "" if lost == len(ends) else f" in {lost} of {len(ends)}"
     return f"{label(name)}\n(diverged{often})", True
 
 
@@ -65,10 +65,11 @@ def loss_curves(
         color = colors.get(name, f"C{number}")
         shown, lost = _shown(name, entry)
         cross = {"marker": "X", "markersize": 6} if lost else {}
-        for loss, style in (
-            ("test_loss", {"linewidth": 1.8, **cross}),
-            ("train_loss", {"linewidth": 0.7, "alpha": 0.7, "linestyle": "--"}),
-        ):
+        styles: dict[str, dict[str, Any]] = {
+            "test_loss": {"linewidth": 1.8, **cross},
+            "train_loss": {"linewidth": 0.7, "alpha": 0.7, "linestyle": "--"},
+        }
+        for loss, style in styles.items():
             named = prefix + shown if loss == "test_loss" else None
             curves = list(_curves(entry, against, loss))
             if not curves:
