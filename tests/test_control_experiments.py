@@ -89,7 +89,7 @@ def test_figures_name_what_diverged_whether_it_has_a_curve_or_not():
         "Gauss–Newton, true step\n(diverged)",
         "HIG\n(diverged in 1 of 3)",
     ]
-    crossed = [line.get_marker() == "X" for line in legend.get_lines()]
+    crossed = [line.get_marker() == "x" for line in legend.get_lines()]
     assert crossed == [False, True, True, True]
     tests = [x for x in figure.axes[0].get_lines() if x.get_linestyle() == "-"]
     drawn = [len(line.get_xdata()) > 0 for line in tests[:4]]

@@ -64,7 +64,7 @@ def loss_curves(
     for number, (name, entry) in enumerate(methods.items()):
         color = colors.get(name, f"C{number}")
         shown, lost = _shown(name, entry)
-        cross = {"marker": "X", "markersize": 6} if lost else {}
+        cross = {"marker": "x", "markersize": 8, "markeredgewidth": 2} if lost else {}
         styles: dict[str, dict[str, Any]] = {
             "test_loss": {"linewidth": 1.8, **cross},
             "train_loss": {"linewidth": 0.7, "alpha": 0.7, "linestyle": "--"},
