@@ -83,8 +83,12 @@ def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> No
     measured = harness.merged("control", results_dir)
     for name, methods in measured["results"].items() if measured else ():
         order = [m for m in control.CASES[name].methods if m in methods]
-        run = {"experiment": name, "methods": {m: methods[m] for m in order}}
-        figure = plots.comparison({name.replace("_", " "): run})
+        run = {
+            "experiment": name,
+            "title": name.replace("_", " "),
+            "methods": {m: methods[m] for m in order},
+        }
+        figure = plots.comparison({name: run})
         plots.save(figure, results_dir / f"{name}.png")
     (results_dir / "REPORT.md").write_text("\n".join(parts).rstrip() + "\n")
     if readme is None:
