@@ -64,7 +64,7 @@ def test_an_experiment_runs_by_two_methods(name, tmp_path):
     check(results, tmp_path / "run", methods)
 
 
-def test_figures_name_what_diverged_whether_it_has_a_curve_or_not():
+def test_figures_name_what_diverged_whether_it_has_a_curve_or_not(tmp_path):
     def entry(status, *losses):
         history = [
             {"step": i, "seconds": float(i), "test_loss": x, "train_loss": x}
@@ -94,6 +94,10 @@ def test_figures_name_what_diverged_whether_it_has_a_curve_or_not():
     tests = [x for x in figure.axes[0].get_lines() if x.get_linestyle() == "-"]
     drawn = [len(line.get_xdata()) > 0 for line in tests[:4]]
     assert drawn == [True, True, False, True]
+    only = {"gauss_newton": methods["gauss_newton_true_step"]}
+    alone = plots.comparison({"a": {"experiment": "a", "methods": only}})
+    plots.save(alone, tmp_path / "alone.png")
+    plots.save(figure, tmp_path / "all.png")
     # Two runs have dashes of their own, of all their methods.
     both = plots.comparison({"a": run, "b": run}).axes[0].get_lines()
     solid = [x for x in both if str(x.get_label()).startswith(("a", "b"))]

@@ -89,8 +89,9 @@ def loss_curves(
                     band = (each.min(axis=0), each.max(axis=0))
                     axes.fill_between(x, *band, color=color, alpha=0.15, linewidth=0)
             axes.plot(x, y, color=color, label=named, markevery=[-1], **style)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    if any(np.size(line.get_xdata()) for line in axes.get_lines()):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
     names = {"seconds": "training time [s]", "step": "updates"}
     axes.set_xlabel(names.get(against, against))
     axes.set_ylabel("loss")
