@@ -4,9 +4,9 @@ Two masses on springs, coupled by the cube of their distance, and a force 3u on 
 second: v̇1 = −x1 + (x2 − x1)³, v̇2 = −x2 + (x1 − x2)³ + 3u, for t = 12 in 96 steps; a
 network of 4-20-20-20-96 with ReLU. Setting and published runs: Schnell, Holl & Thuerey,
 ICLR 2022, section 3.2; theirs last an hour on a GPU. On fresh states a network that is
-trained on 4096 may do worse than on its own; more `samples` close the gap. Gauss–Newton
-with the published rcond is lost within the first updates, so that it is compared with a
-larger one besides.
+trained on 4096 may do worse than on its own; more `samples` narrow the gap.
+Gauss–Newton with the published rcond diverges within the first updates, so that it is
+compared with a larger rcond besides.
 """
 
 import dataclasses

@@ -15,15 +15,17 @@ from jaxphys.plots.style import COLORS, STYLE, label, shades
 from jaxphys.types import PhaseState
 
 
+def _seeds(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """A method's record of the first seed, and those of further ones."""
+    return [entry, *entry.get("repeats", [])]
+
+
 def _curves(entry: dict[str, Any], against: str, loss: str):
     """Each seed's (x, loss), where both are above zero, as a log axis needs.
 
     A loss that is not finite stands in a history as a number that no loss has.
     """
-    for history in [
-        entry["history"],
-        *(r["history"] for r in entry.get("repeats", [])),
-    ]:
+    for history in (each["history"] for each in _seeds(entry)):
         rows = [(h[against], h[loss]) for h in history if loss in h]
         rows = [(x, y) for x, y in rows if x > 0 and 0 < y < 1e100]
         if rows:
@@ -32,7 +34,7 @@ def _curves(entry: dict[str, Any], against: str, loss: str):
 
 def _shown(name: str, entry: dict[str, Any]) -> tuple[str, bool]:
     """A method's label, which tells of seeds that diverged, and if there are any."""
-    ends = [e.get("final", {}) for e in (entry, *entry.get("repeats", []))]
+    ends = [each.get("final", {}) for each in _seeds(entry)]
     lost = sum(end.get("status") == "diverged" for end in ends)
     if not lost:
         return label(name), False
