@@ -26,6 +26,7 @@ _CONTROL = (
     "adam",
     "hig",
     "hig_small",
+    "hig_large_steps",
     "gauss_newton",
     "gauss_newton_true_step",
     "gauss_newton_truncated",
@@ -68,6 +69,12 @@ CASES = {
         600.0,
         tuple(method for method in _CONTROL if method != "hig"),
         settings=(("samples", 65536),),
+        experiment="nonlinear_oscillators",
+    ),
+    "nonlinear_oscillators_seeds": Case(
+        600.0,
+        ("adam", "hig_large_steps"),
+        3,
         experiment="nonlinear_oscillators",
     ),
     "nonlinear_oscillators_tanh": Case(

@@ -111,6 +111,56 @@ def test_a_duplicated_batch_scales_the_hig_step_by_two_to_minus_three_quarters(f
     assert relative_error(both, 2**-0.75 * once) < 2e-3
 
 
+@pytest.mark.parametrize("objective", [losses.squared_error, losses.half_squared_error])
+@pytest.mark.parametrize("power", [1.0, 0.0, -0.5, -1.0])
+def test_a_relative_rate_of_one_solves_the_largest_direction(power, objective, dtype):
+    """And leaves 1 − (σ/σ_max)^(κ+1) of the others, at any normalization of a loss."""
+    inputs = jax.random.normal(jax.random.key(1), (BATCH, 20), dtype)
+    targets = jax.random.normal(jax.random.key(2), (BATCH, 1), dtype)
+    outputs, params = (lambda w, x: w @ x), jnp.zeros((1, 20), dtype)
+    tx = optax.chain(
+        optim.scale_by_spectral(power=power, relative=True),
+        optax.scale_by_learning_rate(1.0),
+    )
+    step = training.make_train_step(outputs, objective, tx)
+    state, _ = step(training.init_state(params, tx), (inputs, targets))
+    left, values, _ = np.linalg.svd(np.asarray(inputs, np.float64))
+    missing = np.asarray(targets - inputs @ state.params.T, np.float64)
+    expected = 1 - (values / values[0]) ** (power + 1)
+    before = left.T @ np.asarray(targets, np.float64)
+    np.testing.assert_allclose(
+        left.T @ missing, expected[:, None] * before, atol=10 * tolerance(dtype)
+    )
+
+
+def test_a_relative_hig_step_does_not_change_with_a_duplicated_batch(fitting):
+    outputs, params, batch = fitting
+    twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), batch)
+    tx = optim.hig(1.0, rcond=1e-3, relative=True)
+    once, _, _ = one_step(tx, fitting)
+    both, _, _ = one_step(tx, (outputs, params, twice))
+    assert relative_error(both, once) < 2e-3
+
+
+def test_a_relative_gauss_newton_step_of_one_is_the_true_one(fitting, dtype):
+    true, _, _ = one_step(optim.gauss_newton(BATCH / 2, rcond=1e-3), fitting)
+    tx = optim.gauss_newton(1.0, rcond=1e-3, relative=True)
+    assert relative_error(one_step(tx, fitting)[0], true) < tolerance(dtype)
+
+
+def test_a_relative_rate_needs_the_curvature_and_says_so(fitting):
+    outputs, params, (inputs, _) = fitting
+    tx = optim.hig(relative=True)
+    with pytest.raises(ValueError, match="got no curvature_fn"):
+        tx.update(
+            params,
+            tx.init(params),
+            params,
+            linearisation=optim.linearise(outputs, params, inputs),
+            cotangent=jnp.ones((BATCH, OUTPUTS), inputs.dtype),
+        )
+
+
 def test_levenberg_marquardt_is_the_damped_step_written_out(fitting, dtype):
     jacobian, cotangent = jacobian_and_cotangent(fitting)
     residual = cotangent * BATCH / 2
@@ -313,6 +363,7 @@ def test_spring_cannot_run_away(fitting):
 
 METHODS = {
     "hig": lambda: optim.hig(0.5),
+    "hig_relative": lambda: optim.hig(0.5, relative=True),
     "gauss_newton": lambda: optim.gauss_newton(2.0, rcond=1e-3),
     "levenberg_marquardt": lambda: optim.levenberg_marquardt(),
     "spring": lambda: optim.spring(),

@@ -7,10 +7,16 @@ All outputs of a batch are stacked into one Jacobian J = U Λ Vᵀ, and the step
 κ = −1/2 is HIG (Schnell, Holl & Thuerey, ICLR 2022, https://arxiv.org/abs/2203.10131),
 κ = −1 Gauss–Newton. In sample space that is Jᵀ K^((κ−1)/2) g with K = J Jᵀ, for which
 `linearise` needs no J; where there are fewer parameters than outputs, Jᵀ J serves.
+
+In function space the step is δy = −η K^((κ+1)/2) g, so that with curvature c of the
+loss a linear model's largest singular direction is solved by η = 1/(c σ_max^(κ+1)), and
+overshot by more than twice that. Rates in these units, `relative=True`, mean the same
+for every κ, batch, normalization of the loss, and stage of the training.
 """
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -38,6 +44,7 @@ def scale_by_spectral(
     *,
     power: float,
     rcond: float = 0.0,
+    relative: bool = False,
     method: str = "auto",
     iterations: int = 100,
     memory_limit: int | None = None,
@@ -50,6 +57,10 @@ def scale_by_spectral(
     Args:
       power: κ.
       rcond: singular values ≤ rcond · σ_max are discarded.
+      relative: divide by c σ_max^(κ+1) of the batch, c the largest curvature of the
+        loss in an output: a learning rate of one then solves the direction of largest
+        singular value, as far as outputs are linear in the parameters, and from two on
+        it overshoots by more than was missing.
       method: "gram" takes eigenvectors of the smaller of J Jᵀ (built without J) and
         Jᵀ J in float64, and discards what they do not resolve, below 1e-7 σ_max or so;
         "newton" takes the inverse root of the same matrix by products of matrices and
@@ -66,6 +77,8 @@ def scale_by_spectral(
     Extras of `update`:
       linearisation: the batch's `linearise(outputs, params, inputs)`.
       cotangent: g = ∂ℓ/∂y, shape (b, d), of the batch-mean loss.
+      curvature_fn: `curvature_fn() -> (b, d)`, the diagonal of ∂²ℓ/∂y², where relative;
+        1/b stands for c where no entry is positive.
       memory_limit: in place of the one above, where it is not None.
     """
     limit = memory_limit
@@ -87,14 +100,19 @@ def scale_by_spectral(
         *,
         linearisation=None,
         cotangent=None,
+        curvature_fn=None,
         memory_limit=None,
         **extras,
     ):
         del state, extras
-        name = f"the spectral step of power {power}"
-        routes.require(
-            name, params=params, linearisation=linearisation, cotangent=cotangent
-        )
+        needed = {
+            "params": params,
+            "linearisation": linearisation,
+            "cotangent": cotangent,
+        }
+        if relative:
+            needed["curvature_fn"] = curvature_fn
+        routes.require(f"the spectral step of power {power}", **needed)
         dtype = linalg.check_one_dtype(params)
         wide = linalg.double(dtype)
         route = method
@@ -129,16 +147,28 @@ def scale_by_spectral(
             normal = linearisation.normal(wide)
             spectrum = power_of[route](normal, pulled, power, rcond)
             new = unravel(spectrum.direction.astype(dtype))
+        if relative:
+            unit = _unit(curvature_fn(), spectrum.largest, power)
+            new = jax.tree.map(lambda x: (unit * x).astype(x.dtype), new)
         rank = spectrum.rank.astype(jnp.int32)
         return new, SpectralState(rank, spectrum.largest.astype(dtype))
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def _unit(curvature: Array, largest: Array, power) -> Array:
+    """1/(c σ_max^(κ+1)); zero of a Jacobian that is zero."""
+    steepest = jnp.max(curvature)
+    steepest = jnp.where(steepest > 0, steepest, 1 / curvature.shape[0])
+    stiffness = steepest * largest ** (power + 1)
+    return jnp.where(stiffness > 0, 1 / jnp.where(stiffness > 0, stiffness, 1), 0)
+
+
 def hig(
     learning_rate: optax.ScalarOrSchedule = 1.0,
     *,
     rcond: float = 1e-10,
+    relative: bool = False,
     method: str = "auto",
     **route: Any,
 ) -> optax.GradientTransformationExtraArgs:
@@ -152,6 +182,8 @@ def hig(
       learning_rate: η, a number or an optax schedule. It is tied to the normalization
         of the loss: 1 goes with the batch mean of a sum of squares without ½.
       rcond: singular values ≤ rcond · σ_max are discarded.
+      relative: η in units of the rate that solves the direction of largest singular
+        value, which is of order one at any batch size and normalization.
       method, route: see `scale_by_spectral`.
 
     Returns:
@@ -174,7 +206,9 @@ def hig(
     Reference: Schnell, Holl & Thuerey, ICLR 2022, https://arxiv.org/abs/2203.10131.
     """
     return optax.chain(
-        scale_by_spectral(power=-0.5, rcond=rcond, method=method, **route),
+        scale_by_spectral(
+            power=-0.5, rcond=rcond, relative=relative, method=method, **route
+        ),
         optax.scale_by_learning_rate(learning_rate),
     )
 
@@ -183,6 +217,7 @@ def gauss_newton(
     learning_rate: optax.ScalarOrSchedule = 1.0,
     *,
     rcond: float = 1e-6,
+    relative: bool = False,
     method: str = "auto",
     **route: Any,
 ) -> optax.GradientTransformationExtraArgs:
@@ -193,6 +228,7 @@ def gauss_newton(
         full Gauss–Newton step is η = b/2; the published baseline takes η = 1, which is
         2/b of it.
       rcond: singular values ≤ rcond · σ_max are discarded.
+      relative: η = 1 is the full step, at any batch size.
       method, route: see `scale_by_spectral`.
 
     Returns:
@@ -205,6 +241,8 @@ def gauss_newton(
     section 2, as the baseline.
     """
     return optax.chain(
-        scale_by_spectral(power=-1.0, rcond=rcond, method=method, **route),
+        scale_by_spectral(
+            power=-1.0, rcond=rcond, relative=relative, method=method, **route
+        ),
         optax.scale_by_learning_rate(learning_rate),
     )
