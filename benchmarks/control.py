@@ -67,13 +67,13 @@ CASES = {
     "nonlinear_oscillators": Case(600.0, _CONTROL, figures=("motion",)),
     "nonlinear_oscillators_many": Case(
         600.0,
-        tuple(method for method in _CONTROL if method != "hig"),
+        tuple(x for x in _CONTROL if x not in ("hig", "hig_large_steps")),
         settings=(("samples", 65536),),
         experiment="nonlinear_oscillators",
     ),
     "nonlinear_oscillators_seeds": Case(
         600.0,
-        ("adam", "hig_large_steps"),
+        ("adam", "hig_large_steps", "levenberg_marquardt"),
         3,
         experiment="nonlinear_oscillators",
     ),

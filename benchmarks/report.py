@@ -559,7 +559,7 @@ CONTROL_COLUMNS = {
     "Adam": ("adam",),
     "SIP": ("sip",),
     "HIG": ("hig",),
-    "HIG, small or layers": ("hig_small", "hig_kronecker"),
+    "HIG, tuned": ("hig_large_steps", "hig_small", "hig_kronecker"),
     "Gauss–Newton": ("gauss_newton_truncated", "gauss_newton"),
     "Levenberg–Marquardt": ("levenberg_marquardt_starts", "levenberg_marquardt"),
     "SPRING": ("spring",),

@@ -173,6 +173,26 @@ def test_targets_that_are_no_states_are_told_before_training():
         )
 
 
+@pytest.mark.long
+def test_large_steps_of_hig_overshoot_and_settle_far_below_the_published_rate():
+    """A rise while the rate is above 2, and a descent below 1 % when it has fallen."""
+    problem, model = nonlinear_oscillators.build()
+    options = RunOptions(steps=45_000, progress=False)
+    fit = runner.train(
+        nonlinear_oscillators.METHODS["hig_large_steps"],
+        problem,
+        model,
+        options,
+        seed=0,
+        num_samples=4096,
+    )
+    middle = [x["train_loss"] for x in fit.history if 7_000 < x["step"] < 30_000]
+    assert fit.status == "finished"
+    assert max(middle) > 1e-4
+    assert fit.history[-1]["train_loss"] < 1e-6
+    assert fit.history[-1]["test_loss"] < 1e-5
+
+
 def test_of_many_starts_the_best_is_left():
     config = waves.Config(options=RunOptions(dtype="float64", steps=40, progress=False))
     problem, model = waves.build(config)
