@@ -45,8 +45,9 @@ METHODS = _USUAL | {
         lambda b: optim.levenberg_marquardt(max_bend=optim.USUAL_BEND),
         residual=True,
     ),
+    # Batches leave some of the local minima that whole data stay in.
     "levenberg_marquardt_starts": Method(
-        1024,
+        128,
         lambda b: optim.levenberg_marquardt(max_bend=optim.USUAL_BEND),
         residual=True,
         starts=64,
