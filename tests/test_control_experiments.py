@@ -175,7 +175,7 @@ def test_targets_that_are_no_states_are_told_before_training():
 
 @pytest.mark.long
 def test_large_steps_of_hig_overshoot_and_settle_far_below_the_published_rate():
-    """A rise while the rate is above 2, and a descent below 1 % when it has fallen."""
+    """The loss rises while the rate is above 2, and is tiny once it has fallen."""
     problem, model = nonlinear_oscillators.build()
     options = RunOptions(steps=45_000, progress=False)
     fit = runner.train(
