@@ -1,76 +1,116 @@
-"""The experiments by name: a `Config` and a `run(config)` each.
+"""The published experiments by name, all on one engine.
 
-| name | what it trains | source |
-|---|---|---|
-| `oscillators` | a controller through coupled oscillators | Schnell et al. 2022 |
-| `nonlinear_oscillators` | a controller through nonlinear ones | the same |
-| `quantum_dipole` | a field that steers a particle in a box | the same |
-| `poisson` | a network that inverts the Laplacian | the same |
-| `waves` | two waves, one of them scaled by λ | the same |
-| `rotated_sine`, `exponential` | networks that invert small maps | Holl et al. 2022 |
-| `heat` | a network that finds the heat there was | the same |
-| `ablations` | any of these, by exponents, cut-offs, batches, widths and λ | – |
-| `mass_spring`, `pendulum` | H of one coordinate, noisy | Greydanus et al. 2019 |
-| `two_body`, `three_body` | H of bodies under gravity | the same |
-| `seed_spring` | the same, without noise, and a table of its derivatives | – |
-| `damped_spring` | H and a dissipation, from a grid | Greydanus & Sosanya 2022 |
-| `pendulum_torque` | H and how a torque acts | Zhong et al. 2020 |
-| `pendulum_chain` | H with its mass matrix, of three pendula | Finzi et al. 2020 |
-| `double_pendulum` | L of a double pendulum | Cranmer et al. 2020 |
-| `relativistic` | L and H of a fast particle | the same |
-| `wave` | a Lagrangian density, on a ring | the same |
-| `two_link_arm` | torques of a robot arm | Lutter & Peters 2023 |
-| `seed_polar`, `seed_double_pendulum` | L from 512 short motions, and a sweep | – |
-| `double_pendulum_box` | L of a double pendulum that does not turn over | – |
-| `identification` | masses and lengths of a double pendulum, from noisy motion | – |
+| room | what is in it |
+|---|---|
+| `control/` | a network trained through a simulator, and sweeps over such |
+| `motion/` | a Hamiltonian, a Lagrangian or a field learned from motions |
+| `engine` | `Experiment`, its rows, keys and options, and the one `run` |
+| `record` | results.json, tables, directories |
+| `measures`, `figures` | how learned motions are judged and drawn |
+
+`jaxphys list` shows all experiments with their rows.
 """
 
+import dataclasses
 import importlib
-from types import ModuleType
+from typing import Any
 
+from jaxphys.experiments.engine import Experiment, Run, RunOptions
+from jaxphys.experiments.engine import run as _run
 from jaxphys.names import check_known
 
-EXPERIMENTS = {
-    "oscillators": "steer coupled oscillators back to where they started",
-    "nonlinear_oscillators": "steer nonlinear oscillators back to their start",
-    "quantum_dipole": "steer a particle in a box to a superposition, by a field",
-    "poisson": "solve Poisson's equation by a network, through the Laplacian",
-    "waves": "learn two waves, one of them through a physics that makes it tiny",
-    "rotated_sine": "invert a badly scaled, turned sine by a network",
-    "exponential": "invert an exponential, whose gradients vanish",
-    "heat": "find the heat that was there, of what is left of it",
-    "ablations": "change the exponent of HIG, and all else that one may choose",
-    "mass_spring": "learn the energy of a mass on a spring from noisy states",
-    "pendulum": "learn the energy of a pendulum from noisy states",
-    "seed_spring": "learn a unit spring's energy, and tabulate its derivatives",
-    "damped_spring": "split a damped spring into energy and dissipation",
-    "pendulum_torque": "learn a pendulum's energy and how a torque acts on it",
-    "pendulum_chain": "learn the energy of a chain of pendula from pieces of motion",
-    "two_body": "learn the energy of two bodies under gravity",
-    "three_body": "learn the energy of three bodies under gravity",
-    "double_pendulum": "learn a double pendulum's Lagrangian, and keep its energy",
-    "relativistic": "learn a relativistic particle's motion, by L and by H",
-    "wave": "learn the Lagrangian density of a wave on a ring",
-    "two_link_arm": "learn the torques of a robot arm, and what they are spent on",
-    "seed_polar": "learn a spring pendulum's Lagrangian in (r, θ) from short motions",
-    "seed_double_pendulum": "learn a double pendulum's Lagrangian from short motions",
-    "double_pendulum_box": "learn a double pendulum's Lagrangian, most precisely",
-    "identification": "find a double pendulum's masses and lengths from noisy motion",
+#: Room → the experiments in it; each is a module with an `EXPERIMENT`.
+_ROOMS = {
+    "control": (
+        "oscillators",
+        "nonlinear_oscillators",
+        "quantum_dipole",
+        "poisson",
+        "waves",
+        "rotated_sine",
+        "exponential",
+        "heat",
+        "ablations",
+        "identification",
+    ),
+    "motion": (
+        "mass_spring",
+        "pendulum",
+        "seed_spring",
+        "damped_spring",
+        "pendulum_torque",
+        "pendulum_chain",
+        "two_body",
+        "three_body",
+        "double_pendulum",
+        "relativistic",
+        "wave",
+        "two_link_arm",
+        "seed_polar",
+        "seed_double_pendulum",
+        "double_pendulum_box",
+    ),
 }
 
+_PLACES = {name: room for room, names in _ROOMS.items() for name in names}
 
-def get(name: str) -> ModuleType:
-    """The experiment of that name, a module with `Config`, `METHODS` and `run`.
+
+def names() -> tuple[str, ...]:
+    """The names of all experiments.
+
+    Example:
+      >>> "oscillators" in names()
+      True
+    """
+    return tuple(_PLACES)
+
+
+def get(name: str) -> Experiment:
+    """The experiment of that name.
 
     Raises:
       ValueError: for an unknown name, with the known ones and the nearest match.
 
     Example:
-      >>> get("oscillators").Config().oscillators
+      >>> get("oscillators").settings().oscillators
       2
     """
-    check_known("experiment", name, EXPERIMENTS)
-    return importlib.import_module(f"jaxphys.experiments.{name}")
+    check_known("experiment", name, names())
+    module = importlib.import_module(f"jaxphys.experiments.{_PLACES[name]}.{name}")
+    return module.EXPERIMENT
 
 
-__all__ = ["EXPERIMENTS", "get"]
+def run(
+    experiment: str | Experiment, options: RunOptions | None = None, **settings: Any
+) -> Run:
+    """Run an experiment: every row from every seed; a table, results and figures.
+
+    Args:
+      experiment: its name, or an `Experiment` of your own.
+      options: what every run understands; budgets, seeds, output.
+      settings: the experiment's own, such as `oscillators=3`.
+
+    Returns:
+      A `Run`.
+
+    Raises:
+      ValueError: for unknown names and invalid settings, with nothing written.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> out = pathlib.Path(tempfile.mkdtemp()) / "run"
+      >>> options = RunOptions(method=("hig",), steps=2, out=out, progress=False)
+      >>> done = run("oscillators", options, samples=64)  # doctest: +ELLIPSIS
+      2 coupled oscillators...
+      >>> sorted(done.results["methods"]["hig"])[:2]
+      ['compile_seconds', 'final']
+    """
+    if isinstance(experiment, str):
+        experiment = get(experiment)
+    known = [field.name for field in dataclasses.fields(experiment.settings)]
+    for name in settings:
+        check_known("setting", name, known)
+    return _run(experiment, experiment.settings(**settings), options)
+
+
+__all__ = ["Experiment", "Run", "RunOptions", "get", "names", "run"]

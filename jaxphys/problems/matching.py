@@ -6,27 +6,21 @@ trajectories needs no derivatives, and forgives noise that differences would mag
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxphys import integrators
 from jaxphys.data import Accelerated, Chunk, Moment
-from jaxphys.types import (
-    Array,
-    Chart,
-    Dynamics,
-    PhaseState,
-    PyTree,
-    Step,
-    VectorField,
-)
+from jaxphys.motion import arguments, follow
+from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Step, VectorField, required
 
-
-def arguments(params: PyTree, u: Array | None) -> Any:
-    """What a vector field takes as its args: the weights, and the input if any."""
-    return params if u is None else (params, u)
+__all__ = [
+    "derivative_matching",
+    "rate_vector",
+    "torque_matching",
+    "trajectory_matching",
+]
 
 
 def rate_vector(dynamics: Dynamics, rate: PyTree) -> Array:
@@ -88,64 +82,13 @@ def torque_matching(
     Reference: Lutter, Ritter & Peters, Deep Lagrangian Networks, 2019,
     https://arxiv.org/abs/1907.04490.
     """
-    inverse = dynamics.inverse
-    if inverse is None:
-        raise ValueError(
-            "this motion has no inverse, so no torques can be matched; use a "
-            "lagrangian_dynamics, or forced with direct inputs."
-        )
+    inverse = required(dynamics, "inverse")
 
     def outputs(params: PyTree, at: Accelerated) -> Array:
         torque = inverse(params, at.y.q, at.y.v, at.a)
         return torque / jnp.asarray(scale, torque.dtype)
 
     return outputs
-
-
-def chart_of(dynamics: Dynamics) -> Chart:
-    """The coordinates in which a motion is integrated: its chart's, or its own."""
-    own = Chart(lambda params, y: y, lambda params, z: z, dynamics.vector_field)
-    return own if dynamics.chart is None else dynamics.chart
-
-
-def follow(
-    dynamics: Dynamics,
-    make_step: Callable[[VectorField], Step] = integrators.rk4,
-    substeps: int = 1,
-) -> Callable[[PyTree, Chunk], PyTree]:
-    """`path(params, Chunk)`: the states at all its times but the first.
-
-    A motion that has a chart is integrated in its coordinates.
-
-    Args:
-      dynamics: the motion.
-      make_step: an integrator, `make_step(vector_field) -> step(t, y, dt, args)`.
-      substeps: integrator steps between two times.
-    """
-    chart = chart_of(dynamics)
-    # The gradient of an energy leaves many arrays for the way back, which are copied
-    # from loop to loop; kept are products alone, the rest is cheaper computed again.
-    field = jax.checkpoint(
-        chart.vector_field,
-        prevent_cse=False,
-        policy=jax.checkpoint_policies.dots_saveable,
-    )
-    step = make_step(field)
-
-    def path(params: PyTree, chunk: Chunk) -> PyTree:
-        small = jnp.diff(chunk.t) / substeps
-
-        def between(y: PyTree, at: tuple):
-            t, dt, u = at
-            for number in range(substeps):
-                y = step(t + number * dt, y, dt, arguments(params, u))
-            return y, y
-
-        at = (chunk.t[:-1], small, chunk.u)
-        inner = jax.lax.scan(between, chart.enter(params, chunk.y), at)[1]
-        return jax.vmap(chart.leave, (None, 0))(params, inner)
-
-    return path
 
 
 def trajectory_matching(

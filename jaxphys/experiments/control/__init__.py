@@ -1,0 +1,1 @@
+"""Experiments that train a network through a simulator, and sweeps over such."""

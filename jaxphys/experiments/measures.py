@@ -1,0 +1,284 @@
+"""How learned motions are judged: by rollouts from unseen states, and by their fields.
+
+A motion is one of (q, p) or of (q, v); whichever it is, its states, rates and energies
+are compared with those of the system itself.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys import data, metrics, trees
+from jaxphys.experiments.engine import Keys, Samples, Trained
+from jaxphys.motion import Motion, arguments, of_system
+from jaxphys.training import NOT_FINITE
+from jaxphys.types import (
+    Array,
+    Dynamics,
+    PyTree,
+    State,
+    System,
+    TangentState,
+    Trajectories,
+)
+
+__all__ = [
+    "Judge",
+    "Rollouts",
+    "acceleration_error",
+    "acceleration_grid",
+    "dtype_of",
+    "field_error",
+    "field_grid",
+    "finite",
+    "mass_at_rest",
+    "rollout_errors",
+]
+
+
+def finite(value: Any) -> float:
+    """A number that JSON can hold, as in the history of a training."""
+    return float(value) if np.isfinite(value) else NOT_FINITE
+
+
+def dtype_of(params: PyTree) -> jnp.dtype:
+    """The precision of weights or constants."""
+    return jnp.result_type(*jax.tree.leaves(params))
+
+
+class Rollouts(NamedTuple):
+    """Motions of a model and of the system from the same states, (N, T, n) each."""
+
+    ts: np.ndarray
+    found: State
+    true: State
+
+
+class Judge:
+    """Judges motions of one system by rollouts; what it compiles serves every row.
+
+    Args:
+      system: what was learned.
+      duration, times: how long a rollout is, and its number of times.
+      longest: the longest time step of RK4.
+      rollouts: how many.
+      sample: `sample(key) -> state` of their starts; None for those of the test
+        trajectories.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        duration: float,
+        times: int,
+        longest: float,
+        rollouts: int,
+        sample: Callable[[Array], PyTree] | None = None,
+    ):
+        self.system = system
+        self.duration, self.times, self.longest = duration, times, longest
+        self.rollouts, self.sample = rollouts, sample
+        self._true: dict[type, Motion] = {}
+
+    def shorter(self, **changes: Any) -> "Judge":
+        """The same judge of fewer or shorter rollouts."""
+        given = {"duration": self.duration, "times": self.times} | {
+            "longest": self.longest,
+            "rollouts": self.rollouts,
+            "sample": self.sample,
+        }
+        made = Judge(self.system, **(given | changes))
+        made._true = self._true
+        return made
+
+    @property
+    def ts(self) -> np.ndarray:
+        """The times of a rollout."""
+        return np.linspace(0.0, self.duration, self.times)
+
+    def truth(self, kind: type[State]) -> Motion:
+        """The system's own motion, by momenta or by velocities."""
+        if kind not in self._true:
+            self._true[kind] = Motion(of_system(self.system, kind))
+        return self._true[kind]
+
+    def constants(self, dtype) -> PyTree:
+        """The system's constants in a precision."""
+        return trees.cast(self.system.params, dtype)
+
+    def starts(self, samples: Samples, keys: Keys, dtype, kind: type[State]) -> State:
+        """Where rollouts start, without noise."""
+        if self.sample is None:
+            (clean,) = samples.clean
+            states = kind(*(x[: self.rollouts, 0] for x in clean.y))
+        else:
+            each = jax.random.split(keys.draw, self.rollouts)
+            states = kind(*jax.vmap(self.sample)(each))
+        return jax.tree.map(lambda x: jnp.asarray(x, dtype), states)
+
+    def follow(self, motion: Motion, params: PyTree, first: State) -> State:
+        """A motion from these states, at the times of a rollout."""
+        return motion.path(params, first, self.ts, longest=self.longest)
+
+    def energies(self, states: State) -> Array:
+        """The true energy of states with any leading axes."""
+        constants = self.constants(states[0].dtype)
+        return self.truth(type(states)).energy(constants, states)
+
+    def compare(self, motion: Motion, params: PyTree, first: State) -> Rollouts:
+        """A model's motions, and the true ones."""
+        true = self.truth(motion.dynamics.state)
+        constants = self.constants(first[0].dtype)
+        return Rollouts(
+            self.ts,
+            self.follow(motion, params, first),
+            self.follow(true, constants, first),
+        )
+
+    def rollouts_of(self, trained: Trained) -> Rollouts:
+        """Those of a trained row, in its own precision."""
+        motion, params = trained.subject.built, trained.params
+        first = self.starts(
+            trained.samples, trained.keys, dtype_of(params), motion.dynamics.state
+        )
+        return self.compare(motion, params, first)
+
+    def measure(self, trained: Trained) -> dict[str, float]:
+        """Energies, rates and rollouts of a motion: means, and of errors medians too."""
+        found = self.rollouts_of(trained)
+        motion, params, samples = (
+            trained.subject.built.dynamics,
+            trained.params,
+            trained.samples,
+        )
+        drifts = jax.vmap(metrics.energy_drift)(self.energies(found.found))
+        noisy, clean = (
+            field_error(motion, params, x) for x in (samples.test, samples.clean)
+        )
+        return {
+            "energy_mse": finite(jnp.mean(drifts.mean_square)),
+            "energy_mse_median": finite(jnp.median(drifts.mean_square)),
+            "energy_drift": finite(metrics.quartiles(drifts.relative).median),
+            "test_mse": finite(noisy.mean_square / (2 * found.true[0].shape[-1])),
+            "field_error": finite(clean.relative),
+        } | rollout_errors(found)
+
+    def trajectories(self, motion: Motion, params: PyTree, first: State) -> Trajectories:
+        """A motion from a batch of states, with the true energy along it."""
+        begin = trees.cast(first, dtype_of(params))
+        found = self.follow(motion, params, begin)
+        y = jax.tree.map(np.asarray, found)
+        return Trajectories(self.ts, y, energy=np.asarray(self.energies(found)))
+
+
+def rollout_errors(rollouts: Rollouts) -> dict[str, float]:
+    """Medians over rollouts of the relative error, and of how long it is small."""
+    errors = jax.vmap(metrics.relative_error)(rollouts.found, rollouts.true)
+    times = jnp.asarray(rollouts.ts, errors.dtype)
+    geometric = jax.vmap(lambda e: metrics.geometric_mean(e, times))(errors)
+    valid = jax.vmap(lambda e: metrics.valid_time(times, e))(errors)
+    return {
+        "rollout_error": finite(metrics.quartiles(geometric).median),
+        "valid_time": finite(metrics.quartiles(valid).median),
+    }
+
+
+def field_error(
+    motion: Dynamics, params: PyTree, trajectories: list[Trajectories]
+) -> metrics.DerivativeError:
+    """The field against the rates that trajectories come with."""
+    moments, rates = data.moments(trajectories)
+    return jax.jit(functools.partial(metrics.derivative_error, motion))(
+        params, moments.y, rates
+    )
+
+
+def acceleration_error(
+    motion: Dynamics, params: PyTree, trajectories: list[Trajectories]
+) -> float:
+    """The mean squared error of accelerations over their mean square."""
+    moments, rates = data.moments(trajectories)
+
+    @jax.jit
+    def error(params: PyTree, states: TangentState, wanted: Array) -> Array:
+        found = jax.vmap(lambda y: motion.vector_field(0.0, y, params))(states)
+        return jnp.mean((found.v - wanted) ** 2) / jnp.mean(wanted**2)
+
+    return finite(error(params, moments.y, rates.v))
+
+
+def mass_at_rest(energy: Callable[..., Array]) -> Callable[[PyTree, Array], Array]:
+    """M(params, q), the curvature of an energy in v at v = 0."""
+
+    def mass(params: PyTree, q: Array) -> Array:
+        return jax.hessian(energy, 2)(params, q, jnp.zeros_like(q))
+
+    return mass
+
+
+Axes = tuple[np.ndarray, np.ndarray]
+
+
+def field_grid(
+    motion: Dynamics,
+    params: PyTree,
+    axes: Axes,
+    base: Any = ((0.0,), (0.0,)),
+    u: Array | None = None,
+) -> Axes:
+    """The rates of the first coordinate and of its momentum (or velocity) on a grid.
+
+    Args:
+      motion, params: whose field.
+      axes: values of q and of p (or v), (k,) and (l,).
+      base: the state of the other coordinates, (n,) each.
+      u: the input, of a motion that has one.
+
+    Returns:
+      Two arrays (l, k).
+    """
+
+    def state(q: Array, p: Array, base: tuple[Array, Array]) -> State:
+        return motion.state(base[0].at[0].set(q), base[1].at[0].set(p))
+
+    def rates(rate: State) -> tuple[Array, Array]:
+        return rate[0][0], rate[1][0]
+
+    return _on_grid(motion, params, axes, base, u, state, rates)
+
+
+def acceleration_grid(
+    motion: Dynamics,
+    params: PyTree,
+    axes: Axes,
+    base: Any = ((0.0, 0.0), (0.0, 0.0)),
+) -> Axes:
+    """The accelerations of the first two coordinates on a grid of these; see above."""
+
+    def state(first: Array, other: Array, base: tuple[Array, Array]) -> State:
+        q = base[0].at[0].set(first).at[1].set(other)
+        return motion.state(q, base[1])
+
+    def rates(rate: State) -> tuple[Array, Array]:
+        return rate[1][0], rate[1][1]
+
+    return _on_grid(motion, params, axes, base, None, state, rates)
+
+
+def _on_grid(motion, params, axes, base, u, state, rates) -> Axes:
+    x, y = np.meshgrid(*axes)
+    dtype = dtype_of(params) if jax.tree.leaves(params) else float
+    fixed = tuple(jnp.asarray(each, dtype) for each in base)
+
+    def rate(x: Array, y: Array) -> tuple[Array, Array]:
+        at = state(x, y, fixed)
+        return rates(motion.vector_field(0.0, at, arguments(params, u)))
+
+    flat = (jnp.asarray(each.ravel(), dtype) for each in (x, y))
+    found = jax.jit(jax.vmap(rate))(*flat)
+    first, other = (np.asarray(each).reshape(x.shape) for each in found)
+    return first, other

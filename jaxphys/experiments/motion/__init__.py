@@ -1,0 +1,1 @@
+"""Experiments that learn a motion: its Hamiltonian, its Lagrangian, or its field."""

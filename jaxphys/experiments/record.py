@@ -1,0 +1,259 @@
+"""What a run leaves on disk: results.json, tables, and where they go.
+
+`results.json` holds `experiment, title, config, versions, device` and `methods`, a row
+a name: `model, optimizer, seed, compile_seconds, history, final`, and `repeats` where
+there are further seeds. Files are written whole or not at all.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxphys import metrics
+from jaxphys.training import Fit
+
+__all__ = [
+    "aligned",
+    "check_empty",
+    "dated_directory",
+    "device",
+    "entry_of",
+    "finals",
+    "open_results",
+    "output_directory",
+    "table",
+    "time_to",
+    "versions",
+    "write_json",
+]
+
+#: Options that may change from a run to its continuation.
+_FREE = ("method", "seconds", "steps", "out", "resume", "progress")
+
+
+def dated_directory(name: str) -> pathlib.Path:
+    """Where results go that nobody named a place for: `runs/NAME-DATE-TIME`."""
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return pathlib.Path("runs") / f"{name}-{now}"
+
+
+def output_directory(
+    name: str, out: pathlib.Path | None, *, resume: bool
+) -> pathlib.Path:
+    """The directory of a run: the one named, the newest to resume, or a new one.
+
+    Raises:
+      ValueError: where there is no run to resume.
+    """
+    if out is not None:
+        return pathlib.Path(out)
+    if not resume:
+        return dated_directory(name)
+    runs = sorted(pathlib.Path("runs").glob(f"{name}-*/results.json"))
+    if not runs:
+        raise ValueError(
+            f"resume found no runs/{name}-*/results.json here; name the run's "
+            "directory with out."
+        )
+    return runs[-1].parent
+
+
+def check_empty(out: pathlib.Path, cure: str = "Choose another --out.") -> None:
+    """A ValueError where writing results would mix them with what is there."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(
+            f"{out} exists and is not empty; nothing was overwritten. {cure}"
+        )
+
+
+def open_results(
+    out: pathlib.Path, name: str, title: str, config: dict[str, Any], *, resume: bool
+) -> dict[str, Any]:
+    """New results in an empty directory, or those of the run that is continued.
+
+    Raises:
+      ValueError: where the directory holds something else, or a run of other settings.
+    """
+    path = out / "results.json"
+    config = json.loads(json.dumps(config))
+    if path.exists():
+        old = json.loads(path.read_text())
+        if not resume:
+            raise ValueError(
+                f"{out} holds another run, of {old['experiment']}; nothing was "
+                "overwritten. Choose another --out, or go on with --resume."
+            )
+        changed = [
+            f"{k} {old['config'].get(k)!r} → {v!r}"
+            for k, v in config.items()
+            if k not in _FREE and old["config"].get(k) != v
+        ]
+        if old["experiment"] != name or changed:
+            raise ValueError(
+                f"cannot resume {out}: {'; '.join(changed) or old['experiment']}. Only "
+                "methods and budget may change; choose another --out."
+            )
+        return old | {"config": config}
+    check_empty(out)
+    out.mkdir(parents=True, exist_ok=True)
+    results = {
+        "experiment": name,
+        "title": title,
+        "config": config,
+        "versions": versions(),
+        "device": device(),
+        "methods": {},
+    }
+    write_json(path, results)
+    return results
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    packages = ("jaxphys", "jax", "jaxlib", "flax", "optax", "numpy")
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def device() -> dict[str, Any]:
+    """What computes: platform, kind, and the number of processors."""
+    first = jax.devices()[0]
+    return {
+        "platform": first.platform,
+        "kind": first.device_kind,
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(value, indent=1))
+    os.replace(partial, path)
+
+
+def time_to(history: list[dict], loss: float, name: str = "test_loss") -> float | None:
+    """Training seconds at which a loss was first seen at or below a value."""
+    reached = (h["seconds"] for h in history if h.get(name, math.inf) <= loss)
+    return next(reached, None)
+
+
+def entry_of(
+    fit: Fit, seed: int, measured: Mapping[str, Any], milestones: Sequence[float]
+) -> dict[str, Any]:
+    """What results.json says of one training."""
+    final = fit.history[-1] | {"status": fit.status, "message": fit.message}
+    final["time_to"] = {f"{x:g}": time_to(fit.history, x) for x in milestones}
+    return {
+        "seed": seed,
+        "compile_seconds": fit.compile_seconds,
+        "history": fit.history,
+        "final": final | dict(measured),
+    }
+
+
+def finals(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The final records of a row in a results.json, one a seed."""
+    return [each["final"] for each in (entry, *entry.get("repeats", []))]
+
+
+def table(
+    methods: Mapping[str, dict[str, Any]],
+    columns: Mapping[str, str],
+    published: Mapping[str, Mapping[str, float]],
+    milestones: Sequence[float] = (),
+) -> str:
+    """The closing table of a run: medians over seeds, quartiles, published figures.
+
+    Args:
+      methods: the `methods` of a results.json.
+      columns: name in the final records → heading.
+      published: row → name → the published figure.
+      milestones: the test losses to which the training time is given.
+    """
+    known = {name for of_row in published.values() for name in of_row}
+    header = ["method", "updates", "compile s", "train s"]
+    for name, heading in columns.items():
+        header += [heading, "published"] if name in known else [heading]
+    header += [f"s to {x:g}" for x in milestones]
+    rows = [[*header, ""]]
+    for row, entry in methods.items():
+        ends = finals(entry)
+        cells = [row, f"{_median(ends, 'step'):.0f}"]
+        cells += [f"{entry['compile_seconds']:.1f}", f"{_median(ends, 'seconds'):.1f}"]
+        for name in columns:
+            values = [end[name] for end in ends if name in end]
+            cells.append(_spread(values) if values else "–")
+            if name in known:
+                figure = published.get(row, {}).get(name)
+                cells.append("" if figure is None else f"{figure:.3g}")
+        cells += [_reached(ends, f"{x:g}") for x in milestones]
+        status = {end["status"] for end in ends} - {"finished"}
+        rows.append([*cells, ", ".join(sorted(status))])
+    seeds = max((len(finals(entry)) for entry in methods.values()), default=1)
+    note = f"\nmedians over {seeds} seeds, quartiles in brackets" if seeds > 1 else ""
+    return aligned(rows) + note
+
+
+def _median(ends: list[dict[str, Any]], name: str) -> float:
+    return statistics.median(end[name] for end in ends)
+
+
+def _reached(ends: list[dict[str, Any]], milestone: str) -> str:
+    times = [end["time_to"].get(milestone) for end in ends]
+    middle = statistics.median(math.inf if t is None else t for t in times)
+    return "–" if math.isinf(middle) else f"{middle:.2f}"
+
+
+def _spread(values: list[float]) -> str:
+    low, middle, high = (float(x) for x in metrics.quartiles(jnp.asarray(values)))
+    if len(values) == 1:
+        return f"{middle:.2e}"
+    return f"{middle:.2e} [{low:.1e}, {high:.1e}]"
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Rows of cells as text in columns, the first row a header above a line.
+
+    Example:
+      >>> print(aligned([["name", "loss"], ["adam", "0.5"]]))
+      name  loss
+      ----------
+      adam   0.5
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

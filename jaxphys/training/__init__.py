@@ -1,0 +1,47 @@
+"""One train step for every optimizer, and a loop that knows budgets, clocks and disks.
+
+| module | what is in it |
+|---|---|
+| `step` | `make_train_step`, what it carries and reports, many trainings side by side |
+| `loop` | the compiled loop over batches, and updates that are left out |
+| `journal` | when to evaluate, the history, divergence, early stopping |
+| `fit` | `Trainer` and `fit`: a budget, a progress bar, checkpoints |
+"""
+
+from jaxphys.training.fit import Budget, Fit, Storage, Trainer, fit
+from jaxphys.training.journal import DIVERGED, NOT_FINITE, EarlyStopping, Looks
+from jaxphys.training.loop import Skips, make_loop, no_skips, skip_update
+from jaxphys.training.step import (
+    Info,
+    TrainState,
+    best_of,
+    init_side_by_side,
+    init_state,
+    make_evaluate,
+    make_train_step,
+    side_by_side,
+)
+
+__all__ = [
+    "DIVERGED",
+    "NOT_FINITE",
+    "Budget",
+    "EarlyStopping",
+    "Fit",
+    "Info",
+    "Looks",
+    "Skips",
+    "Storage",
+    "TrainState",
+    "Trainer",
+    "best_of",
+    "fit",
+    "init_side_by_side",
+    "init_state",
+    "make_evaluate",
+    "make_loop",
+    "make_train_step",
+    "no_skips",
+    "side_by_side",
+    "skip_update",
+]

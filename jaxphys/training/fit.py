@@ -1,0 +1,389 @@
+"""Training until a budget is spent, watched from outside a compiled loop.
+
+A `Trainer` owns what it compiled and serves many seeds; `fit` is one training with a
+trainer of its own. Between two chunks of steps the clock is read, losses are evaluated
+when due, the bar moves, and the state goes to disk.
+"""
+
+import math
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from jaxphys import checkpoint
+from jaxphys import data as datasets
+from jaxphys.training.journal import CHUNK_SECONDS, Best, Journal, Looks, shown_loss
+from jaxphys.training.loop import make_loop, no_skips
+from jaxphys.training.step import TrainState
+from jaxphys.types import Array, PyTree
+
+__all__ = ["Budget", "Fit", "Storage", "Trainer", "fit"]
+
+
+class Budget(NamedTuple):
+    """When to stop: exactly one of steps, epochs and seconds of training time."""
+
+    steps: int | None = None
+    epochs: float | None = None
+    seconds: float | None = None
+
+    def check(self) -> "Budget":
+        """This budget, or a ValueError where it is invalid."""
+        given = {k: v for k, v in self._asdict().items() if v is not None}
+        if len(given) != 1:
+            raise ValueError(
+                f"got the budgets {given or 'none'}; expected exactly one of steps, "
+                "epochs and seconds."
+            )
+        ((name, value),) = given.items()
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} is {value}; expected a finite number above zero.")
+        return self
+
+    def in_steps(self, batches: int) -> int | None:
+        """The number of updates, or None where the clock decides."""
+        if self.steps is not None:
+            return int(self.steps)
+        return None if self.epochs is None else math.ceil(self.epochs * batches)
+
+
+class Storage(NamedTuple):
+    """Where a training is kept on disk.
+
+    Attributes:
+      directory: of its checkpoints.
+      resume: go on from the checkpoint in it, where there is one.
+      seconds: how often to save.
+    """
+
+    directory: str | pathlib.Path
+    resume: bool = False
+    seconds: float = 20.0
+
+
+class Fit(NamedTuple):
+    """What `fit` leaves.
+
+    Attributes:
+      state: the last good state, or the best one where training stops early.
+      history: one dict a look: step, epoch, seconds, and the evaluation's losses.
+      seconds: training time, without compilation and evaluation.
+      compile_seconds: time to compile the training loop.
+      status: "finished", "diverged" or "interrupted".
+      message: what happened, in words.
+    """
+
+    state: TrainState
+    history: list[dict[str, float]]
+    seconds: float
+    compile_seconds: float
+    status: str
+    message: str
+
+
+class Trainer:
+    """A train step with the loop that is compiled for it, for any number of trainings.
+
+    Args:
+      step: `step(state, batch) -> (state, Info)`, from `make_train_step`.
+      batch_size: samples an update; must divide the data.
+      skips: how many updates in a row, and how many looks, may fail to be finite. Such
+        an update is left out: the weights stay, a damped method damps more. Where there
+        may be some, the history counts them as `skipped`, and a loss that is not finite
+        stands in it as `NOT_FINITE`.
+
+    Example:
+      >>> import optax
+      >>> from jaxphys import losses, training
+      >>> tx = optax.sgd(0.1)
+      >>> outputs = lambda w, x: w * x
+      >>> step = training.make_train_step(outputs, losses.squared_error, tx)
+      >>> trainer = Trainer(step, batch_size=4)
+      >>> pair = (jnp.ones((8, 1)), jnp.full((8, 1), 3.0))
+      >>> for weight in (0.0, 5.0):
+      ...     start = training.init_state(jnp.full(1, weight), tx)
+      ...     fit = trainer.fit(start, pair, Budget(epochs=20), progress=False)
+      ...     print(fit.status, fit.state.params.round(2))
+      finished [3.]
+      finished [3.]
+    """
+
+    def __init__(self, step: Callable, batch_size: int, *, skips: int = 0):
+        if skips < 0:
+            raise ValueError(f"skips is {skips}; expected a whole number ≥ 0.")
+        self.batch_size, self.skips = batch_size, skips
+        self._loop = make_loop(step, batch_size, skips)
+
+    def fit(
+        self,
+        state: TrainState,
+        data: tuple[PyTree, PyTree],
+        budget: Budget,
+        *,
+        key: Array | None = None,
+        looks: Looks = Looks(),
+        storage: Storage | None = None,
+        progress: bool | str = True,
+    ) -> Fit:
+        """Train from one state; the arguments are those of `jaxphys.training.fit`."""
+        budget = budget.check()
+        batches = datasets.num_batches(data, self.batch_size)
+        datasets.check_finite(data)
+        training = _Training(self, state, batches, budget, looks, storage)
+        if training.finished:
+            return training.ended()
+        training.compile(jax.tree.map(jnp.asarray, data), key)
+        training.run(progress)
+        return training.ended()
+
+
+class _Training:
+    """One training as it goes on: state, clock, journal and disk."""
+
+    def __init__(self, trainer, state, batches, budget, looks, storage):
+        self.loop, self.skips = trainer._loop, trainer.skips
+        self.state, self.budget, self.storage = state, budget, storage
+        self.limit = budget.in_steps(batches)
+        self.journal = Journal(looks, batches, self.skips, state)
+        self.spent = self.compile_seconds = 0.0
+        self.status, self.message = "finished", ""
+        if storage is not None and storage.resume:
+            self._restore(storage)
+        self.number = int(self.state.step)
+        before = self.journal.history[-1].get("skipped", 0) if self.resumed else 0
+        self.skipped = no_skips(int(before))
+        # What another training left in the directory goes when there is something new.
+        self._fresh = storage is not None and not storage.resume
+
+    @property
+    def resumed(self) -> bool:
+        return bool(self.journal.history)
+
+    @property
+    def over(self) -> bool:
+        by_clock = self.budget.seconds is not None and self.spent >= self.budget.seconds
+        by_count = self.limit is not None and self.number >= self.limit
+        return by_clock or by_count or self.journal.given_up
+
+    @property
+    def finished(self) -> bool:
+        """Whether an earlier run has already spent the budget."""
+        return self.resumed and self.over
+
+    def compile(self, data: PyTree, key: Array | None) -> None:
+        """Compile by a loop of no steps: the clock of training starts after it."""
+        started = time.perf_counter()
+        self.steps = lambda state, count, skipped: jax.block_until_ready(
+            self.loop(state, data, key, jnp.asarray(count, jnp.int32), skipped)
+        )
+        self.steps(self.state, 0, self.skipped)
+        self.compile_seconds += time.perf_counter() - started
+
+    def run(self, progress: bool | str) -> None:
+        """Train chunk by chunk until the budget is spent, or something ends it."""
+        if not self.resumed:
+            self.journal.look(self.state, self.spent, 0)
+        saved = time.perf_counter()
+        pace: float | None = None
+        bar = _progress_bar(progress, self.budget, self.limit)
+        try:
+            while not self.over:
+                chunk, at_target = self._chunk(pace)
+                begin = time.perf_counter()
+                new, _, info, self.skipped = self.steps(self.state, chunk, self.skipped)
+                took = time.perf_counter() - begin
+                self.spent += took
+                pace = took / chunk
+                if not self._accept(new, at_target):
+                    break
+                _advance(bar, self, float(info.loss))
+                if self.storage and time.perf_counter() - saved > self.storage.seconds:
+                    self._save()
+                    saved = time.perf_counter()
+        except KeyboardInterrupt:
+            self.status, self.message = "interrupted", f"interrupted {self._where()}"
+        finally:
+            bar.close()
+        self._save()
+
+    def _chunk(self, pace: float | None) -> tuple[int, bool]:
+        """How many steps to take, and whether they lead to a planned look."""
+        room = math.inf if self.limit is None else self.limit - self.number
+        target = min(self.journal.next_look(self.number) - self.number, room)
+        wish = 1 if pace is None else max(1, int(CHUNK_SECONDS / pace))
+        if pace is not None and self.budget.seconds is not None:
+            left = self.budget.seconds - self.spent
+            wish = min(wish, max(1, math.ceil(left / pace)))
+        chunk = int(min(target, wish))
+        return chunk, chunk == target
+
+    def _accept(self, new: TrainState, at_target: bool) -> bool:
+        """Take the new state, unless it shows that the training is lost."""
+        if int(self.skipped.row) > self.skips:
+            self.status = "diverged"
+            self.message = f"not finite at update {int(new.step)}, {self._time()}"
+            if self.skips:
+                self.message += f", after {self.skips} in a row that were left out"
+            return False
+        self.number = int(new.step)
+        if self.journal.due(self.number, self.spent, at_target=at_target) or self.over:
+            trouble = self.journal.look(new, self.spent, int(self.skipped.total))
+            if trouble:
+                self.status = "diverged"
+                self.message = f"{trouble} {self._where()}"
+                self.state = self.journal.sound
+                return False
+        self.state = new
+        self.journal.sound_so_far(new)
+        return True
+
+    def ended(self) -> Fit:
+        """What is left of it."""
+        left, said = self.journal.kept(self.state)
+        message = "; ".join(part for part in (self.message, said) if part)
+        history = self.journal.history
+        return Fit(
+            left, history, self.spent, self.compile_seconds, self.status, message
+        )
+
+    def _time(self) -> str:
+        return f"{self.spent:.1f} s into training"
+
+    def _where(self) -> str:
+        return f"at update {self.number}, {self._time()}"
+
+    def _restore(self, storage: Storage) -> None:
+        if not checkpoint.exists(storage.directory):
+            return
+        best = Best(self.state)
+        kept = _best_in(storage.directory)
+        if self.journal.looks.early_stopping is not None and checkpoint.exists(kept):
+            earlier, notes = checkpoint.restore(kept, self.state)
+            best = Best(earlier, notes["value"], notes["step"])
+        self.state, notes = checkpoint.restore(storage.directory, self.state)
+        self.spent, self.compile_seconds = notes["seconds"], notes["compile_seconds"]
+        best = best._replace(stale=notes.get("stale", 0))
+        self.journal.continue_from(notes["history"], best, self.state)
+
+    def _save(self) -> None:
+        if self.storage is None:
+            return
+        directory, best = self.storage.directory, self.journal.best
+        kept = _best_in(directory)
+        if self._fresh:
+            checkpoint.clear(directory)
+            checkpoint.clear(kept)
+            self._fresh = False
+        stopping = self.journal.looks.early_stopping is not None
+        if stopping and checkpoint.latest_step(kept) != best.step:
+            mark = {"value": best.value, "step": best.step}
+            checkpoint.save(kept, best.step, best.state, mark)
+        notes = {
+            "history": self.journal.history,
+            "seconds": self.spent,
+            "compile_seconds": self.compile_seconds,
+            "stale": best.stale,
+        }
+        checkpoint.save(directory, int(self.state.step), self.state, notes)
+
+
+def fit(
+    step: Callable,
+    state: TrainState,
+    data: tuple[PyTree, PyTree],
+    *,
+    batch_size: int,
+    steps: int | None = None,
+    epochs: float | None = None,
+    seconds: float | None = None,
+    key: Array | None = None,
+    looks: Looks = Looks(),
+    storage: Storage | None = None,
+    skips: int = 0,
+    progress: bool | str = True,
+) -> Fit:
+    """Train until a budget is spent, all of it inside one compiled loop.
+
+    Args:
+      step: `step(state, batch) -> (state, Info)`, from `make_train_step`.
+      state: where to start, from `init_state`.
+      data: (inputs, targets), each a pytree with a leading sample axis.
+      batch_size: samples an update; must divide the data.
+      steps, epochs, seconds: the budget, exactly one of them. Seconds are training
+        time: compilation and evaluation are not counted.
+      key: shuffles each epoch anew; None keeps the stored order.
+      looks: what is evaluated and recorded, how often, and early stopping.
+      storage: where to keep state and history on disk, if anywhere.
+      skips: how many updates in a row may be left out as they are not finite; see
+        `Trainer`.
+      progress: whether to show a progress bar; a string is its name.
+
+    Returns:
+      A `Fit`. Divergence and Ctrl-C do not raise: they end the fit, say so in `status`
+      and `message`, and leave the last good state.
+
+    Raises:
+      ValueError: on budgets, batch sizes or data that do not fit, before compiling.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from jaxphys import losses, training
+      >>> tx = optax.sgd(0.1)
+      >>> step = training.make_train_step(
+      ...     lambda w, x: w * x, losses.squared_error, tx
+      ... )
+      >>> data = (jnp.ones((8, 1)), jnp.full((8, 1), 3.0))
+      >>> start = training.init_state(jnp.zeros(1), tx)
+      >>> result = fit(step, start, data, batch_size=4, epochs=20, progress=False)
+      >>> result.status, bool(abs(result.state.params[0] - 3) < 1e-2)
+      ('finished', True)
+    """
+    trainer = Trainer(step, batch_size, skips=skips)
+    budget = Budget(steps, epochs, seconds)
+    return trainer.fit(
+        state,
+        data,
+        budget,
+        key=key,
+        looks=looks,
+        storage=storage,
+        progress=progress,
+    )
+
+
+def _best_in(directory: str | pathlib.Path) -> pathlib.Path:
+    """Where the best state of early stopping is kept, beside the last one."""
+    directory = pathlib.Path(directory)
+    return directory.with_name(directory.name + "-best")
+
+
+def _progress_bar(progress: bool | str, budget: Budget, limit: int | None) -> tqdm:
+    total: Any = budget.seconds if limit is None else limit
+    unit = "s" if limit is None else "updates"
+    return tqdm(
+        total=total,
+        desc=progress if isinstance(progress, str) else "fit",
+        disable=progress is False,
+        bar_format="{desc:<30}{percentage:4.0f}% |{bar:20}| {n:.4g}/{total:.4g} "
+        + unit
+        + ", {remaining} left{postfix}",
+        dynamic_ncols=True,
+        mininterval=0.2 if sys.stderr.isatty() else 5.0,
+    )
+
+
+def _advance(bar: tqdm, training: _Training, batch_loss: float) -> None:
+    shown = shown_loss(training.journal.history[-1])
+    loss = batch_loss if math.isnan(shown) else shown
+    bar.set_postfix_str(f"update {training.number}, loss {loss:.2e}", refresh=False)
+    by_clock = training.budget.seconds is not None
+    now = training.spent if by_clock else training.number
+    bar.update(min(now, bar.total) - bar.n)
+    if not bar.disable and training.number == 1:
+        bar.refresh()
