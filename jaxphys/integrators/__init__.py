@@ -2,8 +2,8 @@
 
 A maker such as `rk4(f)` or `leapfrog(H)` gives a step `step(t, y, dt, args) -> y`;
 `rollout` keeps the trajectory, `repeat` only the end. Both are one `lax.scan`,
-differentiable both ways. The symplectic methods keep to a fixed step: a step that
-varies with the state would undo what they conserve.
+differentiable both ways. Symplectic methods need a fixed step: with a step that varies
+with the state they lose what they conserve.
 
 | method | order | from | symplectic | for |
 |---|---|---|---|---|

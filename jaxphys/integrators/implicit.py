@@ -41,7 +41,7 @@ class ImplicitStep:
 
     Attributes:
       with_info: `with_info(t, y, dt, args) -> (y, RootInfo)`; `rollout` and `repeat`
-        collect the flags where they are asked for `with_info`.
+        collect the flags with `with_info=True`.
     """
 
     with_info: Callable[..., tuple[PyTree, RootInfo]]
@@ -65,7 +65,7 @@ def _implicit_runge_kutta(
         def slope(t: Array, y: Array) -> Array:
             return ravel_pytree(f(t, unravel(y), args))[0]
 
-        # z = dt k has the units of the state, so that the tolerance has them too.
+        # Solved for z = dt k, which has the units of the state, as the tolerance does.
         def residual(z: Array) -> Array:
             stages = start + a @ z.reshape(len(b), -1)
             return z - dt * jax.vmap(slope)(t + c * dt, stages).ravel()
@@ -86,8 +86,8 @@ def implicit_midpoint(
 ) -> ImplicitStep:
     """The implicit midpoint rule, order 2: y′ = y + dt f(t + dt/2, (y + y′)/2).
 
-    Symplectic for every Hamiltonian, symmetric in time, and conserves every quadratic
-    invariant; it damps nothing where the problem is stiff.
+    Symplectic for every Hamiltonian and symmetric in time, it conserves every quadratic
+    invariant; it does not damp stiff components.
 
     Args:
       f: f(t, y, args) -> dy/dt, y any pytree.
@@ -145,9 +145,9 @@ def variational(
 ) -> ImplicitStep:
     """The variational integrator of the midpoint rule, order 2, from a Lagrangian.
 
-    The action of a step is dt L((q + q′)/2, (q′ − q)/dt); that its sum be stationary
-    is p = −∂₁ of it, solved for q′ by Newton's method, and p′ = ∂₂ of it. Symplectic,
-    and it keeps every momentum that a symmetry of L conserves.
+    The action of a step is S = dt L((q + q′)/2, (q′ − q)/dt). Its sum is stationary if
+    p = −∂S/∂q, which Newton's method solves for q′; then p′ = ∂S/∂q′. The step is
+    symplectic and conserves every momentum that a symmetry of L conserves.
 
     Args:
       lagrangian: L(params, q, v), or L(params, q, v, t) taken at t + dt/2.
@@ -187,7 +187,7 @@ def variational(
 
 
 def projected(step: Step, project: Callable[[PyTree, PyTree], PyTree]) -> Step:
-    """A step, and then `project(y, args)`: back onto the constraints it drifts from.
+    """A step followed by `project(y, args)`, back onto the constraints.
 
     Example:
       >>> from jaxphys.integrators import euler

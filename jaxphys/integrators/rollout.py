@@ -1,7 +1,7 @@
 """One step applied many times: `rollout` keeps the trajectory, `repeat` the end alone.
 
 Both are one `lax.scan`, differentiable both ways, with checkpoints for long gradients
-and a `RolloutInfo` that says what went wrong on the way.
+and a `RolloutInfo` that says where a rollout failed.
 """
 
 import functools
@@ -22,13 +22,13 @@ __all__ = ["RolloutInfo", "check_time_step", "repeat", "rollout"]
 
 
 class RolloutInfo(NamedTuple):
-    """What went wrong on the way, if anything.
+    """Whether a rollout succeeded, and where it failed.
 
     Attributes:
       finite: whether every saved state is finite.
-      converged: whether every implicit step was solved; True for explicit ones.
-      failed_at: index of the first saved state that is not finite or that a step which
-        was not solved has led to; −1 where there is none.
+      converged: whether every implicit step was solved; True for explicit steps.
+      failed_at: index of the first saved state that is not finite, or that follows a
+        step that was not solved; −1 if there is none.
     """
 
     finite: Array
@@ -37,7 +37,7 @@ class RolloutInfo(NamedTuple):
 
 
 def check_time_step(dt, num_steps: int, substeps: int = 1) -> None:
-    """Raise a ValueError on a time grid that cannot be meant."""
+    """Raise a ValueError for an invalid time grid."""
     if not isinstance(dt, jax.core.Tracer) and not (np.isfinite(dt) and dt != 0):
         raise ValueError(f"dt is {dt}; expected a finite time step other than zero.")
     for name, count in (("num_steps", num_steps), ("substeps", substeps)):
@@ -49,7 +49,7 @@ def _check_controls(controls: PyTree, num_steps: int) -> None:
     lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(controls)}
     if lengths != {(num_steps,)}:
         raise ValueError(
-            f"controls have leading axes {sorted(lengths)}; expected one value a "
+            f"controls have leading axes {sorted(lengths)}; expected one value per "
             f"step, ({num_steps},). For a batch of controls use jax.vmap."
         )
 
@@ -75,12 +75,12 @@ def rollout(
       t0: initial time.
       dt: time between two saved states; negative goes back in time.
       num_steps: number of saved states after the first.
-      args: what the vector field is handed.
+      args: passed to the vector field.
       substeps: integrator steps of dt/substeps between two saved states.
-      controls: inputs held over each step, leading axis num_steps; the vector field is
-        then handed the pair (args, controls[i]).
-      checkpoint: whether reverse-mode derivatives keep √num_steps states beside the
-        saved ones, and compute the steps between again, instead of keeping every
+      controls: inputs held over each step, leading axis num_steps; the vector field
+        then gets the pair (args, controls[i]).
+      checkpoint: whether reverse-mode derivatives store only √num_steps states beside
+        the saved ones and compute the steps between again, instead of storing every
         intermediate of every step.
       with_info: whether to return a `RolloutInfo` beside the trajectory.
 
@@ -89,7 +89,7 @@ def rollout(
       `with_info`, the pair (trajectory, RolloutInfo).
 
     Raises:
-      ValueError: on a time grid, a state or controls that do not fit.
+      ValueError: for an invalid time grid, state or controls.
 
     Example:
       >>> from jaxphys.integrators import rk4
@@ -214,11 +214,10 @@ def _scan(
 
 
 def _scan_with_checkpoints(advance: Callable, carry: PyTree, xs: PyTree):
-    """A scan whose derivative keeps √N states, and N^½ more while it goes back.
-
-    The steps are cut into segments of √N; going back, a segment is run again from its
-    start. So is a step with its sub-steps.
-    """
+    """A scan of N steps whose reverse-mode derivative stores about 2√N states."""
+    # The N steps are cut into segments of √N. The forward pass stores the start of each
+    # segment; the backward pass runs a segment again from there and stores its states.
+    # Each step is run again as well: its intermediates and sub-steps are not stored.
     length = jax.tree.leaves(xs)[0].shape[0]
     size = math.isqrt(length - 1) + 1
     whole = length // size

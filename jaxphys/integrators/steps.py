@@ -1,7 +1,7 @@
 """Explicit steps: Euler's, and the classical method of Runge and Kutta.
 
-They take any vector field f(t, y, args) and conserve nothing exactly: good over short
-times, and as a measure for the rest.
+They take any vector field f(t, y, args) and conserve nothing exactly, which is good
+enough over short times.
 """
 
 import jax
@@ -32,8 +32,8 @@ def rk4(f: VectorField, *, rolled: bool = False) -> Step:
 
     Args:
       f: f(t, y, args) -> dy/dt.
-      rolled: whether the four stages are turns of a loop. The code is a quarter as
-        long, which `scalars.scalarize` is better served with, and compiling too.
+      rolled: whether the four stages are iterations of a loop. The compiled code is a
+        quarter as long, which is better for `scalars.scalarize` and compiles faster.
 
     Returns:
       `step(t, y, dt, args) -> y`; args are held fixed over the step.
@@ -63,7 +63,8 @@ def rk4(f: VectorField, *, rolled: bool = False) -> Step:
     def rolled_step(t: Array, y: PyTree, dt: Array, args: PyTree) -> PyTree:
         dtype = real_dtype(y)
         nodes = jnp.array([0, 0.5, 0.5, 1], dtype)
-        # The slope of a stage is added in the next, so that it is computed once.
+        # Each stage adds the slope of the one before and computes the next, so that the
+        # loop contains f once.
         weights = jnp.array([0, 1, 2, 2], dtype) / 6
 
         def stage(carry: tuple[PyTree, PyTree], numbers: tuple[Array, Array]):

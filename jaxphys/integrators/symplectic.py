@@ -1,7 +1,7 @@
-"""Explicit symplectic steps of H = T(p) + V(q): drifts and kicks, by turns.
+"""Explicit symplectic steps of H = T(p) + V(q): drifts and kicks in turn.
 
-The flow of T alone and that of V alone are exact; composed with the right fractions of
-a step they give any order, and an energy that stays bounded over long times.
+The flows of T alone and of V alone are exact. Composed with the right fractions of a
+step they give any order, and an energy error that stays bounded over long times.
 
 Reference: Hairer, Lubich & Wanner, Geometric Numerical Integration, § II.5.
 """
@@ -30,12 +30,12 @@ def splitting(
 
     Returns:
       `make(hamiltonian, *, time_dependent=False) -> step`; the step takes PhaseStates,
-      and may have T(p, t) and V(q, t), of H(params, q, p, t). It is meant for separable
-      energies: for others neither its order nor symplecticity holds, and
-      `implicit_midpoint` or `gauss4` serve.
+      and may have T(p, t) and V(q, t), of H(params, q, p, t). The energy must be
+      separable: for others neither the order nor symplecticity holds; take
+      `implicit_midpoint` or `gauss4`.
 
     Raises:
-      ValueError: where a column does not sum to one.
+      ValueError: if a column does not sum to one.
 
     Example:
       >>> import jax.numpy as jnp
@@ -58,8 +58,8 @@ def splitting(
         def step(t: Array, y: PhaseState, dt: Array, args: PyTree) -> PhaseState:
             check_state("a symplectic step", y, PhaseState)
             q, p = y
-            # T keeps the time of the kicks and V that of the drifts: each is constant
-            # while it acts, and the composition keeps its order.
+            # T is taken at the time of the kicks and V at that of the drifts: each is
+            # constant while it acts, and the composition keeps its order.
             drifted = kicked = t
             for drift, kick in pairs:
                 if drift:
@@ -117,8 +117,7 @@ def symplectic_euler(hamiltonian: Hamiltonian, *, time_dependent: bool = False) 
 def leapfrog(hamiltonian: Hamiltonian, *, time_dependent: bool = False) -> Step:
     """Leapfrog (Störmer–Verlet), order 2, for H = T(p) + V(q): drift ½, kick, drift ½.
 
-    One force a step, symplectic and reversible: turn p around, and the same steps lead
-    back.
+    One force per step, symplectic and reversible: with −p the same steps lead back.
 
     Args: those of `symplectic_euler`.
 

@@ -1,4 +1,4 @@
-"""What the functions of this room check of an energy, and a name for its forces."""
+"""The check that an energy is a scalar, and the type of external forces."""
 
 from collections.abc import Callable
 
@@ -10,14 +10,14 @@ Force = Callable[[Array, PyTree, PyTree], Array]
 
 
 def scalar(energy: Callable) -> Callable:
-    """The same energy, with a clear error where it is not a scalar."""
+    """The same energy, with a clear error if it is not a scalar."""
 
     def checked(*args):
         value = energy(*args)
         if jnp.shape(value) != ():
             raise ValueError(
                 f"the energy returned shape {jnp.shape(value)}; expected a scalar, "
-                "shape (). Sum over particles, or index the one entry."
+                "shape (). Sum over particles, or index the single entry."
             )
         return value
 

@@ -33,8 +33,8 @@ class Constrained(NamedTuple):
       acceleration: `a(params, q, v) -> (q̈ of shape (n,), multipliers of shape (k,))`;
         the force of constraint is Gᵀ λ with G = ∂φ/∂q.
       vector_field: `f(t, TangentState, params) -> TangentState`.
-      project: `project(TangentState, params) -> TangentState`, the nearest state that
-        obeys φ = 0 and G v = 0, in the metric of the mass matrix; give it to
+      project: `project(TangentState, params) -> TangentState`, the nearest state with
+        φ = 0 and G v = 0, in the metric of the mass matrix, for
         `integrators.projected`.
     """
 
@@ -53,16 +53,16 @@ def constrained(
     """Lagrange's equations of the first kind: M q̈ = h + Gᵀ λ, φ(q) = 0.
 
     The constraint is differentiated twice (index 1): G q̈ = −vᵀ ∂²φ v − 2αφ̇ − α²φ.
-    Integration then drifts off φ = 0 slowly; `project` brings it back.
+    Integration then drifts away from φ = 0 slowly; `project` corrects that.
 
     Args:
       lagrangian: L(params, q, v).
-      constraint: φ(params, q) -> (k,), zero where the constraint holds.
-      stabilization: Baumgarte's rate α, in 1/time; with projection none is needed.
+      constraint: φ(params, q) -> (k,), zero if the constraint holds.
+      stabilization: Baumgarte's rate α, in 1/time; not needed with projection.
       projections: Newton iterations of `project`.
 
     Returns:
-      A `Constrained`. Where constraints are redundant, its values are not finite.
+      A `Constrained`. Its values are not finite if constraints are redundant.
 
     Example:
       >>> import jax.numpy as jnp
@@ -82,7 +82,7 @@ def constrained(
         if jnp.ndim(value) != 1:
             raise ValueError(
                 f"the constraint returned shape {jnp.shape(value)}; expected one value "
-                "a constraint, shape (k,)."
+                "per constraint, shape (k,)."
             )
         return value
 

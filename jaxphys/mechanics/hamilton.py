@@ -40,8 +40,8 @@ def hamiltonian_vector_field(
       time_dependent: whether the energy is H(params, q, p, t).
 
     Returns:
-      `f(t, PhaseState, params) -> PhaseState`; it raises a ValueError where q and p are
-      not one state of real numbers, or H is not a scalar.
+      `f(t, PhaseState, params) -> PhaseState`. It raises a ValueError unless q and p
+      are one state of real numbers and H is a scalar.
 
     Example:
       >>> import jax.numpy as jnp

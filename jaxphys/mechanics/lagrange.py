@@ -117,9 +117,9 @@ def acceleration(
 ) -> Callable[..., Array]:
     """q̈ = (M + ε I)⁻¹ [∂L/∂q − (∂²L/∂q∂v) v − ∂R/∂v + F], with M = ∂²L/∂v∂v.
 
-    M is solved in closed form for n ≤ 3, by a factorization above; where it is
-    singular the result is not finite, which `mass_condition` foretells and
-    `regularization` mends.
+    M is solved in closed form for n ≤ 3, by a factorization for n > 3. If it is
+    singular the result is not finite; `mass_condition` detects that, `regularization`
+    avoids it.
 
     Args:
       lagrangian: L(params, q, v) -> scalar, for q, v of shape (n,).
@@ -128,12 +128,12 @@ def acceleration(
       time_dependent: whether the Lagrangian is L(params, q, v, t).
       regularization: ε, added to the diagonal of M.
       positive: whether M is positive definite by construction, so that a Cholesky
-        factorization serves.
+        factorization can be used.
 
     Returns:
-      `a(params, q, v) -> (n,)`, which takes t as a fourth argument where the energy or
-      the force depends on it. It raises a ValueError where q and v are not one state
-      of real numbers, or L is not a scalar.
+      `a(params, q, v) -> (n,)`, with t as a fourth argument if the energy or the force
+      depends on it. It raises a ValueError unless q and v are one state of real numbers
+      and L is a scalar.
 
     Example:
       >>> import jax.numpy as jnp
@@ -183,12 +183,10 @@ def acceleration(
 def _solved(
     motion: Callable, unbalanced: Callable, point: tuple[Array, ...], positive: bool
 ) -> Array:
-    """a = M⁻¹ h, with derivatives da = M⁻¹ d(h − M a) taken at a constant a.
-
-    So they cost what one direction of second derivatives does, whatever the number of
-    coordinates, where those of all of M would cost n + 1. What the functions close over
-    is differentiated as well.
-    """
+    """a = M⁻¹ h, with derivatives da = M⁻¹ d(h − M a) taken at a constant a."""
+    # This costs one direction of second derivatives for any n; differentiating all of M
+    # would cost n + 1. The values that the functions close over, such as the params,
+    # become arguments, as a custom derivative is one by its arguments only.
     moving, first = jax.closure_convert(motion, *point)
     balance, second = jax.closure_convert(unbalanced, point[0], *point)
 
@@ -199,8 +197,9 @@ def _solved(
     @solve.defjvp
     def derivative(values: tuple, rates: tuple) -> tuple[Array, Array]:
         point, first, second = values
-        # What does not vary XLA moves out of a loop, from each function by itself, and
-        # then no longer sees what they share; so the point is made to vary.
+        # XLA moves what is constant in a loop out of `moving` and out of `balance`, and
+        # then no longer sees what both share. The barrier hides that the point may be
+        # constant.
         point, _ = jax.lax.optimization_barrier((point, second))
         mass, push = moving(*point, *first)
         a = symmetric_solve(mass, push, positive=positive)
@@ -217,8 +216,8 @@ def _solved(
 def lattice_acceleration(density: Lagrangian) -> Callable[..., Array]:
     """The acceleration of L = Σ ℓ(bond i) on a ring of nodes, in linear time.
 
-    A bond joins node i and its right neighbour. Each adds its own 2 × 2 part to M and
-    its own two forces, so that M is tridiagonal but for the corners.
+    A bond joins node i and its right neighbor. Each adds a 2 × 2 part to M and two
+    forces, so M is cyclic tridiagonal.
 
     Args:
       density: ℓ(params, q, v) -> scalar, for the two coordinates of a bond, (2,) each.
@@ -295,8 +294,11 @@ def lagrangian_vector_field(
 def vector_field(system: System) -> VectorField:
     """A system's equations of motion, with its dissipation and its external force.
 
-    They are Hamilton's, of a PhaseState, where the system has a Hamiltonian, and those
-    of Euler and Lagrange, of a TangentState, otherwise.
+    Hamilton's equations, of a PhaseState, if the system has a Hamiltonian; those of
+    Euler and Lagrange, of a TangentState, otherwise.
+
+    Raises:
+      ValueError: for a system with neither energy.
     """
     force, dissipation = system.force, system.dissipation
     if system.hamiltonian is not None:
@@ -307,7 +309,9 @@ def vector_field(system: System) -> VectorField:
         return lagrangian_vector_field(
             system.lagrangian, force=force, dissipation=dissipation
         )
-    raise ValueError(f"{system.name} has neither a Hamiltonian nor a Lagrangian.")
+    raise ValueError(
+        f"{system.name} has neither a Hamiltonian nor a Lagrangian; give it one."
+    )
 
 
 def inverse_dynamics(
@@ -350,7 +354,7 @@ def inverse_dynamics(
 
 
 class TorqueParts(NamedTuple):
-    """What a torque is spent on, each (n,): to accelerate, to turn, to hold."""
+    """The parts of a torque, each (n,): M q̈, C(q, v) v and g(q)."""
 
     inertia: Array
     coriolis: Array
@@ -358,9 +362,9 @@ class TorqueParts(NamedTuple):
 
 
 def torque_parts(lagrangian: Lagrangian) -> Callable[..., TorqueParts]:
-    """M(q) q̈, C(q, v) v and g(q), told apart by leaving out what they depend on.
+    """M(q) q̈, C(q, v) v and g(q), separated by setting v or q̈ to zero.
 
-    They add up to `inverse_dynamics` where L = ½ vᵀ M(q) v − V(q), as in mechanics.
+    They add up to `inverse_dynamics` if L = ½ vᵀ M(q) v − V(q).
 
     Returns:
       `parts(params, q, v, a) -> TorqueParts`.

@@ -57,7 +57,7 @@ def conjugate(
 ) -> Callable[..., tuple[Array, RootInfo]]:
     """The x at which ∂f/∂x(params, q, x) = w: v of a momentum, or p of a velocity.
 
-    Newton's method with halved steps, from x = 0; one iteration where f is quadratic.
+    Newton's method with halved steps, from x = 0; one iteration if f is quadratic.
 
     Args:
       energy: f, a Lagrangian or a Hamiltonian.
@@ -97,8 +97,8 @@ def legendre(
 ) -> Callable[..., Array]:
     """The Legendre transform f*(params, q, w) = w·x − f(params, q, x), w = ∂f/∂x.
 
-    It takes a Lagrangian to its Hamiltonian and a Hamiltonian to its Lagrangian: it is
-    its own inverse. The root x is found by Newton's method (`conjugate`) and
+    It turns a Lagrangian into its Hamiltonian and a Hamiltonian into its Lagrangian: it
+    is its own inverse. The root x is found by Newton's method (`conjugate`) and
     differentiated by the implicit function theorem, up to the third order.
 
     Args:
@@ -107,8 +107,8 @@ def legendre(
       tolerance, max_iterations: those of `jaxphys.roots.find_root`.
 
     Returns:
-      The other energy, a function of the same form. It is NaN where no root is found:
-      ask `conjugate`, which says so.
+      The other energy, a function of the same form. It is NaN if no root is found;
+      the `RootInfo` of `conjugate` tells so.
 
     Example:
       >>> import jax.numpy as jnp

@@ -1,7 +1,21 @@
-"""Simulators to train a network through, and motions to learn from their trajectories.
+"""Simulators to train a network through, and objectives for motions to be learned.
 
-A simulator is a function that returns a `Problem`; `matching` has what a learned motion
-is trained on.
+| simulator | task |
+|---|---|
+| `oscillator_control` | steer a chain of oscillators by a force on its last mass |
+| `quantum_dipole` | steer a particle in a box by a field |
+| `poisson` | invert the Laplacian |
+| `heat` | find the initial heat from the final one |
+| `identification` | find a system's constants from noisy motions |
+| `scaled_waves`, `rotated_sine`, `exponential` | small maps, badly conditioned |
+
+| objective | matches |
+|---|---|
+| `derivative_matching` | time derivatives of states |
+| `torque_matching` | forces of accelerations |
+| `trajectory_matching` | states along trajectories |
+
+A simulator is a `Problem`. `outputs` composes it with a network, for `make_train_step`.
 """
 
 from collections.abc import Callable
@@ -17,7 +31,23 @@ from jaxphys.problems.matching import (
 from jaxphys.problems.oscillator_control import oscillator_control
 from jaxphys.problems.poisson import poisson
 from jaxphys.problems.quantum_dipole import quantum_dipole
-from jaxphys.types import Array, Model, Problem, PyTree
+from jaxphys.types import Array, Model, Problem, PyTree, required
+
+__all__ = [
+    "derivative_matching",
+    "exponential",
+    "heat",
+    "identification",
+    "oscillator_control",
+    "outputs",
+    "poisson",
+    "quantum_dipole",
+    "residuals",
+    "rotated_sine",
+    "scaled_waves",
+    "torque_matching",
+    "trajectory_matching",
+]
 
 
 def outputs(problem: Problem, model: Model) -> Callable[[PyTree, Array], Array]:
@@ -42,10 +72,10 @@ def outputs(problem: Problem, model: Model) -> Callable[[PyTree, Array], Array]:
 def residuals(
     problem: Problem, model: Model
 ) -> Callable[[PyTree, tuple[Array, Array]], Array]:
-    """The same and then the problem's residual, of (inputs, targets) for one sample.
+    """The network, the physics and the residual, `(params, (inputs, targets)) -> (k,)`.
 
     Raises:
-      ValueError: for a problem that has no residual.
+      ValueError: for a problem without a residual.
 
     Example:
       >>> import jax
@@ -56,29 +86,10 @@ def residuals(
       >>> residuals(problem, model)(model.init(jax.random.key(0)), (goal, goal)).shape
       (28,)
     """
-    missed = problem.residual
-    if missed is None:
-        raise ValueError(f"{problem.name} has no residual; train on its objective.")
+    residual = required(problem, "residual")
 
     def composed(params: PyTree, both: tuple[Array, Array]) -> Array:
         inputs, targets = both
-        return missed(problem.simulate(model.apply(params, inputs), inputs), targets)
+        return residual(problem.simulate(model.apply(params, inputs), inputs), targets)
 
     return composed
-
-
-__all__ = [
-    "derivative_matching",
-    "exponential",
-    "heat",
-    "identification",
-    "oscillator_control",
-    "outputs",
-    "poisson",
-    "quantum_dipole",
-    "residuals",
-    "rotated_sine",
-    "scaled_waves",
-    "torque_matching",
-    "trajectory_matching",
-]

@@ -1,8 +1,8 @@
-"""Learning a motion: its derivatives are matched, or its trajectories.
+"""Learning a motion by matching its derivatives, its torques or its trajectories.
 
-Each is an `outputs(params, inputs) -> (d,)` of one sample, which every optimizer
-trains by the same call. Matching derivatives needs no integrator; matching
-trajectories needs no derivatives, and forgives noise that differences would magnify.
+Each function makes an `outputs(params, inputs) -> (d,)` of one sample, as every
+optimizer takes it. Matching derivatives needs no integrator. Matching trajectories
+needs no derivatives, and so no finite differences, which amplify noise.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,27 @@ from jaxphys.types import (
     PyTree,
     Step,
     VectorField,
+    required,
 )
+
+__all__ = [
+    "arguments",
+    "chart_of",
+    "derivative_matching",
+    "follow",
+    "rate_vector",
+    "torque_matching",
+    "trajectory_matching",
+]
 
 
 def arguments(params: PyTree, u: Array | None) -> Any:
-    """What a vector field takes as its args: the weights, and the input if any."""
+    """The args of a vector field: the params, or (params, u) with an input u."""
     return params if u is None else (params, u)
 
 
 def rate_vector(dynamics: Dynamics, rate: PyTree) -> Array:
-    """A time derivative as a vector: (q̇, ṗ), or of a TangentState v̇ alone."""
+    """A time derivative as one vector: (q̇, ṗ), or v̇ for a TangentState."""
     if dynamics.state is PhaseState:
         return jnp.concatenate([rate[0], rate[1]])
     return rate[1]
@@ -42,12 +53,12 @@ def derivative_matching(
     """`outputs(params, Moment)`: the field at one moment, in units of `scale`.
 
     Args:
-      dynamics: what is learned.
-      scale: the unit of each component, (d,); targets are to be divided by it as well.
+      dynamics: the motion to be learned.
+      scale: the unit of each component, (d,). Divide the targets by it too.
 
     Returns:
-      A function whose value is (q̇, ṗ)/scale, d = 2n, or v̇/scale, d = n, where the
-      state is a TangentState.
+      A function with the value (q̇, ṗ)/scale, d = 2n; or v̇/scale, d = n, for a
+      TangentState.
 
     Example:
       >>> from jaxphys import models
@@ -69,13 +80,13 @@ def derivative_matching(
 def torque_matching(
     dynamics: Dynamics, scale: Array | float | tuple[float, ...] = 1.0
 ) -> Callable[[PyTree, Accelerated], Array]:
-    """`outputs(params, Accelerated)`: the force behind an acceleration, over `scale`.
+    """`outputs(params, Accelerated)`: the force of an acceleration, over `scale`.
 
-    The inverse of `derivative_matching`: what is given is the acceleration, what is
-    matched the force (n,) that was applied.
+    The inverse of `derivative_matching`: the acceleration is given, and the applied
+    force (n,) is matched.
 
     Raises:
-      ValueError: for a motion that does not tell its forces.
+      ValueError: for a motion without an inverse.
 
     Example:
       >>> from jaxphys import models
@@ -88,12 +99,7 @@ def torque_matching(
     Reference: Lutter, Ritter & Peters, Deep Lagrangian Networks, 2019,
     https://arxiv.org/abs/1907.04490.
     """
-    inverse = dynamics.inverse
-    if inverse is None:
-        raise ValueError(
-            "this motion has no inverse, so no torques can be matched; use a "
-            "lagrangian_dynamics, or forced with direct inputs."
-        )
+    inverse = required(dynamics, "inverse")
 
     def outputs(params: PyTree, at: Accelerated) -> Array:
         torque = inverse(params, at.y.q, at.y.v, at.a)
@@ -103,7 +109,7 @@ def torque_matching(
 
 
 def chart_of(dynamics: Dynamics) -> Chart:
-    """The coordinates in which a motion is integrated: its chart's, or its own."""
+    """The coordinates in which a motion is integrated: its chart, or else its own."""
     own = Chart(lambda params, y: y, lambda params, z: z, dynamics.vector_field)
     return own if dynamics.chart is None else dynamics.chart
 
@@ -123,8 +129,9 @@ def follow(
       substeps: integrator steps between two times.
     """
     chart = chart_of(dynamics)
-    # The gradient of an energy leaves many arrays for the way back, which are copied
-    # from loop to loop; kept are products alone, the rest is cheaper computed again.
+    # Reverse mode through the gradient of an energy stores many small arrays, and the
+    # scans copy them. It is faster to keep only the matrix products and to compute the
+    # rest again.
     field = jax.checkpoint(
         chart.vector_field,
         prevent_cse=False,
@@ -155,17 +162,17 @@ def trajectory_matching(
     substeps: int = 1,
     observe: Callable[[PyTree], Array] | None = None,
 ) -> Callable[[PyTree, Chunk], Array]:
-    """`outputs(params, Chunk)`: what is seen of the motion at k times, one vector.
+    """`outputs(params, Chunk)`: the observed states at k times, as one vector.
 
     Args:
-      dynamics: what is learned.
+      dynamics: the motion to be learned.
       make_step: an integrator, `make_step(vector_field) -> step(t, y, dt, args)`.
       substeps: integrator steps between two times.
-      observe: `observe(state) -> (c,)`, what is seen of a state; by default all of it,
-        (q, p).
+      observe: `observe(state) -> (c,)`, the observed part of a state; by default all of
+        it, (q, p).
 
     Returns:
-      A function of value (k · c,), time by time.
+      A function with a value of shape (k · c,), time by time.
 
     Example:
       >>> from jaxphys import models
@@ -180,9 +187,9 @@ def trajectory_matching(
     Constraints, 2020.
     """
     path = follow(dynamics, make_step, substeps)
-    seen = jax.vmap(jnp.hstack if observe is None else observe)
+    observed = jax.vmap(jnp.hstack if observe is None else observe)
 
     def outputs(params: PyTree, chunk: Chunk) -> Array:
-        return seen(path(params, chunk)).reshape(-1)
+        return observed(path(params, chunk)).reshape(-1)
 
     return outputs
