@@ -1,7 +1,97 @@
-"""jaxphys: networks that learn from, and through, mechanics.
+"""jaxphys: differentiable physics in JAX, and networks that learn from and through it.
 
-Pure functions define the physics, JAX differentiates it, and one sample-space
-second-order engine trains controllers and learned energies alike.
+A small functional library. An idea is one function, and a method is a composition:
+
+    HNN = network ∘ hamiltonian_vector_field ∘ derivative loss ∘ any optimizer
+    LNN = network ∘ acceleration             ∘ derivative loss ∘ any optimizer
+    HIG = any problem's outputs ∘ spectral step
+
+| namespace | what is there |
+|---|---|
+| `types` | states, energies and the records `System`, `Model`, `Dynamics`, `Problem` |
+| `mechanics` | equations of motion of a Hamiltonian or a Lagrangian |
+| `integrators`, `ode` | steps of fixed length, `rollout`; adaptive integration |
+| `systems` | mechanical systems by name |
+| `models` | networks, Hamiltonian and Lagrangian networks |
+| `problems` | simulators to train through, motions to learn |
+| `optim`, `linalg` | second-order optimizers, and their linear algebra |
+| `data` | trajectories, simulated or from files |
+| `training`, `learning` | the training loop, and recipes for learning a motion |
+| `metrics`, `plots` | errors of a motion, figures |
+| `checkpoint` | training states and models on disk |
+| `experiments` | published experiments, also by the command `jaxphys run` |
+
+A namespace is imported when it is first used, so `import jaxphys` does not import JAX.
+
+Example:
+  >>> import jaxphys
+  >>> jaxphys.systems.double_pendulum.params.gravity
+  9.8
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxphys import (
+        checkpoint,
+        curvature,
+        data,
+        experiments,
+        integrators,
+        learning,
+        linalg,
+        losses,
+        mechanics,
+        metrics,
+        models,
+        ode,
+        optim,
+        plots,
+        problems,
+        roots,
+        scalars,
+        systems,
+        training,
+        trig,
+        types,
+    )
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "checkpoint",
+    "curvature",
+    "data",
+    "experiments",
+    "integrators",
+    "learning",
+    "linalg",
+    "losses",
+    "mechanics",
+    "metrics",
+    "models",
+    "ode",
+    "optim",
+    "plots",
+    "problems",
+    "roots",
+    "scalars",
+    "systems",
+    "training",
+    "trig",
+    "types",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A namespace, imported when it is first used (PEP 562)."""
+    # The import sets the attribute, so that this is called once for each name.
+    if name in __all__:
+        return importlib.import_module(f"jaxphys.{name}")
+    raise AttributeError(f"module 'jaxphys' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -17,13 +17,13 @@ import numpy as np
 
 from jaxphys import models
 from jaxphys.names import check_known
-from jaxphys.types import Array, Dynamics, PyTree
+from jaxphys.types import Array, Dynamics, Model, PyTree
 
 #: Of the layout of model files; a reader takes its own version and those before.
 FORMAT = 1
 
 
-def _lagrangian(make: Callable[..., Any], positive: bool) -> Callable[..., Dynamics]:
+def _lagrangian(make: Callable[..., Model]) -> Callable[..., Dynamics]:
     """The motion of a Lagrangian model, alone or under inputs and friction."""
 
     def motion(
@@ -36,7 +36,7 @@ def _lagrangian(make: Callable[..., Any], positive: bool) -> Callable[..., Dynam
     ) -> Dynamics:
         model = make(num_coordinates, **options)
         if not num_controls and not dissipation:
-            return models.lagrangian_dynamics(model, positive=positive)
+            return models.lagrangian_dynamics(model)
         # What only the Lagrangian's network has, such as its init, is left out.
         names = ("periodic", "normalization", "hidden", "activation", "dtype")
         return models.forced(
@@ -45,7 +45,6 @@ def _lagrangian(make: Callable[..., Any], positive: bool) -> Callable[..., Dynam
             num_controls,
             inputs=inputs,
             dissipation=dissipation,
-            positive=positive,
             **{name: options[name] for name in names if name in options},
         )
 
@@ -64,8 +63,8 @@ KINDS: dict[str, Callable[..., Any]] = {
     "port_hamiltonian": models.port_hamiltonian,
     "neural_ode": models.neural_ode,
     "second_order": models.second_order,
-    "lnn": _lagrangian(models.lnn, positive=False),
-    "delan": _lagrangian(models.delan, positive=True),
+    "lnn": _lagrangian(models.lnn),
+    "delan": _lagrangian(models.delan),
 }
 
 

@@ -1,4 +1,4 @@
-"""Objectives of one sample, and what second-order methods read off them.
+"""Objectives of one sample, and their derivatives for second-order methods.
 
 An objective is `objective(outputs, targets) -> scalar` for one sample; training takes
 its mean over the batch.
@@ -10,6 +10,18 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys.types import Array, PyTree
+
+__all__ = [
+    "curvature",
+    "half_squared_error",
+    "infidelity",
+    "infidelity_residual",
+    "mean_squared_error",
+    "newton_residual",
+    "second_derivatives",
+    "squared_error",
+    "squared_size",
+]
 
 
 def squared_error(outputs: Array, targets: Array) -> Array:
@@ -24,7 +36,7 @@ def squared_error(outputs: Array, targets: Array) -> Array:
 
 
 def squared_size(residual: Array, targets: PyTree = None) -> Array:
-    """|r|², whatever the targets: of outputs that are residuals already.
+    """|r|² of outputs that are residuals already; the targets are ignored.
 
     Example:
       >>> import jax.numpy as jnp
@@ -108,10 +120,10 @@ def infidelity(outputs: Array, targets: Array) -> Array:
 
 
 def infidelity_residual(outputs: Array, targets: Array) -> Array:
-    """(1 − |ψ*⟩⟨ψ*|) ψ, stacked: of normalized states its square is the infidelity.
+    """(1 − |ψ*⟩⟨ψ*|) ψ, stacked; for normalized states its square is the infidelity.
 
-    Unlike 1 − |⟨ψ*|ψ⟩|², whose second derivatives by ψ are negative, it makes of the
-    infidelity a sum of squares, which Gauss–Newton methods need.
+    Second derivatives of 1 − |⟨ψ*|ψ⟩|² by ψ are negative. With this residual the
+    infidelity is a sum of squares, as Gauss–Newton methods need.
 
     Example:
       >>> import jax.numpy as jnp

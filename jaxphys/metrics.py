@@ -1,7 +1,8 @@
-"""How far a learned motion is from the true one, and whether it keeps its energy.
+"""Errors of a learned motion, and of the energy along it.
 
-Functions take one trajectory, with time along the first axis; many come by `jax.vmap`,
-and `quartiles` sums these up. A loss on noisy data says little: these do.
+Functions take one trajectory, with time along the first axis; use `jax.vmap` for many,
+and `quartiles` or `summary` of the results. A loss on noisy data says little about a
+motion; these functions compare it with the true one.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,26 @@ import jax.numpy as jnp
 
 from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Step, VectorField
 
+__all__ = [
+    "DerivativeError",
+    "Drift",
+    "Quartiles",
+    "Summary",
+    "derivative_error",
+    "divergence",
+    "energy_drift",
+    "geometric_mean",
+    "quartiles",
+    "relative_error",
+    "squared_error",
+    "summary",
+    "symplectic_defect",
+    "valid_time",
+]
+
 
 def _rows(y: PyTree) -> Array:
-    """All components of a trajectory beside each other, (T, d)."""
+    """All components of a trajectory in one array, (T, d)."""
     leaves = jax.tree.leaves(y)
     return jnp.concatenate([x.reshape(x.shape[0], -1) for x in leaves], axis=1)
 
@@ -42,7 +60,7 @@ def squared_error(predicted: PyTree, true: PyTree) -> Array:
 
 
 def relative_error(predicted: PyTree, true: PyTree) -> Array:
-    """‖ẑ − z‖/‖ẑ + z‖ at each time, (T,): zero where they agree.
+    """‖ẑ − z‖/‖ẑ + z‖ at each time, (T,): zero if they agree.
 
     Example:
       >>> print(relative_error(jnp.array([[3.0]]), jnp.array([[1.0]])))
@@ -58,11 +76,12 @@ def relative_error(predicted: PyTree, true: PyTree) -> Array:
 
 
 def geometric_mean(errors: Array, t: Array | None = None) -> Array:
-    """exp of the mean of log errors over time, a scalar; those that are zero left out.
+    """exp of the mean log error over time, a scalar; errors of zero are left out.
 
     Args:
       errors: at each time, (T,), as of `relative_error`.
-      t: the times, (T,), for a mean by the trapezoidal rule; otherwise all count alike.
+      t: the times, (T,), for a mean by the trapezoidal rule; by default all errors
+        have the same weight.
 
     Example:
       >>> print(geometric_mean(jnp.array([0.0, 0.25, 1.0])))
@@ -84,7 +103,7 @@ def geometric_mean(errors: Array, t: Array | None = None) -> Array:
 def valid_time(t: Array, errors: Array, threshold: float = 0.1) -> Array:
     """The time until an error first exceeds a threshold, a scalar; all of it if never.
 
-    An error that is not a number exceeds every threshold.
+    An error of NaN exceeds every threshold.
 
     Example:
       >>> print(valid_time(jnp.arange(4.0), jnp.array([0.0, 0.05, 0.3, 0.01])))
@@ -95,13 +114,13 @@ def valid_time(t: Array, errors: Array, threshold: float = 0.1) -> Array:
 
 
 class Drift(NamedTuple):
-    """How energy is kept along a trajectory.
+    """The change of energy along a trajectory.
 
     Attributes:
       mean_square: the mean of (E(t) − E(0))².
       relative: the largest |E(t) − E(0)| over |E(0)|.
-      of_range: the largest |E(t) − E(0)| over the range of the potential energy that
-        the true motion passes through; NaN where that is not given.
+      of_range: the largest |E(t) − E(0)| over the range of the potential energy of the
+        true motion; NaN if that is not given.
     """
 
     mean_square: Array
@@ -114,8 +133,8 @@ def energy_drift(energy: Array, potential: Array | None = None) -> Drift:
 
     Args:
       energy: at each time, (T,).
-      potential: potential energies of the true motion, any shape, for a unit that does
-        not depend on where the energy is zero.
+      potential: potential energies of the true motion, any shape. Their range is a
+        unit that does not depend on the zero of energy.
 
     Example:
       >>> energy, potential = jnp.array([2.0, 2.0, 2.5]), jnp.array([0.0, 1.0])
@@ -131,11 +150,11 @@ def energy_drift(energy: Array, potential: Array | None = None) -> Drift:
 
 
 class DerivativeError(NamedTuple):
-    """How far a field is from the true one.
+    """The error of a vector field.
 
     Attributes:
       mean_square: the mean over samples of the summed squared differences.
-      relative: the root of it, over the root mean square of the true derivatives.
+      relative: its square root, over the root mean square of the true derivatives.
     """
 
     mean_square: Array
@@ -145,10 +164,10 @@ class DerivativeError(NamedTuple):
 def derivative_error(
     dynamics: Dynamics, params: PyTree, states: PyTree, rates: PyTree
 ) -> DerivativeError:
-    """A learned field against derivatives that are known at a batch of states.
+    """The error of a learned field against known derivatives at a batch of states.
 
-    At clean states it measures what was learned; at the noisy ones of a data set it
-    cannot fall below what the noise itself moves the derivatives.
+    Use clean states: at noisy ones the error cannot be less than the change of the
+    derivatives by the noise.
 
     Args:
       dynamics, params: the field.
@@ -163,7 +182,7 @@ def derivative_error(
 
 
 class Quartiles(NamedTuple):
-    """The median of many values, and the quartiles around it."""
+    """The median and the two other quartiles of many values."""
 
     low: Array
     median: Array
@@ -171,7 +190,7 @@ class Quartiles(NamedTuple):
 
 
 def quartiles(values: Array) -> Quartiles:
-    """The quartiles over the leading axis; what is not a number counts as infinite.
+    """The quartiles over the leading axis; NaN counts as infinite.
 
     Example:
       >>> print(quartiles(jnp.array([1.0, 2.0, 3.0, jnp.nan, 0.0])).median)
@@ -184,19 +203,19 @@ def quartiles(values: Array) -> Quartiles:
     def at(part: float) -> Array:
         low, high = ordered[int(part * count)], ordered[-int(-part * count // 1)]
         weight = part * count - int(part * count)
-        # An infinite neighbor of no weight must not turn the rest into NaN.
+        # 0 · ∞ is NaN: an infinite neighbor without weight must not enter the sum.
         return low if weight == 0 else low + weight * (high - low)
 
     return Quartiles(at(0.25), at(0.5), at(0.75))
 
 
 class Summary(NamedTuple):
-    """What many values come to: where means and medians differ, all are needed.
+    """Mean, median, quartiles and geometric mean of many values.
 
     Attributes:
-      mean: the mean of those that are finite.
-      median, low, high: the median and the quartiles of all.
-      geometric_mean: of those that are finite and above zero.
+      mean: the mean of the finite values.
+      median, low, high: the median and the quartiles of all values.
+      geometric_mean: that of the finite values above zero.
       finite: the share of values that are finite.
     """
 
@@ -246,7 +265,7 @@ def divergence(field: VectorField) -> Callable[..., Array]:
 
 
 def symplectic_defect(step: Step) -> Callable[..., Array]:
-    """‖JᵀΩJ − Ω‖ of a step's Jacobian J, the largest entry; zero where symplectic.
+    """The largest entry of |JᵀΩJ − Ω|, J the Jacobian of a step; zero if symplectic.
 
     Returns:
       `defect(t, PhaseState, dt, args) -> scalar`.

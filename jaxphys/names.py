@@ -1,7 +1,9 @@
-"""Look a name up among known ones, with an error that helps."""
+"""Check a name against the known ones, with an error that suggests the nearest."""
 
 import difflib
 from collections.abc import Iterable
+
+__all__ = ["check_known"]
 
 
 def check_known(kind: str, name: str, known: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """Adaptive integration by diffrax, behind one function.
 
-The vector fields are those of `integrators`: f(t, y, args), any pytree y. Take this
-where accuracy is asked for by tolerance, and a fixed step where the step itself is
-part of the problem, as in a simulator that a network is trained through.
+Vector fields are those of `integrators`: f(t, y, args), any pytree y. Use `solve` for
+an accuracy given by tolerances, and `integrators.rollout` if the fixed step is part of
+the problem, as in a simulator that a network is trained through.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,9 @@ from jaxphys.linalg import all_finite
 from jaxphys.names import check_known
 from jaxphys.types import Array, PyTree, VectorField
 
+__all__ = ["FIXED_STEP", "SOLVERS", "STATUS", "Solution", "solve"]
+
+#: The adaptive methods; kvaerno5 is implicit.
 SOLVERS = {
     "tsit5": diffrax.Tsit5,
     "dopri5": diffrax.Dopri5,
@@ -25,7 +28,7 @@ SOLVERS = {
     "kvaerno5": diffrax.Kvaerno5,
 }
 
-#: Methods of `integrators` that conserve what they conserve at a fixed step only.
+#: Methods of `integrators`, which need a fixed step.
 FIXED_STEP = (
     "euler",
     "rk4",
@@ -45,11 +48,12 @@ _ADJOINTS = {
 }
 
 
+#: How an integration may end, in words; `Solution.status` is an index of it.
 STATUS = (
     "reached the last time",
     "stopped at the event",
-    "took max_steps steps without arriving; raise max_steps, loosen rtol and atol, or "
-    "take an implicit solver where the problem is stiff",
+    "took max_steps steps before the last time; raise max_steps, loosen rtol and atol, "
+    "or take an implicit solver if the problem is stiff",
     "came to a state that is not finite",
     "could not solve an implicit step; tighten rtol and atol",
     "failed inside the solver",
@@ -60,13 +64,13 @@ class Solution(NamedTuple):
     """An integrated trajectory.
 
     Attributes:
-      ys: y's pytree with a leading axis of save times; not finite from where the solver
-        stopped.
+      ys: y's pytree with a leading axis of save times; not finite at times after the
+        solver stopped.
       ok: whether it reached the last time, or an event.
       num_steps: steps taken, rejected ones included.
-      status: how it ended, an index of `STATUS`; `message` spells it out.
-      t_end, y_end: the last time and state, those of the event where there was one.
-      dense: diffrax's interpolation, for `at`; None unless it was asked for.
+      status: how it ended, an index of `STATUS`; `message` gives the words.
+      t_end, y_end: the last time and state, or those of the event.
+      dense: diffrax's interpolation, for `at`; None without dense=True.
     """
 
     ys: PyTree
@@ -86,14 +90,14 @@ class Solution(NamedTuple):
         return self.dense.evaluate(t)
 
     def message(self) -> str:
-        """How the integration ended, for people; of one solution, outside of jit."""
+        """How the integration ended, in words; for one solution, outside of jit."""
         return f"the integration {STATUS[int(self.status)]} (t = {float(self.t_end):g})"
 
 
 def _check_solver(solver: str) -> None:
     if solver in FIXED_STEP:
         raise ValueError(
-            f"{solver} needs a fixed step, which adaptive integration would vary: use "
+            f"{solver} needs a fixed step, but ode.solve varies it: use "
             f"integrators.rollout(integrators.{solver}(...), y0, dt=...). Adaptive "
             f"solvers: {', '.join(SOLVERS)}."
         )
@@ -139,20 +143,19 @@ def solve(
       rtol, atol: relative and absolute tolerance of a step; by default 1e-9 and 1e-9 in
         float64, 1e-6 and 1e-6 in float32.
       solver: one of `SOLVERS`; "kvaerno5" is implicit, for stiff systems.
-      max_steps: give up after so many.
-      derivative: which derivatives are to be taken of the result: "reverse" (grad),
+      max_steps: the largest number of steps.
+      derivative: the derivatives that can be taken of the result: "reverse" (grad),
         with little memory; "forward" (jvp, jacfwd); "any", both and their mixtures.
-      dense: whether `Solution.at` is to give the state at any time.
-      event: `event(t, y, args)`, whose first zero ends the integration, found to the
-        tolerance, where it is a real number; where it is a bool, the first step after
-        which it is True.
-      rising: whether only zeros going up count, or (False) down; None for both.
+      dense: whether `Solution.at` gives the state at any time.
+      event: `event(t, y, args)`. If it is real, its first zero ends the integration,
+        found to the tolerance; if it is a bool, the first step after which it is True.
+      rising: True for zeros with rising values only, False for falling; None for both.
 
     Returns:
       A `Solution`. Failure does not raise: it shows in `ok` and `status`.
 
     Raises:
-      ValueError: on unknown names and on times that are not one increasing vector.
+      ValueError: for unknown names, and times that are not one increasing vector.
 
     Example:
       >>> result = solve(lambda t, y, args: -y, jnp.ones(1), jnp.array([0.0, 1.0]))

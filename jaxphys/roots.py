@@ -1,10 +1,10 @@
-"""Roots of small nonlinear systems, with a flag that says whether they were found.
+"""Roots of small nonlinear systems, with a flag for success.
 
 Newton's method or fixed-point iteration, to rounding error, inside `jit` and `vmap`.
-The search itself is not differentiated: it ends in two Newton corrections, which change
-a root by rounding alone and carry its derivatives, forward and backward. Taken at the
-root, one such correction has the first derivative of the implicit function theorem,
-and the next doubles the order: two are right up to the third.
+The search itself is not differentiated. It ends in two Newton corrections, which change
+a root by rounding only and carry its derivatives, forward and backward. At the root,
+one such correction has the first derivative of the implicit function theorem, and each
+further one doubles the order: two are exact up to the third.
 """
 
 import functools
@@ -17,7 +17,9 @@ import jax.numpy as jnp
 from jaxphys.names import check_known
 from jaxphys.types import Array
 
-METHODS = ("newton", "fixed_point")
+__all__ = ["RootInfo", "find_root"]
+
+_METHODS = ("newton", "fixed_point")
 
 
 class RootInfo(NamedTuple):
@@ -53,21 +55,21 @@ def find_root(
       tolerance: the correction, relative to 1 + |x|, at which to stop; by default √ε
         for Newton's method, which then is at rounding error, and 64 ε otherwise.
       max_iterations: give up after so many.
-      backtrack: whether Newton's corrections are halved until |f| falls, for guesses
-        that are far off, or functions that are not defined everywhere.
+      backtrack: whether Newton's corrections are halved until |f| decreases, for
+        guesses far from the root or functions that are not defined everywhere.
 
     Returns:
-      The last x and a `RootInfo`. A search that fails does not raise.
+      The last x and a `RootInfo`. Failure does not raise; see `converged`.
 
     Raises:
-      ValueError: on an unknown method, or a count or tolerance that cannot be meant.
+      ValueError: for an unknown method, max_iterations below 1 or tolerance ≤ 0.
 
     Example:
       >>> root, info = find_root(lambda x: x**2 - 2, jnp.array([1.0]))
       >>> print(root.round(4), info.converged)
       [1.4142] True
     """
-    check_known("method", method, METHODS)
+    check_known("method", method, _METHODS)
     if int(max_iterations) != max_iterations or max_iterations < 1:
         raise ValueError(
             f"max_iterations is {max_iterations}; expected a whole number ≥ 1."
@@ -91,7 +93,7 @@ def find_root(
             step = value if method == "fixed_point" else newton(f, x, value)
             step = _halved(f, x, step, value) if backtrack else step
             x = x - step
-            # A step that is not a number ends the search, as no later one would be.
+            # A step that is NaN ends the search: all later ones would be NaN too.
             size = jnp.max(jnp.abs(step)) / (1 + jnp.max(jnp.abs(x)))
             return count + 1, x, f(x), jnp.where(jnp.isnan(size), -1, size)
 
@@ -107,6 +109,8 @@ def find_root(
         solve = functools.partial(_neumann, tolerance=tolerance, limit=max_iterations)
         return x - jax.lax.custom_linear_solve(tangent, value, solve, solve)
 
+    # The values that the residual closes over become arguments, so that the search can
+    # stop their gradients, while the corrections below still differentiate by them.
     fixed, closed_over = jax.closure_convert(residual, guess)
     guess, *closed_over = jax.lax.stop_gradient([guess, *closed_over])
     root, count, converged = search(lambda x: fixed(x, *closed_over), guess)
@@ -134,7 +138,7 @@ def _neumann(linear: Callable, rhs: Array, *, tolerance: float, limit: int) -> A
 
 
 def _halved(f: Callable, x: Array, step: Array, value: Array) -> Array:
-    """The step times the largest of 1, ½, … 2⁻¹⁵ with which |f| falls most."""
+    """The step times the largest of 1, ½, … 2⁻¹⁵ with which |f| decreases."""
     fractions = 0.5 ** jnp.arange(16, dtype=x.dtype)
     sizes = jax.vmap(lambda c: jnp.max(jnp.abs(f(x - c * step))))(fractions)
     sizes = jnp.where(jnp.isfinite(sizes), sizes, jnp.inf)

@@ -1,14 +1,14 @@
-"""Sine and cosine that a CPU computes many at a time.
+"""Sine and cosine in vector instructions on CPUs.
 
-XLA's own call the C library once a number, on CPUs; in the motion of a pendulum that is
-nearly all of the time. Here x is brought to r in [−π/4, π/4] by a multiple of π/2 in
-three parts (Cody & Waite), and sin r and cos r are polynomials: a score of
-multiplications, which the compiler puts into vector instructions. On other devices
-these are `jnp.sin` and `jnp.cos`.
+XLA's own call the C library once for each number on CPUs, which is nearly all of the
+time of a pendulum's motion. Here x is reduced to r in [−π/4, π/4] by a multiple of π/2
+in three parts (Cody & Waite), and sin r and cos r are polynomials: about twenty
+multiplications, which the compiler vectorizes. On other devices these are `jnp.sin` and
+`jnp.cos`.
 
 The error is below one rounding unit of 1 for |x| up to 10⁴ in float32 and 10⁶ in
-float64, and a few units of the result where that is near zero. Beyond, it grows to the
-spacing of x itself, as angles that large are not known better.
+float64, and a few units of the result if that is near zero. For larger x it grows to
+the spacing of x itself, as angles that large are not known more precisely.
 """
 
 from typing import NamedTuple
@@ -19,12 +19,14 @@ import numpy as np
 
 from jaxphys.types import Array
 
+__all__ = ["cos", "sin"]
+
 
 class _Constants(NamedTuple):
-    """What the reduction and the polynomials need in one precision.
+    """Constants of the reduction and the polynomials in one precision.
 
     Attributes:
-      parts: π/2 in parts of so few digits that whole multiples of them are exact.
+      parts: π/2 as a sum of numbers of few digits, whose whole multiples are exact.
       sine: of sin r = r + r³ (c₀ + c₁ r² + …), near-minimax on [0, π/4].
       cosine: of cos r = 1 − r²/2 + r⁴ (c₀ + c₁ r² + …), likewise.
     """
@@ -88,7 +90,7 @@ def _sine(x: Array, quarters: int) -> Array:
     r = x
     for part in parts:
         r = r - k * part
-    # Rounding of x · 2/π takes r a little over π/4, and far over where x is huge.
+    # Rounding of x · 2/π takes r a little beyond π/4, and far beyond for huge x.
     r = jnp.clip(r, -1, 1)
     square = r * r
     as_sine = r + r * (square * _polynomial(sine, square))
@@ -97,7 +99,7 @@ def _sine(x: Array, quarters: int) -> Array:
     half = jnp.floor((k + quarters) / 2)
     odd = (k + quarters) - 2 * half
     sign = 1 - 2 * (half - 2 * jnp.floor(half / 2))
-    # A choice by products: a select would become a branch, and break the vectors up.
+    # A choice by products: a select would become a branch and prevent vectorization.
     return sign * (odd * as_cosine + (1 - odd) * as_sine)
 
 

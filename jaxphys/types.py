@@ -1,15 +1,37 @@
-"""What everything else agrees on: states, energies, and the records of the house.
+"""The types that all modules share: states, energies, and records of functions.
 
 A state is a NamedTuple of arrays, an energy is a function of one state, and a vector
 field is a function of time, one state and its arguments. All are unbatched: batches
 come from `jax.vmap`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+
+__all__ = [
+    "Array",
+    "Chart",
+    "Dynamics",
+    "Hamiltonian",
+    "Lagrangian",
+    "Model",
+    "PhaseState",
+    "Problem",
+    "PyTree",
+    "Step",
+    "System",
+    "TangentState",
+    "VectorField",
+    "check_pair",
+    "check_state",
+    "phase_state",
+    "required",
+    "tangent_state",
+]
 
 Array = jax.Array
 PyTree = Any
@@ -33,7 +55,7 @@ def phase_state(flat: Array) -> PhaseState:
     """A flat vector (q₁ … qₙ, p₁ … pₙ) as a `PhaseState`.
 
     Raises:
-      ValueError: where it is not one vector of even length.
+      ValueError: if it is not one vector of even length.
 
     Example:
       >>> print(phase_state(jnp.array([1.0, 2.0, 3.0, 4.0])).p)
@@ -46,7 +68,7 @@ def tangent_state(flat: Array) -> TangentState:
     """A flat vector (q₁ … qₙ, v₁ … vₙ) as a `TangentState`.
 
     Raises:
-      ValueError: where it is not one vector of even length.
+      ValueError: if it is not one vector of even length.
 
     Example:
       >>> print(tangent_state(jnp.array([1.0, 2.0, 3.0, 4.0])).q)
@@ -68,7 +90,7 @@ def _halves(name: str, flat: Array) -> tuple[Array, Array]:
 
 
 def check_pair(name: str, other: str, q: Array, p: Array) -> None:
-    """Raise a ValueError where q and p are not one state of real numbers."""
+    """Raise a ValueError unless q and p are one state of real numbers."""
     if jnp.ndim(q) != 1 or jnp.shape(q) != jnp.shape(p):
         raise ValueError(
             f"{name} got q of shape {jnp.shape(q)} and {other} of shape "
@@ -85,13 +107,13 @@ def check_pair(name: str, other: str, q: Array, p: Array) -> None:
 def check_state(
     name: str, y: PyTree, kind: type[PhaseState] | type[TangentState]
 ) -> None:
-    """Raise a ValueError where y is not one PhaseState or TangentState (`kind`)."""
+    """Raise a ValueError unless y is one state of this kind."""
     if not isinstance(y, kind):
         make = "phase_state" if kind is PhaseState else "tangent_state"
         got = f"an array of shape {jnp.shape(y)}" if hasattr(y, "shape") else type(y)
         raise ValueError(
-            f"{name} got {got}; expected a {kind.__name__}. Make one of a flat vector "
-            f"with jaxphys.types.{make}."
+            f"{name} got {got}; expected a {kind.__name__}. jaxphys.types.{make} "
+            "makes one from a flat vector."
         )
     check_pair(name, kind._fields[1], y[0], y[1])
 
@@ -121,29 +143,29 @@ class Step(Protocol):
 
 
 class System(NamedTuple):
-    """A mechanical system: its constants, its energies, and where its motion starts.
+    """A mechanical system: constants, energies, and a sampler of initial states.
 
     Attributes:
       name: the name under which `jaxphys.systems.get` knows it.
-      params: a NamedTuple of physical constants, one may differentiate by them.
-      hamiltonian: H(params, q, p), or None where there is no such form.
-      lagrangian: L(params, q, v), or None where there is no such form.
+      params: a NamedTuple of physical constants; derivatives by them are defined.
+      hamiltonian: H(params, q, p), or None if there is none.
+      lagrangian: L(params, q, v), or None if there is none.
       sample: `sample(key) -> PhaseState`, a random initial state.
-      periodic: one bool a coordinate, True where q is an angle.
-      sample_tangent: `sample_tangent(key) -> TangentState`, the same state by its
-        velocities.
+      periodic: one bool per coordinate, True if it is an angle.
+      sample_tangent: `sample_tangent(key) -> TangentState`, the same state with
+        velocities instead of momenta.
       dissipation: Rayleigh's function R(params, q, v), whose force is −∂R/∂v; or None.
-      force: an external generalized force `force(t, y, params) -> (n,)` that reads no
-        more of the state y than y.q; or None.
-      coordinates: a name of each q, in mathtext without dollars.
+      force: an external generalized force `force(t, y, params) -> (n,)`, which may
+        depend on t and y.q only; or None.
+      coordinates: a name of each q, in mathtext without dollar signs.
       units: the unit of each q; "1" where quantities are dimensionless.
-      points: `points(params, q) -> (k, 2)`, the joints and bodies of a system that
-        lives in the plane, for drawing; or None.
-      linked: whether rods or springs join the points in their order; otherwise each
-        is a body of its own.
-      separable: whether H = T(p) + V(q), as explicit symplectic methods need.
-      duration: a time over which its motion shows, in units of its params.
-      dt: a time step for which RK4 is accurate over that time.
+      points: `points(params, q) -> (k, 2)`, the joints and bodies of a system in the
+        plane, for drawing; or None.
+      linked: whether rods or springs join the points in order; otherwise each point
+        is a separate body.
+      separable: whether H = T(p) + V(q), which explicit symplectic methods need.
+      duration: a typical time of its motion, in the units of its params.
+      dt: a time step with which RK4 is accurate over that time.
     """
 
     name: str
@@ -165,14 +187,30 @@ class System(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A network as two pure functions: `init(key) -> params`, `apply(params, x)`."""
+    """A network as pure functions of its parameters.
+
+    Attributes:
+      init: `init(key) -> params`.
+      apply: `apply(params, x)` of a plain network; `apply(params, q, p)` of a
+        Hamiltonian, `apply(params, q, v)` of a Lagrangian.
+      parts: other functions of the same params, by name: "mass" M(params, q),
+        "inverse_mass", "potential" V(params, q), "kinetic", "momentum" p(params, q, v),
+        "hamiltonian", "lagrangian", "density". `required` reads one of them.
+      positive: whether the mass matrix is positive definite for any params.
+    """
 
     init: Callable[[Array], PyTree]
     apply: Callable[..., Array]
+    parts: Mapping[str, Callable[..., Array]] = MappingProxyType({})
+    positive: bool = False
+
+    # A mapping has no hash. Equal models have equal functions, so theirs serves.
+    def __hash__(self) -> int:
+        return hash((self.init, self.apply))
 
 
 class Chart(NamedTuple):
-    """Other coordinates z of a motion, in which it is cheaper to integrate.
+    """Other coordinates z in which a motion is cheaper to integrate.
 
     Attributes:
       enter: `enter(params, y) -> z`.
@@ -186,22 +224,21 @@ class Chart(NamedTuple):
 
 
 class Dynamics(NamedTuple):
-    """A motion that is learned: weights, a vector field, an energy where it has one.
+    """A motion with parameters: a vector field, and an energy if it has one.
 
     Attributes:
       init: `init(key) -> params`.
-      vector_field: f(t, y, params), or f(t, y, (params, u)) of a motion with an input.
+      vector_field: f(t, y, params), or f(t, y, (params, u)) with an input u.
       state: the kind of y, `PhaseState` or `TangentState`.
-      energy: `energy(params, q, p)`, or of (params, q, v) where y is a TangentState;
-        None where the motion has none.
-      num_controls: size of the input u; 0 where there is none.
-      conservative: whether the field is Hamilton's of the energy, so that symplectic
-        steps apply to it.
+      energy: `energy(params, q, p)`, or `energy(params, q, v)` if y is a TangentState;
+        None if the motion has no energy.
+      num_controls: size of the input u; 0 for none.
+      conservative: whether the vector field is that of Hamilton's equations of the
+        energy, so that symplectic steps apply.
       chart: coordinates to integrate in; None for those of y.
-      inverse: `inverse(params, q, v, a) -> (n,)`, the force from outside that gives an
-        acceleration; None where the motion does not tell.
-      lagrangian: `lagrangian(params, q, v)`, where the motion is that of one; else
-        None.
+      inverse: `inverse(params, q, v, a) -> (n,)`, the external force that gives an
+        acceleration; None if it is not known.
+      lagrangian: `lagrangian(params, q, v)` of a Lagrangian motion; else None.
     """
 
     init: Callable[[Array], PyTree]
@@ -219,21 +256,21 @@ class Problem(NamedTuple):
     """A simulator to train a network through.
 
     The network reads `inputs` and returns a `control`; the physics turns both into
-    outputs; the objective compares these with `targets`.
+    outputs; the objective compares the outputs with `targets`.
 
     Attributes:
-      name: what the problem is called in results and figures.
+      name: the title of the problem in results and figures.
       num_inputs, num_controls, num_outputs: sizes of the three vectors of a sample.
       sample: `sample(key, num_samples) -> (inputs, targets)`, batched.
       simulate: `simulate(control, inputs) -> outputs`, one sample.
       objective: `objective(outputs, targets) -> scalar`, one sample.
       residual: `residual(outputs, targets) -> (k,)`, whose sum of squares is the
-        objective, where that does not show in its second derivatives; or None.
-      invert: `invert(control, inputs, targets) -> control`, the control nearest to the
-        given one, or near it, whose outputs are the targets; None where it has to be
-        searched for.
-      check: `check(targets)` raises a ValueError where a batch of them cannot be meant;
-        None where any can. Experiments call it before they train, and so may you.
+        objective; None if the objective is a plain sum of squares of the outputs, or
+        none at all.
+      invert: `invert(control, inputs, targets) -> control`, a control near the given
+        one whose outputs are the targets; None if no formula is known.
+      check: `check(targets)` raises a ValueError for an invalid batch of targets; None
+        if all are valid. Call it before training.
     """
 
     name: str
@@ -246,3 +283,56 @@ class Problem(NamedTuple):
     residual: Callable[[Array, Array], Array] | None = None
     invert: Callable[[Array, Array, Array], Array] | None = None
     check: Callable[[Array], None] | None = None
+
+
+#: What is optional in a record: its name in words, and what to do without it.
+_OPTIONAL = {
+    "hamiltonian": ("Hamiltonian", "mechanics.legendre makes one of a Lagrangian"),
+    "lagrangian": ("Lagrangian", "mechanics.legendre makes one of a Hamiltonian"),
+    "sample_tangent": ("sampler of velocities", "draw states with sample"),
+    "points": ("points to draw", "plot its coordinates"),
+    "energy": ("energy", "only its vector_field is known"),
+    "inverse": (
+        "inverse",
+        "models.lagrangian_dynamics has one, and models.forced with direct inputs",
+    ),
+    "residual": ("residual", "train on its objective"),
+    "invert": ("inverse", "optim.local_inverse searches for one"),
+    "mass": ("mass matrix", "take models.delan or models.structured"),
+    "inverse_mass": ("inverse mass matrix", "take models.structured"),
+    "momentum": ("momentum of a velocity", "take models.structured"),
+    "potential": (
+        "potential",
+        "take models.delan, models.structured or models.separable",
+    ),
+    "kinetic": ("kinetic energy of p alone", "take models.separable"),
+    "density": ("density", "take models.lattice"),
+}
+
+
+def required(record: System | Model | Dynamics | Problem, field: str) -> Any:
+    """An optional field of a record, or a part of a `Model`, which must be there.
+
+    Args:
+      record: a System, Dynamics or Problem, or a Model.
+      field: the name of the field; of a Model, the name of one of its parts.
+
+    Raises:
+      ValueError: if it is missing, with what to take instead.
+
+    Example:
+      >>> required(Model(lambda key: None, lambda params, x: x), "mass")
+      Traceback (most recent call last):
+      ...
+      ValueError: this model has no mass matrix; take models.delan or models.structured.
+    """
+    if isinstance(record, Model):
+        value = record.parts.get(field)
+    else:
+        value = getattr(record, field)
+    if value is None:
+        kind = {Model: "model", Dynamics: "motion"}.get(type(record), "record")
+        name = getattr(record, "name", f"this {kind}")
+        word, instead = _OPTIONAL.get(field, (field, "give it one"))
+        raise ValueError(f"{name} has no {word}; {instead}.")
+    return value

@@ -92,6 +92,42 @@ def test_big_packages_are_imported_in_one_place(package, place):
     assert all(file.startswith(place) for file in importers)
 
 
+#: Rooms whose modules list their public names.
+LISTED = (
+    "types",
+    "names",
+    "losses",
+    "roots",
+    "trig",
+    "mechanics",
+    "integrators",
+    "ode",
+    "systems",
+    "models",
+    "metrics",
+    "problems",
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_every_module_lists_its_public_names(path):
+    """What is defined in a module is in its `__all__`, or has an underscore."""
+    room = path.parts[0].removesuffix(".py")
+    if room not in LISTED or (path.stem.startswith("_") and path.stem != "__init__"):
+        return
+    module = importlib.import_module(".".join(["jaxphys", *path.with_suffix("").parts]))
+    defined = set()
+    for node in ast.parse((ROOT / path).read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            defined |= {x.id for x in targets if isinstance(x, ast.Name)}
+    public = {name for name in defined if not name.startswith("_")}
+    assert public <= set(module.__all__)
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
 def modules():
     for info in pkgutil.walk_packages(jaxphys.__path__, "jaxphys."):
         yield importlib.import_module(info.name)

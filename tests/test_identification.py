@@ -233,7 +233,7 @@ def test_bad_requests_are_told_before_anything_is_made(
         ({"unknown": ["mass3"]}, "Did you mean 'mass"),
         ({"unknown": []}, "nothing to identify"),
         ({"system": systems.double_pendulum(mass1=0.0)}, "mass1 is 0.0"),
-        ({"system": systems.double_pendulum()._replace(lagrangian=None)}, "lacks a"),
+        ({"system": systems.double_pendulum()._replace(lagrangian=None)}, "has no Lag"),
         ({"release": TangentState(jnp.zeros(1), jnp.zeros(1))}, "needs both of shape"),
         ({"dt": -0.1}, "dt is -0.1"),
         ({"num_steps": 0}, "num_steps is 0"),

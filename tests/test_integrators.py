@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxphys import integrators, mechanics, systems
+from jaxphys.integrators import symplectic
 from jaxphys.types import PhaseState, TangentState, phase_state
 
 X64 = jax.config.jax_enable_x64
@@ -148,7 +149,7 @@ def test_the_order_of_an_integrator_is_the_slope_of_its_error(make, order):
 
 @pytest.mark.parametrize(
     ("weights", "powers"),
-    [(integrators._YOSHIDA4, (3,)), (integrators._YOSHIDA6, (3, 5))],
+    [(symplectic._YOSHIDA4, (3,)), (symplectic._YOSHIDA6, (3, 5))],
     ids=["order 4", "order 6"],
 )
 def test_the_weights_of_yoshida_solve_his_equations(weights, powers):

@@ -20,7 +20,7 @@ SMALL = {
     "normalization": UNITS,
 }
 MORE = {
-    "port_hamiltonian": {"num_controls": 1, "dissipation": True, "force": "state"},
+    "port_hamiltonian": {"num_controls": 1, "dissipation": True},
     "neural_ode": {"num_controls": 1, "activation": "relu"},
     "second_order": {"activation": "softplus"},
 }

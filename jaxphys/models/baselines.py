@@ -1,7 +1,7 @@
-"""What learned energies are measured against: networks that are the field themselves.
+"""Baselines for learned energies: networks that are the vector field themselves.
 
-`neural_ode` gives any field at all, `second_order` one that knows that q̇ is v. Neither
-has an energy to keep.
+`neural_ode` can be any field, `second_order` one with q̇ = v. Neither has an energy to
+conserve.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ from jaxphys.types import (
     check_state,
 )
 
+__all__ = ["neural_ode", "second_order"]
+
 
 def neural_ode(
     num_coordinates: int,
@@ -33,8 +35,8 @@ def neural_ode(
     Args:
       num_coordinates: n.
       num_controls: size of an input u, read beside the state; 0 for none.
-      state: `PhaseState` or `TangentState`, told by momenta or by velocities.
-      periodic, normalization, options: those of `hnn`; here ReLU is no mistake.
+      state: `PhaseState` (q and p) or `TangentState` (q and v).
+      periodic, normalization, options: those of `hnn`; here ReLU is allowed.
 
     Example:
       >>> neural_ode(2, hidden=(8,)).energy is None
@@ -48,9 +50,9 @@ def neural_ode(
         del t
         check_state("neural_ode", y, state)
         params, u = args if num_controls else (args, None)
-        seen = space.phase(y[0], y[1])
-        seen = seen if u is None else jnp.concatenate([seen, u])
-        first, second = jnp.split(net.apply(params, seen), 2)
+        features = space.phase(y[0], y[1])
+        features = features if u is None else jnp.concatenate([features, u])
+        first, second = jnp.split(net.apply(params, features), 2)
         rates = (space.units.q_rate, space.units.p_rate)
         sizes = (jnp.asarray(x, first.dtype) for x in rates)
         return state(*(s * x for s, x in zip(sizes, (first, second), strict=True)))
@@ -68,8 +70,8 @@ def second_order(
 ) -> Dynamics:
     """A network for the acceleration alone: dq/dt = v, dv/dt = f_θ(q, v, u).
 
-    Its state is a `TangentState`, or (q, p) where p is a velocity in other units: data
-    with q and v are all it needs. Arguments are those of `neural_ode`.
+    Its state is a `TangentState`, so it needs data of q and v only. Arguments are those
+    of `neural_ode`.
 
     Example:
       >>> second_order(2, hidden=(8,)).state.__name__
@@ -83,9 +85,9 @@ def second_order(
         del t
         check_state("second_order", y, TangentState)
         params, u = args if num_controls else (args, None)
-        seen = space.phase(y.q, y.v)
-        seen = seen if u is None else jnp.concatenate([seen, u])
+        features = space.phase(y.q, y.v)
+        features = features if u is None else jnp.concatenate([features, u])
         size = jnp.asarray(space.units.p_rate, y.v.dtype)
-        return TangentState(y.v, size * net.apply(params, seen))
+        return TangentState(y.v, size * net.apply(params, features))
 
     return Dynamics(net.init, field, TangentState, None, num_controls)

@@ -1,8 +1,8 @@
 """How positions and momenta enter a network, and how its values leave it.
 
-Angles enter as (cos q, sin q), so that what is learned has their period; all else in
-units of its own spread. Both happen inside the energy, and so its derivatives are those
-by the true coordinates: nothing has to be undone.
+Angles enter as (cos q, sin q), so that the learned function has their period; all other
+coordinates in units of their spread. Both happen inside the energy, so its derivatives
+are those by the true coordinates, and nothing has to be undone.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,24 @@ from jax.typing import DTypeLike
 from jaxphys.models.networks import mlp
 from jaxphys.types import Array, Model, PyTree
 
-#: Networks by name have this shape unless told otherwise, as in Greydanus et al. 2019.
-HIDDEN = (200, 200)
+__all__ = [
+    "Coordinates",
+    "Normalization",
+    "check_smooth",
+    "coordinates",
+    "network",
+    "normalization",
+]
+
+#: Widths of the hidden layers by default, as in Greydanus et al. 2019.
+_HIDDEN = (200, 200)
 
 
 class Normalization(NamedTuple):
     """Typical sizes of a motion, each of shape (n,), in the units of the data.
 
     Attributes:
-      q_shift: the middle of the positions; it is not used for angles.
+      q_shift: the mean of the positions; zero for angles.
       q_scale, p_scale: the spread of positions, the size of momenta (or velocities).
       q_rate, p_rate: the sizes of their time derivatives.
     """
@@ -70,32 +79,30 @@ def normalization(q, p, dq, dp, periodic: Sequence[bool] | None = None):
     return Normalization(shift, spread, size(p), size(dq), size(dp))
 
 
-def identity(num_coordinates: int) -> Normalization:
+def _identity(num_coordinates: int) -> Normalization:
     """The `Normalization` that changes nothing."""
     one = np.ones(num_coordinates)
     return Normalization(0 * one, one, one, one, one)
 
 
 class Coordinates(NamedTuple):
-    """What a network sees of a state, from `coordinates`.
+    """How a state becomes the input of a network; made by `coordinates`.
 
     Attributes:
       number: n.
       periodic: which coordinates are angles.
       units: the `Normalization`.
-      wrapped: whether angles enter as such, in [−π, π), and not as cosine and sine.
       num_features: size of `position(q)`.
     """
 
     number: int
     periodic: tuple[bool, ...]
     units: Normalization
-    wrapped: bool = False
 
     @property
     def num_features(self) -> int:
         """How many numbers `position` gives: two of an angle, else one."""
-        return self.number + (0 if self.wrapped else sum(self.periodic))
+        return self.number + sum(self.periodic)
 
     def position(self, q: Array) -> Array:
         """(cos q, sin q) of each angle, (q − shift)/scale of each other coordinate."""
@@ -106,10 +113,6 @@ class Coordinates(NamedTuple):
                 "jax.vmap."
             )
         shift, scale = self.units[:2]
-        if self.wrapped:
-            turned = jnp.mod(q + jnp.pi, 2 * jnp.pi) - jnp.pi
-            q = jnp.where(np.array(self.periodic), turned, q)
-            return _in_units(q, shift, scale)
         if not any(self.periodic):
             return _in_units(q, shift, scale)
         # The library's own cosine is faster and compiles longer: beside a network it
@@ -137,7 +140,8 @@ class Coordinates(NamedTuple):
 
 
 def _in_units(x: Array, shift, scale) -> Array:
-    """(x − shift)/scale; what would change nothing is left out."""
+    """(x − shift)/scale."""
+    # Known when traced: without units the network is as fast as one of its own inputs.
     if np.any(np.asarray(shift) != 0):
         x = x - jnp.asarray(shift, x.dtype)
     if np.any(np.asarray(scale) != 1):
@@ -149,13 +153,11 @@ def coordinates(
     number: int,
     periodic: Sequence[bool] | None = None,
     units: Normalization | None = None,
-    *,
-    wrapped: bool = False,
 ) -> Coordinates:
-    """Check what is said of n coordinates, and fill in what is not.
+    """The `Coordinates` of a model: sizes checked, defaults filled in.
 
     Raises:
-      ValueError: where sizes do not fit.
+      ValueError: for sizes that do not fit.
 
     Example:
       >>> coordinates(2, (True, False)).num_features
@@ -171,22 +173,22 @@ def coordinates(
             f"periodic has {len(periodic)} entries; expected one for each of "
             f"{number} coordinates."
         )
-    units = identity(number) if units is None else units
+    units = _identity(number) if units is None else units
     for name, x in units._asdict().items():
         if np.shape(x) != (number,):
             raise ValueError(
                 f"normalization.{name} has shape {np.shape(x)}; expected ({number},)."
             )
-    return Coordinates(number, periodic, units, wrapped)
+    return Coordinates(number, periodic, units)
 
 
 def check_smooth(activation: str, what: str = "an energy") -> None:
-    """Raise a ValueError for an activation whose derivatives are no use in `what`."""
+    """Raise a ValueError for an activation without second derivatives."""
     if activation == "relu":
         raise ValueError(
             f"activation relu cannot learn {what}: its derivative is a step and its "
-            "second derivative zero, so forces would jump between constants and their "
-            "training would see no curvature. Use tanh, softplus, sin, silu or gelu."
+            "second derivative is zero, so forces would jump between constants and "
+            "have no gradient to train by. Use tanh, softplus, sin, silu or gelu."
         )
 
 
@@ -194,13 +196,13 @@ def network(
     num_inputs: int,
     num_outputs: int = 1,
     *,
-    hidden: Sequence[int] = HIDDEN,
+    hidden: Sequence[int] = _HIDDEN,
     activation: str = "tanh",
     kernel_init: str = "orthogonal",
     dtype: DTypeLike = jnp.float32,
     own: Model | None = None,
 ) -> Model:
-    """The perceptron that models are made of, or a user's own network in its place.
+    """The perceptron of a model, or a user's own network in its place.
 
     Args:
       num_inputs, num_outputs: its sizes.
@@ -208,7 +210,7 @@ def network(
       own: a Model of the same sizes, from `from_linen` or `from_nnx` say.
 
     Raises:
-      ValueError: where the own network takes or gives other shapes.
+      ValueError: if the own network takes or gives other shapes.
     """
     if own is None:
         sizes = (num_inputs, *hidden, num_outputs)
@@ -218,12 +220,12 @@ def network(
         got = jax.eval_shape(lambda x: own.apply(own.init(jax.random.key(0)), x), x)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"the own network cannot take its input of shape ({num_inputs},): {error}"
+            f"own cannot take its input of shape ({num_inputs},): {error}"
         ) from error
     allowed = {(num_outputs,)} | ({()} if num_outputs == 1 else set())
     if got.shape not in allowed:
         raise ValueError(
-            f"the own network gave shape {got.shape} for an input of shape "
+            f"own gave shape {got.shape} for an input of shape "
             f"({num_inputs},); expected ({num_outputs},)."
         )
 

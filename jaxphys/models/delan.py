@@ -1,12 +1,11 @@
 """Deep Lagrangian networks: L = ½ vᵀ M(q) v − V(q), as mechanics has it.
 
-The mass matrix is A Aᵀ + ε I with a triangular network A(q), hence symmetric and
-positive definite whatever the weights. One set of weights tells accelerations of
-torques, torques of accelerations, and the energy.
+The mass matrix is A Aᵀ + ε I with a triangular network A(q), so it is symmetric and
+positive definite for any weights. One set of weights gives accelerations from torques,
+torques from accelerations, and the energy.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,24 +18,9 @@ from jaxphys.models.coordinates import (
     network,
 )
 from jaxphys.models.structured import positive_matrix
-from jaxphys.types import Array, PyTree, check_pair
+from jaxphys.types import Array, Model, PyTree, check_pair
 
-
-class Delan(NamedTuple):
-    """A Lagrangian in parts.
-
-    Attributes:
-      init, apply: of the Model, `apply(params, q, v) -> scalar` is the Lagrangian.
-      mass: `mass(params, q) -> (n, n)`, M.
-      potential: `potential(params, q) -> scalar`, V.
-      hamiltonian: `hamiltonian(params, q, p) -> scalar`, the same motion's.
-    """
-
-    init: Callable[[Array], PyTree]
-    apply: Callable[..., Array]
-    mass: Callable[[PyTree, Array], Array]
-    potential: Callable[[PyTree, Array], Array]
-    hamiltonian: Callable[[PyTree, Array, Array], Array]
+__all__ = ["delan"]
 
 
 def delan(
@@ -47,19 +31,22 @@ def delan(
     activation: str = "softplus",
     kernel_init: str = "glorot_normal",
     **options,
-) -> Delan:
+) -> Model:
     """A Lagrangian network ½ vᵀ M(q) v − V(q); arguments are those of `lnn`.
 
     `mechanics.acceleration`, `inverse_dynamics`, `torque_parts` and `energy` of its
     `apply` are the forward model, the inverse model and its parts, and the energy.
 
     Returns:
-      A `Delan`, a Model with its parts; params are a dict of mass and potential.
+      A Model whose `apply(params, q, v) -> scalar` is a Lagrangian, `positive`, with
+      the parts mass(params, q), potential(params, q) and hamiltonian(params, q, p). Its
+      params are a dict of mass and potential.
 
     Example:
       >>> model = delan(2, hidden=(8,))
       >>> params = model.init(jax.random.key(0))
-      >>> bool(jnp.all(jnp.linalg.eigvalsh(model.mass(params, jnp.ones(2))) > 0))
+      >>> mass = model.parts["mass"](params, jnp.ones(2))
+      >>> bool(jnp.all(jnp.linalg.eigvalsh(mass) > 0))
       True
 
     Reference: Lutter, Ritter & Peters, Deep Lagrangian Networks, 2019,
@@ -90,4 +77,9 @@ def delan(
         check_pair("the Lagrangian network", "v", q, v)
         return lagrangian(params, q, v)
 
-    return Delan(init, checked, mass, potential, hamiltonian)
+    return Model(
+        init,
+        checked,
+        {"mass": mass, "potential": potential, "hamiltonian": hamiltonian},
+        positive=True,
+    )

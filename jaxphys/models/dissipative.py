@@ -1,7 +1,8 @@
 """Dissipative Hamiltonian networks: a field split after Helmholtz into two scalars.
 
-dq/dt = ∂H/∂p + ∂D/∂q, dp/dt = −∂H/∂q + ∂D/∂p: H turns, D is what the motion loses or
-gains. With D constant it is the motion of H.
+dq/dt = ∂H/∂p + ∂D/∂q, dp/dt = −∂H/∂q + ∂D/∂p: the part of H has no divergence, the part
+of D has no curl and makes the motion lose or gain energy. With D constant the motion
+is that of H.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from jaxphys.models.coordinates import Normalization
 from jaxphys.models.hnn import hnn
 from jaxphys.types import Array, Dynamics, PhaseState, PyTree, VectorField
 
+__all__ = ["HelmholtzParams", "dissipative"]
+
 
 class HelmholtzParams(NamedTuple):
     """Weights of the conserved energy H, and of the potential of dissipation D."""
@@ -22,23 +25,15 @@ class HelmholtzParams(NamedTuple):
     dissipated: PyTree
 
 
-def helmholtz_field(conserved, dissipated) -> VectorField:
-    """The field of two scalars H and D, each of (params, q, p).
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> field = helmholtz_field(lambda c, q, p: q @ q, lambda c, q, p: -c * q @ q)
-      >>> rate = field(0.0, PhaseState(jnp.ones(1), jnp.ones(1)), (None, 1.0))
-      >>> print(rate.q, rate.p)
-      [-2.] [-2.]
-    """
-    turning = mechanics.hamiltonian_vector_field(conserved)
+def _helmholtz_field(conserved, dissipated) -> VectorField:
+    """The field of two scalars H and D, each of (params, q, p)."""
+    rotation = mechanics.hamiltonian_vector_field(conserved)
     gradient = jax.grad(dissipated, argnums=(1, 2))
 
     def field(t: Array, y: PhaseState, params: PyTree) -> PhaseState:
-        turn = turning(t, y, params[0])
+        rate = rotation(t, y, params[0])
         dq, dp = gradient(params[1], *y)
-        return PhaseState(turn.q + dq, turn.p + dp)
+        return PhaseState(rate.q + dq, rate.p + dp)
 
     return field
 
@@ -73,5 +68,5 @@ def dissipative(
     def energy(params: HelmholtzParams, q: Array, p: Array) -> Array:
         return conserved.apply(params.conserved, q, p)
 
-    field = helmholtz_field(conserved.apply, dissipated.apply)
+    field = _helmholtz_field(conserved.apply, dissipated.apply)
     return Dynamics(init, field, PhaseState, energy)

@@ -1,7 +1,7 @@
-"""Lagrangian networks of motions that are pushed, and that lose energy.
+"""Lagrangian networks of motions with inputs and friction.
 
-d/dt ∂L/∂v − ∂L/∂q = −R(q) v + G(q) u, with a friction R positive semi-definite whatever
-the weights: without an input the energy of L never grows.
+d/dt ∂L/∂v − ∂L/∂q = −R(q) v + G(q) u, with a friction R that is positive semi-definite
+for any weights: without an input the energy of L never grows.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,9 @@ from jaxphys.models.structured import positive_matrix
 from jaxphys.names import check_known
 from jaxphys.types import Array, Dynamics, Model, PyTree, TangentState
 
-INPUTS = ("direct", "learned")
+__all__ = ["forced"]
+
+_INPUTS = ("direct", "learned")
 
 
 def forced(
@@ -26,7 +28,6 @@ def forced(
     *,
     dissipation: bool = False,
     inputs: str = "direct",
-    positive: bool = False,
     periodic: Sequence[bool] | None = None,
     normalization: Normalization | None = None,
     **options,
@@ -37,18 +38,17 @@ def forced(
       model: its `apply(params, q, v)` is a Lagrangian, such as `lnn` or `delan`.
       num_coordinates: n.
       num_controls: m, the size of the input u; 0 for none.
-      dissipation: whether there is a friction R(q), an n × n matrix, to be learned.
-      inputs: `direct`, where u are the generalized forces themselves, m = n; or
-        `learned`, by a matrix G(q).
-      positive: whether the model's mass matrix is positive definite by construction.
-      periodic, normalization, options: of the networks of R and G; see `hnn`.
+      dissipation: whether to learn a friction R(q), an n × n matrix.
+      inputs: "direct", if u are the generalized forces themselves, m = n; or
+        "learned", with a matrix G(q).
+      periodic, normalization, options: those of `hnn`, for the networks of R and G.
 
     Returns:
-      A `Dynamics` over `TangentState`; its weights are a dict of lagrangian, friction
-      and input. Where inputs are direct it has an inverse.
+      A `Dynamics` over `TangentState`; its params are a dict of lagrangian, friction
+      and input. With direct inputs it has an inverse.
 
     Raises:
-      ValueError: for unknown names, or direct inputs that are not one a coordinate.
+      ValueError: for unknown names, or direct inputs that are not one per coordinate.
 
     Example:
       >>> from jaxphys import models
@@ -58,11 +58,11 @@ def forced(
       >>> motion.vector_field(0.0, at, (params, jnp.ones(1))).v.shape
       (1,)
     """
-    check_known("inputs", inputs, INPUTS)
+    check_known("inputs", inputs, _INPUTS)
     n, m = num_coordinates, num_controls
     if inputs == "direct" and m not in (0, n):
         raise ValueError(
-            f"num_controls is {m} where inputs act directly on {n} coordinates; "
+            f"num_controls is {m}, but inputs act directly on {n} coordinates; "
             f"expected {n} or 0, or inputs='learned'."
         )
     space = coordinates(n, periodic, normalization)
@@ -71,7 +71,8 @@ def forced(
         parts["friction"] = positive_matrix(space, least=0.0, **options)
     if m and inputs == "learned":
         parts["input"] = network(space.num_features, n * m, **options)
-    # Friction is of the size that spends the unit of energy in the unit of time.
+    # The unit of R is such that a friction of one dissipates the unit of energy in the
+    # typical time of the motion.
     times = np.asarray(space.units.q_scale) / np.asarray(space.units.p_scale)
     unit = jnp.asarray(space.units.energy() / np.exp(np.mean(np.log(times))))
 
@@ -99,8 +100,8 @@ def forced(
             raise ValueError(f"the input u has shape {jnp.shape(u)}; expected ({m},).")
         if inputs == "direct":
             return u
-        ways = parts["input"].apply(params["input"], space.position(y.q))
-        return ways.reshape(n, m) @ u
+        matrix = parts["input"].apply(params["input"], space.position(y.q))
+        return matrix.reshape(n, m) @ u
 
     field = mechanics.lagrangian_vector_field(
         lambda args, q, v: lagrangian(weights(args), q, v),
@@ -108,7 +109,7 @@ def forced(
         dissipation=(lambda args, q, v: rayleigh(weights(args), q, v))
         if dissipation
         else None,
-        positive=positive,
+        positive=model.positive,
     )
     inverse = mechanics.inverse_dynamics(
         lagrangian, dissipation=rayleigh if dissipation else None

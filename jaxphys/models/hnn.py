@@ -1,7 +1,7 @@
 """Hamiltonian networks: a scalar network of position and momentum is the energy.
 
 H_θ(q, p) takes the place of an analytic Hamiltonian everywhere; its motion
-(∂H/∂p, −∂H/∂q) conserves it by construction, whatever the weights.
+(∂H/∂p, −∂H/∂q) conserves it by construction, for any weights.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,8 @@ from jaxphys.models.coordinates import (
     network,
 )
 from jaxphys.types import Array, Dynamics, Model, PhaseState, PyTree, check_pair
+
+__all__ = ["dynamics", "hnn"]
 
 
 def hnn(
@@ -29,12 +31,11 @@ def hnn(
 
     Args:
       num_coordinates: n, the size of q and of p.
-      periodic: one bool a coordinate, as in a system's record: angles enter as
+      periodic: one bool per coordinate, as `System.periodic`: angles enter as
         (cos q, sin q).
-      normalization: units in which the network sees q and p, and gives H; by default
-        those of the data.
-      own: a network of your own, in place of a perceptron: a Model that takes n + n
-        numbers, one more for each angle, to one.
+      normalization: units of q, p and H for the network; by default those of the data.
+      own: a network of your own, instead of a perceptron: a Model from n + n numbers,
+        one more for each angle, to one.
       activation: of the perceptron; it must have second derivatives.
       options: hidden, kernel_init and dtype of the perceptron; by default two layers of
         200 units, orthogonal, float32.

@@ -4,17 +4,17 @@ L = Σ ℓ_θ(uᵢ, uᵢ₊₁, u̇ᵢ, u̇ᵢ₊₁): a few weights for any num
 costs no more than linear time in it.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxphys import mechanics
 from jaxphys.models.coordinates import check_smooth, network
 from jaxphys.models.lnn import REGULARIZATION
 from jaxphys.models.networks import LAGRANGIAN
-from jaxphys.types import Array, Dynamics, Model, PyTree, TangentState, check_pair
+from jaxphys.types import Array, Model, PyTree, check_pair
+
+__all__ = ["FieldUnits", "lattice"]
 
 
 class FieldUnits(NamedTuple):
@@ -25,35 +25,22 @@ class FieldUnits(NamedTuple):
     velocity: float = 1.0
 
 
-PLAIN = FieldUnits()
-
-
-class Lattice(NamedTuple):
-    """A Lagrangian that is a sum over bonds.
-
-    Attributes:
-      init, apply: of the Model, `apply(params, q, v) -> scalar` is the Lagrangian.
-      density: `density(params, q, v) -> scalar` of one bond, (2,) each.
-    """
-
-    init: Callable[[Array], PyTree]
-    apply: Callable[..., Array]
-    density: Callable[[PyTree, Array, Array], Array]
+_ONE = FieldUnits()
 
 
 def lattice(
     spacing: float = 1.0,
     *,
-    units: FieldUnits = PLAIN,
+    units: FieldUnits = _ONE,
     activation: str = "softplus",
     kernel_init: str = LAGRANGIAN,
     regularization: float = REGULARIZATION,
     own: Model | None = None,
     **options,
-) -> Lattice:
+) -> Model:
     """A Lagrangian network of a field on a ring of nodes.
 
-    A bond's network sees the field in its middle, its slope and both velocities.
+    The network of a bond sees the field in its middle, its slope and both velocities.
 
     Args:
       spacing: the distance of two nodes.
@@ -62,7 +49,12 @@ def lattice(
         of your own takes four numbers.
 
     Returns:
-      A `Lattice`, to be trained as `lattice_dynamics`.
+      A Model whose `apply(params, q, v) -> scalar` is a Lagrangian, with the part
+      density(params, q, v) of one bond, for q, v of shape (2,). By it
+      `lagrangian_dynamics` finds accelerations in linear time.
+
+    Raises:
+      ValueError: for a spacing that is not positive, unknown names, or ReLU.
 
     Example:
       >>> model = lattice(0.1, hidden=(8,))
@@ -90,21 +82,4 @@ def lattice(
         bonds = (jnp.stack([x, jnp.roll(x, -1)], axis=1) for x in (q, v))
         return jnp.sum(jax.vmap(density, (None, 0, 0))(params, *bonds))
 
-    return Lattice(scalar.init, lagrangian, density)
-
-
-def lattice_dynamics(model: Lattice) -> Dynamics:
-    """The motion of a lattice, its accelerations in linear time.
-
-    Example:
-      >>> lattice_dynamics(lattice(hidden=(8,))).state.__name__
-      'TangentState'
-    """
-    accelerate = mechanics.lattice_acceleration(model.density)
-
-    def field(t: Array, y: TangentState, params: PyTree) -> TangentState:
-        del t
-        return TangentState(y.v, accelerate(params, *y))
-
-    energy = mechanics.energy(model.apply)
-    return Dynamics(model.init, field, TangentState, energy, lagrangian=model.apply)
+    return Model(scalar.init, lagrangian, {"density": density})

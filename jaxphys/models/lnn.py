@@ -1,8 +1,8 @@
 """Lagrangian networks: a scalar network of position and velocity is the Lagrangian.
 
 L_θ(q, v) takes the place of an analytic Lagrangian everywhere. The equations of Euler
-and Lagrange make accelerations of it in any coordinates, with no momenta measured, and
-its energy v·∂L/∂v − L is conserved along them, whatever the weights.
+and Lagrange give accelerations in any coordinates, without measured momenta, and the
+energy v·∂L/∂v − L is conserved along the motion, for any weights.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,18 @@ from jaxphys.models.coordinates import (
     network,
 )
 from jaxphys.models.networks import LAGRANGIAN
-from jaxphys.types import Array, Dynamics, Model, PyTree, TangentState, check_pair
+from jaxphys.types import (
+    Array,
+    Dynamics,
+    Lagrangian,
+    Model,
+    PyTree,
+    TangentState,
+    VectorField,
+    check_pair,
+)
+
+__all__ = ["REGULARIZATION", "lagrangian_dynamics", "lnn"]
 
 #: ε of ½ ε |ṽ|²: with it the mass matrix of fresh weights is regular.
 REGULARIZATION = 1.0
@@ -27,7 +38,6 @@ def lnn(
     num_coordinates: int,
     *,
     periodic: Sequence[bool] | None = None,
-    wrapped: bool = False,
     normalization: Normalization | None = None,
     own: Model | None = None,
     activation: str = "softplus",
@@ -39,17 +49,15 @@ def lnn(
 
     Args:
       num_coordinates: n, the size of q and of v.
-      periodic: one bool a coordinate: angles enter as (cos q, sin q).
-      wrapped: whether angles enter as numbers in [−π, π) in their place, where L jumps
-        from one end to the other; to compare with.
-      normalization: units of q and v, and of their rates in place of those of momenta.
-      own: a network of your own: a Model that takes n + n numbers, one more for each
-        angle, to one.
-      activation: of the perceptron; it must have second derivatives, and here even they
-        are what is learned from: softplus does better than tanh.
-      kernel_init: of the perceptron; `lagrangian` is made for this.
-      regularization: ε ≥ 0. What L is multiplied by is free, so that ε sets the scale
-        of the learned mass matrix rather than its error.
+      periodic: one bool per coordinate: angles enter as (cos q, sin q).
+      normalization: units of q and v, and of their rates in place of those of q and p.
+      own: a network of your own: a Model from n + n numbers, one more for each angle,
+        to one.
+      activation: of the perceptron; it must have second derivatives. Accelerations
+        are made of these, and softplus does better than tanh.
+      kernel_init: of the perceptron; "lagrangian" is made for this.
+      regularization: ε ≥ 0. Accelerations do not change when L is multiplied by a
+        number, so ε sets the scale of the learned mass matrix, not its error.
       options: hidden and dtype of the perceptron.
 
     Returns:
@@ -71,7 +79,7 @@ def lnn(
     check_smooth(activation, "a Lagrangian")
     if regularization < 0:
         raise ValueError(f"regularization is {regularization}; expected ≥ 0.")
-    space = coordinates(num_coordinates, periodic, normalization, wrapped=wrapped)
+    space = coordinates(num_coordinates, periodic, normalization)
     size = space.num_features + num_coordinates
     options |= {"activation": activation, "kernel_init": kernel_init}
     scalar = network(size, own=own, **options)
@@ -86,26 +94,42 @@ def lnn(
     return Model(scalar.init, lagrangian)
 
 
-def lagrangian_dynamics(model: Model, *, positive: bool = False) -> Dynamics:
+def lagrangian_dynamics(model: Model) -> Dynamics:
     """The motion of a Lagrangian model, to be learned.
 
     Args:
-      model: its `apply(params, q, v)` is a Lagrangian.
-      positive: whether its mass matrix is positive definite by construction.
+      model: its `apply(params, q, v)` is a Lagrangian. If it is `positive`, M is solved
+        by a Cholesky factorization; if it has a density, as `lattice` does, in linear
+        time.
 
     Returns:
-      A `Dynamics` over `TangentState`; its energy is v·∂L/∂v − L, its inverse the force
-      from outside that gives an acceleration.
+      A `Dynamics` over `TangentState`; its energy is v·∂L/∂v − L, its inverse the
+      external force that gives an acceleration.
 
     Example:
       >>> lagrangian_dynamics(lnn(1, hidden=(8,))).state.__name__
       'TangentState'
     """
+    density = model.parts.get("density")
+    if density is None:
+        field = mechanics.lagrangian_vector_field(model.apply, positive=model.positive)
+    else:
+        field = _lattice_field(density)
     return Dynamics(
         model.init,
-        mechanics.lagrangian_vector_field(model.apply, positive=positive),
+        field,
         TangentState,
         mechanics.energy(model.apply),
         inverse=mechanics.inverse_dynamics(model.apply),
         lagrangian=model.apply,
     )
+
+
+def _lattice_field(density: Lagrangian) -> VectorField:
+    accelerate = mechanics.lattice_acceleration(density)
+
+    def field(t: Array, y: TangentState, params: PyTree) -> TangentState:
+        del t
+        return TangentState(y.v, accelerate(params, *y))
+
+    return field

@@ -14,13 +14,24 @@ from jax.typing import DTypeLike
 from jaxphys.names import check_known
 from jaxphys.types import Array, Model, PyTree
 
+__all__ = [
+    "ACTIVATIONS",
+    "KERNEL_INITS",
+    "LAGRANGIAN",
+    "convolution",
+    "from_linen",
+    "from_nnx",
+    "mlp",
+    "softplus",
+]
+
 
 @jax.custom_jvp
 def softplus(x: Array) -> Array:
     """log(1 + eˣ), whose derivative is 1/(1 + e⁻ˣ).
 
-    The derivative of `jax.nn.softplus` is made of its value; where derivatives alone
-    are wanted, as of a Lagrangian, the logarithm is not needed here.
+    JAX computes the derivative of `jax.nn.softplus` from its value. This one needs no
+    logarithm where only derivatives are used, as of a Lagrangian.
 
     Example:
       >>> print(jax.grad(softplus)(0.0))
@@ -54,12 +65,12 @@ KERNEL_INITS = {
 }
 
 
-#: An init that differs from layer to layer, for Lagrangians.
+#: The kernel_init for Lagrangians, whose spread differs from layer to layer.
 LAGRANGIAN = "lagrangian"
 
 
 def _initializers(name: str, sizes: Sequence[int]) -> tuple[Callable, ...]:
-    """One a layer, for a perceptron of these sizes.
+    """One initializer per layer, for a perceptron of these sizes.
 
     `lagrangian` draws from N(0, σ²) with σ √n = 2.2 in the first layer, 0.58 i in the
     hidden layer i, n in the last, where n is the larger side of the kernel: so Cranmer
@@ -97,13 +108,13 @@ def mlp(
     kernel_init: str = "glorot_uniform",
     dtype: DTypeLike = jnp.float32,
 ) -> Model:
-    """A perceptron x ↦ W_L σ(… σ(W_1 x + c_1) …) + c_L, its biases zero at first.
+    """A perceptron x ↦ W_L σ(… σ(W_1 x + c_1) …) + c_L; its biases start at zero.
 
     Args:
       sizes: numbers of inputs, of units in each hidden layer, and of outputs.
       activation: one of `ACTIVATIONS`.
-      kernel_init: one of `KERNEL_INITS`, or `lagrangian`, made for Lagrangians.
-      dtype: of the parameters. They are drawn in float32 and cast, so that a key means
+      kernel_init: one of `KERNEL_INITS`, or "lagrangian", made for Lagrangians.
+      dtype: of the parameters. They are drawn in float32 and cast, so that a key gives
         the same network in every precision.
 
     Returns:
@@ -144,11 +155,9 @@ def mlp(
 
 
 def _neighbors(field: Array, reach: int, stride: int) -> Array:
-    """Every node's channels beside those of its periodic neighbors, (n, n, k c).
-
-    A product by one matrix is then a convolution; XLA's own one takes a slow path on a
-    CPU inside of loops, as training is.
-    """
+    """Every node's channels beside those of its periodic neighbors, (n, n, k c)."""
+    # A product by one matrix is then a convolution. XLA's own convolution takes a slow
+    # path on CPUs inside a compiled loop, and training is such a loop.
     shifts = [stride * i for i in range(-reach, reach + 1)]
     return jnp.concatenate(
         [jnp.roll(field, (i, j), (0, 1)) for i in shifts for j in shifts], axis=-1
@@ -184,8 +193,8 @@ def convolution(
 ) -> Model:
     """A convolutional network from a periodic field (n, n) to another, both flat.
 
-    Every layer sees `reach` nodes to each side, those between the first and the last
-    twice as far, every second node.
+    Every layer sees `reach` nodes to each side; the layers between the first and the
+    last see every second node, and so twice as far.
 
     Args:
       size: n, nodes a side.
@@ -195,7 +204,7 @@ def convolution(
       dtype: of the parameters, drawn in float32 and cast.
 
     Raises:
-      ValueError: for unknown names, no size, or an x of another shape.
+      ValueError: for unknown names, sizes below 1, or an x of another shape.
 
     Example:
       >>> import jax
@@ -250,7 +259,7 @@ def from_linen(
         if others:
             raise ValueError(
                 f"{type(module).__name__} has the collections {others} beside params; "
-                "expected parameters alone. Freeze them into the module first."
+                "expected parameters only. Freeze them into the module first."
             )
         return _cast(variables["params"], dtype)
 
@@ -281,7 +290,7 @@ def from_nnx(
     )
     if [x for x in jax.tree.leaves(others) if jnp.issubdtype(x.dtype, jnp.floating)]:
         raise ValueError(
-            "the nnx module has state beside its Params; expected parameters alone."
+            "the nnx module has state beside its Params; expected parameters only."
         )
 
     def init(key: Array) -> PyTree:

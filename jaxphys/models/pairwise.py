@@ -1,8 +1,9 @@
 """Hamiltonian networks of bodies that act on each other in pairs.
 
 H = Σ_i t(p_i) + Σ_{i<j} φ(log |x_i − x_j|) with two small networks, the same for all
-bodies and all pairs: shifts of space and exchanges change nothing, turns do not change
-φ, and a field of many coordinates is learned as two functions of few.
+bodies and all pairs. H does not change when space is shifted or bodies are exchanged, φ
+does not change under rotations, and an energy of many coordinates is learned as two
+functions of few.
 """
 
 import itertools
@@ -13,6 +14,8 @@ import numpy as np
 
 from jaxphys.models.coordinates import check_smooth, network
 from jaxphys.types import Array, Model, PyTree, check_pair
+
+__all__ = ["pairwise"]
 
 
 def pairwise(
@@ -32,7 +35,7 @@ def pairwise(
 
     Returns:
       A Model whose `apply(params, q, p) -> scalar` is a Hamiltonian; its params are a
-      dict of kinetic and potential. Where two bodies meet it is not finite.
+      dict of kinetic and potential. It is not finite if two bodies meet.
 
     Raises:
       ValueError: for sizes that do not fit, unknown names, or ReLU.

@@ -1,13 +1,12 @@
-"""Port-Hamiltonian networks: energy, friction, an input, and a force from outside.
+"""Port-Hamiltonian networks: an energy, friction and an input.
 
-    dq/dt = ∂H/∂p,    dp/dt = −∂H/∂q − R(q) ∂H/∂p + G(q) u + F
+    dq/dt = ∂H/∂p,    dp/dt = −∂H/∂q − R(q) ∂H/∂p + G(q) u
 
-with R = A Aᵀ positive semi-definite whatever the weights: without u and F the energy H
-never grows.
+with R = A Aᵀ, positive semi-definite for any weights: without u the energy H never
+grows.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +17,21 @@ from jaxphys.models.coordinates import (
     network,
 )
 from jaxphys.models.hnn import hnn
-from jaxphys.models.structured import Structured, positive_matrix, structured
+from jaxphys.models.structured import positive_matrix, structured
 from jaxphys.names import check_known
 from jaxphys.types import Array, Dynamics, Model, PhaseState, PyTree, check_state
 
-ENERGIES: dict[str, Callable[..., Any]] = {"structured": structured, "plain": hnn}
-FORCES = ("none", "time", "state")
+__all__ = ["port_hamiltonian"]
+
+_ENERGIES: dict[str, Callable[..., Model]] = {"structured": structured, "plain": hnn}
 
 
 def port_hamiltonian(
     num_coordinates: int,
     num_controls: int = 1,
     *,
-    energy: str | Model | Structured = "structured",
+    energy: str | Model = "structured",
     dissipation: bool = False,
-    force: str = "none",
     periodic: Sequence[bool] | None = None,
     normalization: Normalization | None = None,
     **options,
@@ -42,16 +41,14 @@ def port_hamiltonian(
     Args:
       num_coordinates: n.
       num_controls: m, the size of the input u; 0 for none.
-      energy: "structured" or "plain", by `structured` or `hnn`; or such a model.
+      energy: "structured" or "plain", for `structured` or `hnn`; or such a model.
       dissipation: whether to learn R(q), (n, n).
-      force: whether to learn an external force F, of "time" or of the "state" (q, p),
-        or "none".
       periodic, normalization, options: those of `hnn`.
 
     Returns:
-      A `Dynamics` over `PhaseState`. Its vector field takes (params, u), u of shape
-      (m,), where m > 0, and params alone otherwise; params are a dict of energy, and
-      input, dissipation and force where they are learned.
+      A `Dynamics` over `PhaseState`. Its vector field takes (params, u) with u of shape
+      (m,), or params alone if m = 0; params are a dict of energy, and of input and
+      dissipation if they are learned.
 
     Raises:
       ValueError: for unknown names and sizes that do not fit.
@@ -63,32 +60,24 @@ def port_hamiltonian(
       >>> motion.vector_field(0.0, state, (params, jnp.zeros(1))).p.shape
       (1,)
 
-    References: Zhong, Dey & Chakraborty, Symplectic ODE-Net, 2020,
-    https://arxiv.org/abs/1909.12077; Eidnes et al., Pseudo-Hamiltonian neural networks,
-    2023, https://arxiv.org/abs/2206.02660.
+    Reference: Zhong, Dey & Chakraborty, Symplectic ODE-Net, 2020,
+    https://arxiv.org/abs/1909.12077.
     """
-    check_known("force", force, FORCES)
     if int(num_controls) != num_controls or num_controls < 0:
-        raise ValueError(f"num_controls is {num_controls}; expected a number ≥ 0.")
+        raise ValueError(f"num_controls is {num_controls}; expected a count ≥ 0.")
     n, m = num_coordinates, num_controls
     space = coordinates(n, periodic, normalization)
     if isinstance(energy, str):
-        make = ENERGIES[check_known("energy", energy, ENERGIES)]
-        total: Model | Structured = make(
-            n, periodic=periodic, normalization=normalization, **options
-        )
+        make = _ENERGIES[check_known("energy", energy, _ENERGIES)]
+        total = make(n, periodic=periodic, normalization=normalization, **options)
     else:
         total = energy
-    parts: dict[str, Model] = {"energy": Model(total.init, total.apply)}
+    parts = {"energy": total}
     if m:
         parts["input"] = network(space.num_features, n * m, **options)
     if dissipation:
         parts["dissipation"] = positive_matrix(space, least=0.0, **options)
-    if force != "none":
-        size = 1 if force == "time" else space.num_features + n
-        parts["force"] = network(size, n, **options)
-    strength = jnp.asarray(space.units.p_rate)
-    friction = strength / jnp.asarray(space.units.q_rate)
+    friction = jnp.asarray(space.units.p_rate) / jnp.asarray(space.units.q_rate)
 
     def init(key: Array) -> PyTree:
         keys = jax.random.split(key, len(parts))
@@ -98,6 +87,7 @@ def port_hamiltonian(
         }
 
     def field(t: Array, y: PhaseState, args: PyTree) -> PhaseState:
+        del t
         check_state("port_hamiltonian", y, PhaseState)
         params, u = args if m else (args, jnp.zeros(0))
         q, p = y
@@ -112,14 +102,8 @@ def port_hamiltonian(
                 raise ValueError(
                     f"the input u has shape {jnp.shape(u)}; expected ({m},)."
                 )
-            ways = parts["input"].apply(params["input"], space.position(q))
-            push = push + ways.reshape(n, m) @ u
-        if force != "none":
-            seen = (
-                jnp.asarray(t, q.dtype)[None] if force == "time" else space.phase(q, p)
-            )
-            outside = parts["force"].apply(params["force"], seen)
-            push = push + strength.astype(q.dtype) * outside
+            inputs = parts["input"].apply(params["input"], space.position(q))
+            push = push + inputs.reshape(n, m) @ u
         return PhaseState(v, push)
 
     def energy_of(params: PyTree, q: Array, p: Array) -> Array:

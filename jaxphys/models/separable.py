@@ -1,7 +1,8 @@
 """Separable Hamiltonian networks: H = T_θ(p) + V_θ(q), each a scalar network.
 
-Kinetic and potential energy do not mix, so that explicit symplectic steps (leapfrog,
-Yoshida's) apply to what is learned; a mass that depends on position cannot be learned.
+Kinetic and potential energy do not mix, so explicit symplectic steps (leapfrog,
+Yoshida's) apply to the learned energy; a mass that depends on position cannot be
+learned.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from jaxphys.models.coordinates import (
 )
 from jaxphys.types import Array, Model, PyTree, check_pair
 
+__all__ = ["separable"]
+
 
 def separable(
     num_coordinates: int,
@@ -28,8 +31,8 @@ def separable(
     """A Hamiltonian network H = T_θ(p) + V_θ(q); arguments are those of `hnn`.
 
     Returns:
-      A Model whose `apply(params, q, p) -> scalar` is a Hamiltonian; its params are a
-      dict of kinetic and potential.
+      A Model whose `apply(params, q, p) -> scalar` is a Hamiltonian, with the parts
+      kinetic(params, p) and potential(params, q). Its params are a dict of both.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -41,17 +44,30 @@ def separable(
     """
     check_smooth(activation)
     space = coordinates(num_coordinates, periodic, normalization)
-    kinetic = network(space.number, activation=activation, **options)
-    potential = network(space.num_features, activation=activation, **options)
+    of_momentum = network(space.number, activation=activation, **options)
+    of_position = network(space.num_features, activation=activation, **options)
     unit = space.units.energy()
 
     def init(key: Array) -> PyTree:
         first, second = jax.random.split(key)
-        return {"kinetic": kinetic.init(first), "potential": potential.init(second)}
+        return {
+            "kinetic": of_momentum.init(first),
+            "potential": of_position.init(second),
+        }
+
+    def inner_kinetic(params: PyTree, p: Array) -> Array:
+        return of_momentum.apply(params["kinetic"], space.momentum(p))[0]
+
+    def inner_potential(params: PyTree, q: Array) -> Array:
+        return of_position.apply(params["potential"], space.position(q))[0]
 
     def hamiltonian(params: PyTree, q: Array, p: Array) -> Array:
         check_pair("the Hamiltonian network", "p", q, p)
-        low = potential.apply(params["potential"], space.position(q))[0]
-        return unit * (kinetic.apply(params["kinetic"], space.momentum(p))[0] + low)
+        low = inner_potential(params, q)
+        return unit * (inner_kinetic(params, p) + low)
 
-    return Model(init, hamiltonian)
+    parts = {
+        "kinetic": lambda params, p: unit * inner_kinetic(params, p),
+        "potential": lambda params, q: unit * inner_potential(params, q),
+    }
+    return Model(init, hamiltonian, parts)

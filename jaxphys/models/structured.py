@@ -1,12 +1,11 @@
 """Structured Hamiltonian networks: H = ½ pᵀ M⁻¹(q) p + V(q), as mechanics has it.
 
-The inverse mass matrix is A Aᵀ + ε I with a triangular network A(q), hence symmetric
-and positive definite whatever the weights.
+The inverse mass matrix is A Aᵀ + ε I with a triangular network A(q), so it is symmetric
+and positive definite for any weights.
 """
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -29,37 +28,23 @@ from jaxphys.types import (
     PyTree,
     TangentState,
     check_pair,
+    required,
 )
 
+__all__ = ["in_velocities", "positive_matrix", "structured"]
+
 #: The least eigenvalue of M⁻¹, in the units of the network.
-LEAST = 1e-4
+_LEAST = 1e-4
 
 
-class Structured(NamedTuple):
-    """A Hamiltonian in parts.
-
-    Attributes:
-      init, apply: of the Model, `apply(params, q, p) -> scalar` is the Hamiltonian.
-      inverse_mass: `inverse_mass(params, q) -> (n, n)`, M⁻¹.
-      potential: `potential(params, q) -> scalar`, V.
-      momentum: `momentum(params, q, v) -> (n,)`, M v.
-    """
-
-    init: Callable[[Array], PyTree]
-    apply: Callable[..., Array]
-    inverse_mass: Callable[[PyTree, Array], Array]
-    potential: Callable[[PyTree, Array], Array]
-    momentum: Callable[[PyTree, Array, Array], Array]
-
-
-def positive_matrix(space: Coordinates, least: float = LEAST, **options) -> Model:
+def positive_matrix(space: Coordinates, least: float = _LEAST, **options) -> Model:
     """A symmetric matrix A(q) Aᵀ(q) + ε I, (n, n), all eigenvalues ≥ ε.
 
-    A is lower triangular, its diagonal a softplus of the network, which starts near
+    A is lower triangular; its diagonal is a softplus of the network and starts near
     one.
 
     Args:
-      space: coordinates that q is given in.
+      space: the coordinates of q.
       least: ε ≥ 0; at zero the matrix is positive semi-definite.
       options: of `jaxphys.models.coordinates.network`.
 
@@ -95,18 +80,20 @@ def structured(
     normalization: Normalization | None = None,
     activation: str = "tanh",
     **options,
-) -> Structured:
+) -> Model:
     """A Hamiltonian network ½ pᵀ M⁻¹(q) p + V(q); arguments are those of `hnn`.
 
     Returns:
-      A `Structured`, a Model with its parts; params are a dict of inverse_mass and
-      potential.
+      A Model whose `apply(params, q, p) -> scalar` is a Hamiltonian, `positive`, with
+      the parts inverse_mass(params, q), mass(params, q), potential(params, q),
+      momentum(params, q, v) and lagrangian(params, q, v). Its params are a dict of
+      inverse_mass and potential.
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> model = structured(2, hidden=(8,))
       >>> params = model.init(jax.random.key(0))
-      >>> inverse = model.inverse_mass(params, jnp.ones(2))
+      >>> inverse = model.parts["inverse_mass"](params, jnp.ones(2))
       >>> bool(jnp.all(jnp.linalg.eigvalsh(inverse) > 0))
       True
 
@@ -138,18 +125,41 @@ def structured(
     def momentum(params: PyTree, q: Array, v: Array) -> Array:
         return symmetric_solve(inverse_mass(params, q), v, positive=True)
 
-    return Structured(init, hamiltonian, inverse_mass, potential, momentum)
+    def mass(params: PyTree, q: Array) -> Array:
+        inverse = inverse_mass(params, q)
+        identity = jnp.eye(inverse.shape[0], dtype=inverse.dtype)
+        return symmetric_solve(inverse, identity, positive=True)
+
+    def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
+        return v @ momentum(params, q, v) / 2 - potential(params, q)
+
+    return Model(
+        init,
+        hamiltonian,
+        {
+            "inverse_mass": inverse_mass,
+            "mass": mass,
+            "potential": potential,
+            "momentum": momentum,
+            "lagrangian": lagrangian,
+        },
+        positive=True,
+    )
 
 
-def in_velocities(motion: Dynamics, model: Structured) -> Dynamics:
-    """The same motion told by q and v = M⁻¹ p, for data without momenta.
+def in_velocities(motion: Dynamics, model: Model) -> Dynamics:
+    """The same motion in q and v = M⁻¹ p, for data without momenta.
 
-    Followed over time it is integrated in q and p, where it needs no solve.
+    Trajectories are integrated in q and p, where no linear system has to be solved.
 
     Args:
-      motion: dynamics over `PhaseState` whose weights hold those of the model under
-        "energy", or are those of the model.
-      model: the energy of the motion.
+      motion: dynamics over `PhaseState`, whose params are those of the model, or a dict
+        that holds them under "energy".
+      model: the energy of the motion, with the parts inverse_mass and momentum, as
+        `structured` has them.
+
+    Raises:
+      ValueError: for a model without these parts.
 
     Example:
       >>> from jaxphys import models
@@ -157,15 +167,17 @@ def in_velocities(motion: Dynamics, model: Structured) -> Dynamics:
       >>> in_velocities(models.dynamics(model), model).state.__name__
       'TangentState'
     """
+    momentum = required(model, "momentum")
+    inverse_mass = required(model, "inverse_mass")
 
     def weights(params: PyTree) -> PyTree:
         return params.get("energy", params)
 
     def enter(params: PyTree, y: TangentState) -> PhaseState:
-        return PhaseState(y.q, model.momentum(weights(params), y.q, y.v))
+        return PhaseState(y.q, momentum(weights(params), y.q, y.v))
 
     def leave(params: PyTree, z: PhaseState) -> TangentState:
-        return TangentState(z.q, model.inverse_mass(weights(params), z.q) @ z.p)
+        return TangentState(z.q, inverse_mass(weights(params), z.q) @ z.p)
 
     def field(t: Array, y: TangentState, args: PyTree) -> TangentState:
         params = args[0] if motion.num_controls else args

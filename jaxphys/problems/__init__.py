@@ -1,7 +1,22 @@
-"""Simulators to train a network through, and motions to learn from their trajectories.
+"""Simulators to train a network through, and objectives for motions to be learned.
 
-A simulator is a function that returns a `Problem`; `matching` has what a learned motion
-is trained on; `targets` what either is to an optimizer.
+| simulator | task |
+|---|---|
+| `oscillator_control` | steer a chain of oscillators by a force on its last mass |
+| `quantum_dipole` | steer a particle in a box by a field |
+| `poisson` | invert the Laplacian |
+| `heat` | find the initial heat from the final one |
+| `identification` | find a system's constants from noisy motions |
+| `scaled_waves`, `rotated_sine`, `exponential` | small maps, badly conditioned |
+
+| objective | matches |
+|---|---|
+| `derivative_matching` | time derivatives of states |
+| `torque_matching` | forces of accelerations |
+| `trajectory_matching` | states along trajectories |
+
+A simulator is a `Problem`. `outputs` composes it with a network, for `make_train_step`;
+`targets` has what either kind is to an optimizer.
 """
 
 from jaxphys.problems.composed import outputs, residuals
@@ -17,7 +32,6 @@ from jaxphys.problems.oscillator_control import oscillator_control
 from jaxphys.problems.poisson import poisson
 from jaxphys.problems.quantum_dipole import quantum_dipole
 from jaxphys.problems.targets import Loss, Target, steered
-
 
 __all__ = [
     "Loss",

@@ -1,11 +1,11 @@
-"""Find the heat that was there, x, of what is left of it after a time, y*.
+"""Find the initial heat x from the heat y* after a time.
 
 ∂T/∂t = D ∇²T on a periodic n × n grid of spacing 1: a wave of wave vector k shrinks by
-exp(−D t |k|²), exactly. That is easily undone for long waves; of the shortest nothing
-can be seen. The inverse gives them up, smoothly, where they have shrunk below what is
-asked for. Setting: Holl, Koltun & Thuerey, Scale-invariant Learning by Physics
-Inversion, NeurIPS 2022, https://arxiv.org/abs/2109.15048, section 4.2: D t = 8, boxes
-of heat.
+exp(−D t |k|²), exactly. This is easily inverted for long waves, but the shortest are
+lost in rounding. The inverse leaves out waves that have shrunk below a threshold, with
+a smooth transition. Setting: Holl, Koltun & Thuerey, Scale-invariant Learning by
+Physics Inversion, NeurIPS 2022, https://arxiv.org/abs/2109.15048, section 4.2: D t = 8,
+boxes of heat.
 """
 
 import jax
@@ -16,8 +16,10 @@ from jax.typing import DTypeLike
 from jaxphys import losses
 from jaxphys.types import Array, Problem
 
-#: Boxes of heat in a field.
-BOXES = (4, 10)
+__all__ = ["boxes", "concentrate", "cooled", "decay", "diffuse", "heat"]
+
+#: Least and largest number of boxes of heat in a field.
+_BOXES = (4, 10)
 
 
 def decay(size: int, amount: float) -> np.ndarray:
@@ -46,7 +48,7 @@ def diffuse(field: Array, amount: float = 8.0) -> Array:
 def concentrate(field: Array, amount: float = 8.0, floor: float = 1e-4) -> Array:
     """The least-squares inverse of `diffuse`, d/(d² + floor²) of a wave's decay d.
 
-    Waves that have shrunk by more than `floor` are left out, those by less restored.
+    Waves that have shrunk to less than `floor` are left out, the others are restored.
 
     Example:
       >>> x = jnp.arange(8.0)
@@ -60,7 +62,7 @@ def concentrate(field: Array, amount: float = 8.0, floor: float = 1e-4) -> Array
 
 def boxes(key: Array, size: int, dtype: DTypeLike = jnp.float32) -> Array:
     """A field (n, n) of 4 to 10 boxes of heat, soft-edged, strengths U[0, 1)."""
-    low, high = BOXES
+    low, high = _BOXES
     for_count, for_place, for_size, for_heat = jax.random.split(key, 4)
     count = jax.random.randint(for_count, (), low, high + 1)
     half = 10 / 64 * size * jax.random.uniform(for_size, (high, 2))
@@ -81,7 +83,7 @@ def cooled(
     amount: float = 8.0,
     dtype: DTypeLike = jnp.float32,
 ) -> tuple[Array, Array]:
-    """Random fields of boxes and what is left of them, each (num_samples, n²).
+    """Random fields of boxes and the same after D t = amount, each (num_samples, n²).
 
     Example:
       >>> first, last = cooled(jax.random.key(0), 5, 16)
@@ -104,7 +106,7 @@ def heat(
     """The problem of finding the initial heat from the final one.
 
     Args:
-      size: n ≥ 4, nodes a side.
+      size: n ≥ 4, nodes per side.
       amount: D t > 0.
       floor: of `concentrate`, by which `invert` corrects a control.
       dtype: of the sampled fields.
@@ -114,7 +116,7 @@ def heat(
       objective is half the sum of squares.
 
     Raises:
-      ValueError: on sizes or amounts that cannot be.
+      ValueError: for a size below 4, or amounts that are not positive.
 
     Example:
       >>> problem = heat(16)
@@ -124,7 +126,7 @@ def heat(
       True
     """
     if size < 4:
-        raise ValueError(f"size is {size}; expected 4 or more nodes a side.")
+        raise ValueError(f"size is {size}; expected 4 or more nodes per side.")
     if not (0 < amount < np.inf and 0 < floor < np.inf):
         raise ValueError(f"got amount {amount}, floor {floor}; expected both above 0.")
     shape = (size, size)

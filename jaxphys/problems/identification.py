@@ -1,13 +1,13 @@
 """Recover a system's constants from noisy measurements of its motion.
 
-A system is released several times from one state that is not quite known, and driven
+A system is released several times from one state that is not known exactly, and driven
 along its first coordinate by a known force u(t). Its coordinates are measured, with
-noise. Constants and release state are those whose motion, by RK4, has the least squared
-distance to the measurements: nonlinear least squares through a simulator.
+noise. The constants and the release state are found by nonlinear least squares through
+a simulator: their motion, by RK4, is to be nearest to the measurements.
 
-The force is not decoration. Without one, L and any multiple of L have the same motion,
-so that of the masses only ratios are in the data: along a common factor of all masses
-the derivative of the trajectory is zero. A known force gives the scale.
+The force is necessary. Without it, L and any multiple of L have the same motion, so the
+data determine only ratios of the masses: the derivative of the trajectory by a common
+factor of all masses is zero. A known force gives the scale.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,6 @@ from jaxphys.names import check_known
 from jaxphys.optim import linearise
 from jaxphys.types import (
     Array,
-    Hamiltonian,
     Model,
     PhaseState,
     Problem,
@@ -29,7 +28,10 @@ from jaxphys.types import (
     System,
     TangentState,
     VectorField,
+    required,
 )
+
+__all__ = ["guess", "identification", "known_force", "standard_errors", "truth"]
 
 
 def known_force(
@@ -39,28 +41,27 @@ def known_force(
 
     It is held over each step at its value in the step's middle.
     """
-    # Drawn in float32 whatever the dtype, so that one key means one force.
+    # Drawn in float32 for every dtype, so that a key always gives the same force.
     pace, phase = jax.random.uniform(key, (2,), jnp.float32).astype(dtype)
     middles = dt * (jnp.arange(num_steps, dtype=dtype) + 0.5)
     return amplitude * jnp.sin(2 * jnp.pi * ((0.3 + 0.7 * pace) * middles + phase))
 
 
 def _check(system: System, unknown: Sequence[str], release: TangentState) -> None:
-    if system.hamiltonian is None or system.lagrangian is None:
-        raise ValueError(
-            f"{system.name} lacks a Hamiltonian, by which it is simulated, or a "
-            "Lagrangian, by which velocities become momenta."
-        )
+    required(system, "hamiltonian")
+    required(system, "lagrangian")
     if not unknown:
-        raise ValueError("unknown names no constant; there is nothing to identify.")
+        raise ValueError(
+            "unknown is empty: nothing to identify; name at least one constant."
+        )
     for name in unknown:
         value = getattr(
             system.params, check_known("constant", name, system.params._fields)
         )
         if jnp.ndim(value) or not value > 0:
             raise ValueError(
-                f"{name} is {value}; expected one number > 0, as its logarithm is what "
-                "is fitted."
+                f"{name} is {value}; expected one number > 0, because its logarithm is "
+                "fitted."
             )
     shape = (len(system.periodic),)
     if jnp.shape(release.q) != shape or jnp.shape(release.v) != shape:
@@ -76,7 +77,7 @@ def truth(
     release: TangentState,
     dtype: DTypeLike = float,
 ) -> Array:
-    """All that is to be found, as it is: (log constants, positions, velocities).
+    """The true values of all unknowns: (log constants, positions, velocities).
 
     Logarithms keep constants positive, and an error in one is a relative error of the
     constant.
@@ -94,9 +95,9 @@ def truth(
     return jnp.concatenate([logs, *(jnp.asarray(x, dtype) for x in release)])
 
 
-def _driven_field(system: System, energy: Hamiltonian) -> VectorField:
+def _driven_field(system: System) -> VectorField:
     """Hamilton's equations with args (params, force), the force on the first q."""
-    friction = system.dissipation
+    energy, friction = required(system, "hamiltonian"), system.dissipation
 
     def push(force: Array) -> Array:
         return jnp.zeros(len(system.periodic), force.dtype).at[0].set(force)
@@ -122,28 +123,28 @@ def identification(
     """The problem of finding a system's constants from its driven motion.
 
     Args:
-      system: what moves, with its true constants; it needs a Hamiltonian and a
-        Lagrangian, and scalar constants > 0 where they are unknown. Its dissipation is
+      system: the system with its true constants; it needs a Hamiltonian and a
+        Lagrangian, and its unknown constants are scalars > 0. Its dissipation is
         included.
-      unknown: names of the constants to be found; the others are taken as known.
-      release: the state each motion starts from, n positions and velocities.
+      unknown: names of the constants to be found; the others are known.
+      release: the initial state of each motion, n positions and velocities.
       num_steps: N_t; the coordinates are measured at N_t + 1 times, the release
         included.
       dt: time between two measurements, over which the force is held.
       substeps: steps of RK4 between two measurements.
       noise: σ, standard deviation of each measured coordinate, in its unit.
-      amplitude: of the generalized force on the first coordinate. At zero nothing
-        gives the scale of the masses.
+      amplitude: of the generalized force on the first coordinate. At zero the scale of
+        the masses is undetermined.
       dtype: of the samples.
 
     Returns:
-      A `Problem`, one motion a sample: inputs are its force, (N_t,), targets its
-      measured coordinates, ((N_t + 1) n,), and the control is the `Unknowns` laid end
-      to end, (k + 2n,). The objective is the mean squared residual.
+      A `Problem` of one motion per sample: inputs are its force, (N_t,), targets its
+      measured coordinates, ((N_t + 1) n,), and the control is the vector of unknowns,
+      (k + 2n,), in the order of `truth`. The objective is the mean squared residual.
 
     Raises:
-      ValueError: for constants that cannot be fitted, a noise below zero, a release or
-        a time grid that does not fit.
+      ValueError: for unknown names, constants that are not scalars > 0, a noise below
+        zero, or a release or time grid of the wrong size.
 
     Example:
       >>> from jaxphys import systems
@@ -164,10 +165,8 @@ def identification(
     if not abs(amplitude) < jnp.inf:
         raise ValueError(f"amplitude is {amplitude}; expected a finite force.")
     n, k = len(system.periodic), len(unknown)
-    energy, lagrangian = system.hamiltonian, system.lagrangian
-    assert energy is not None
-    assert lagrangian is not None
-    step = integrators.rk4(_driven_field(system, energy))
+    step = integrators.rk4(_driven_field(system))
+    momentum = mechanics.momentum(required(system, "lagrangian"))
 
     def simulate(control: Array, inputs: Array) -> Array:
         if control.shape != (k + 2 * n,):
@@ -181,7 +180,7 @@ def identification(
         params = system.params._replace(**found)
         path = integrators.rollout(
             step,
-            PhaseState(q, mechanics.momentum(lagrangian)(params, q, v)),
+            PhaseState(q, momentum(params, q, v)),
             dt=dt,
             num_steps=num_steps,
             substeps=substeps,
@@ -196,7 +195,7 @@ def identification(
         first, second = jax.random.split(key)
         force = known_force(first, num_steps, dt, amplitude, dtype)
         exact = simulate(actual, force)
-        # Drawn in float32 whatever the dtype, so that one key means one data set.
+        # Drawn in float32 for every dtype, so that a key gives the same data set.
         errors = jax.random.normal(second, exact.shape, jnp.float32)
         return force, exact + noise * errors.astype(dtype)
 
@@ -222,17 +221,17 @@ def guess(
     relative_error: float = 0.3,
     release_error: float = 0.1,
 ) -> Model:
-    """The unknowns as a `Model` without a network: its params are what it returns.
+    """The unknowns as a `Model` without a network: it returns its params.
 
     Args:
-      actual: the unknowns as they are, from `truth`.
+      actual: the true unknowns, from `truth`.
       num_constants: how many of them are constants; the others are the release.
       relative_error: in [0, 1); `init` starts every constant too large or too small by
-        this much, the side decided by the key.
+        this much, at random.
       release_error: bound of the uniform errors in each number of the release state.
 
     Raises:
-      ValueError: on an error that is not in its range.
+      ValueError: for errors out of range.
 
     Example:
       >>> start = guess(jnp.zeros(4), 2, relative_error=0.2).init(jax.random.key(1))
@@ -247,7 +246,7 @@ def guess(
         raise ValueError(f"release_error is {release_error}; expected a number ≥ 0.")
 
     def init(key: Array) -> Array:
-        # Drawn in float32 whatever the dtype, so that one key means one guess.
+        # Drawn in float32 for every dtype, so that a key gives the same guess.
         draws = jax.random.uniform(key, actual.shape, jnp.float32, -1, 1)
         draws = draws.astype(actual.dtype)
         off = jnp.log1p(relative_error * jnp.sign(draws[:num_constants]))
@@ -258,11 +257,12 @@ def guess(
 
 
 def standard_errors(outputs, params: PyTree, inputs: Array, *, noise: float) -> Array:
-    """What noise lets one know: √diag σ² (JᵀJ)⁻¹, in the order of the raveled params.
+    """Standard errors by noise: √diag σ² (JᵀJ)⁻¹, in the order of the raveled params.
 
     J is the Jacobian of all outputs by all parameters. To first order in σ this is the
     standard deviation of the least-squares estimate, and by Cramér and Rao no unbiased
-    one has less. Where J has not full rank, what is undetermined is infinite, or large.
+    estimate has a smaller one. If J does not have full rank, the standard errors of
+    undetermined parameters are infinite or very large.
 
     Args:
       outputs: `outputs(params, inputs) -> (d,)` for one sample.

@@ -1,6 +1,6 @@
-"""Small maps to train through, whose trouble is known exactly.
+"""Small maps to train through, whose difficulty is known exactly.
 
-| map | y | trouble |
+| map | y | difficulty |
 |---|---|---|
 | `scaled_waves` | (u1, λ u2), to be (sin 6x, λ cos 9x) | λ ≪ 1: u2 hardly counts |
 | `rotated_sine` | (sin(s û1/ξ), s ξ û2), û = R_φ u | outputs differ by ξ² in scale |
@@ -19,9 +19,11 @@ from jax.typing import DTypeLike
 from jaxphys import losses
 from jaxphys.types import Array, Problem
 
+__all__ = ["exponential", "rotated_sine", "scaled_waves"]
+
 
 def _uniform(key: Array, shape: tuple[int, ...], low, high, dtype) -> Array:
-    # Drawn in float32 whatever the dtype, so that one key means one data set.
+    # Drawn in float32 for every dtype, so that a key gives the same data set.
     drawn = jax.random.uniform(key, shape, jnp.float32, low, high)
     return drawn.astype(dtype)
 
@@ -37,7 +39,7 @@ def scaled_waves(scale: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> Prob
       dtype: of the samples.
 
     Raises:
-      ValueError: on λ ≤ 0.
+      ValueError: for λ ≤ 0.
 
     Example:
       >>> problem = scaled_waves(0.1)
@@ -83,7 +85,7 @@ def rotated_sine(
 
     Args:
       conditioning: ξ > 0; the outputs' derivatives differ by ξ².
-      angle: φ, in degrees, by which û is u turned.
+      angle: φ, in degrees; û is u rotated by it.
       scale: s > 0.
       dtype: of the samples.
 
@@ -92,7 +94,7 @@ def rotated_sine(
       solution nearest to a control.
 
     Raises:
-      ValueError: on ξ or s ≤ 0, and on numbers that are not finite.
+      ValueError: for ξ or s ≤ 0, and for numbers that are not finite.
 
     Example:
       >>> problem = rotated_sine()
@@ -149,14 +151,14 @@ def exponential(low: float = -12.0, *, dtype: DTypeLike = jnp.float32) -> Proble
     """y = exp u, for u between `low` and 0: gradients vanish where u is low.
 
     Args:
-      low: of the solutions, below zero.
+      low: the least solution, below zero.
       dtype: of the samples.
 
     Returns:
       A `Problem`; inputs and targets are both y* = exp x, x ~ U[low, 0).
 
     Raises:
-      ValueError: on low ≥ 0.
+      ValueError: for low ≥ 0.
 
     Example:
       >>> problem = exponential()

@@ -1,9 +1,10 @@
-"""Steer a chain of oscillators back to where it started, by pushing its last mass.
+"""Steer a chain of oscillators back to its initial state, by a force on its last mass.
 
-From the initial state (q, v) the chain runs freely for T = N_t Δt but for a force u(t)
-on the last mass, constant over each of N_t steps of RK4. A network reads the target
-and chooses the N_t forces at once; the loss is |y(T) − y*|². Setting: Schnell, Holl &
-Thuerey, ICLR 2022, and Physics-based Deep Learning, https://physicsbaseddeeplearning.org.
+The chain moves from the initial state (q, v) for a time T = N_t Δt. The only control is
+a force u(t) on the last mass, constant over each of N_t steps of RK4. A network reads
+the target and chooses all N_t forces at once; the loss is |y(T) − y*|².
+Setting: Schnell, Holl & Thuerey, ICLR 2022, and Physics-based Deep Learning,
+https://physicsbaseddeeplearning.org.
 """
 
 import jax
@@ -12,20 +13,16 @@ from jax.typing import DTypeLike
 
 from jaxphys import integrators, losses, mechanics, systems
 from jaxphys.names import check_known
-from jaxphys.types import Array, Hamiltonian, PhaseState, Problem, System
+from jaxphys.types import Array, PhaseState, Problem, System, required
 
-COUPLINGS = {"linear": systems.linear_chain, "quartic": systems.quartic_chain}
+__all__ = ["chain", "motion", "oscillator_control", "stability_limit"]
 
-
-def _energy(system: System) -> Hamiltonian:
-    if system.hamiltonian is None:
-        raise ValueError(f"{system.name} has no Hamiltonian, by which it is simulated.")
-    return system.hamiltonian
+_COUPLINGS = {"linear": systems.linear_chain, "quartic": systems.quartic_chain}
 
 
 def chain(num_oscillators: int = 2, coupling: str = "linear") -> System:
-    """The chain of that coupling, "linear" or "quartic"."""
-    return COUPLINGS[check_known("coupling", coupling, COUPLINGS)](num_oscillators)
+    """The chain with linear or quartic coupling, "linear" or "quartic"."""
+    return _COUPLINGS[check_known("coupling", coupling, _COUPLINGS)](num_oscillators)
 
 
 def motion(
@@ -38,8 +35,8 @@ def motion(
       control: forces on the last mass, shape (N_t,).
       state: (q, v) at the start, shape (2N,).
       dt: the time each force is held, one RK4 step.
-      points: states a step; those between two ends of steps are shorter RK4 steps from
-        the earlier end.
+      points: states per step; those inside a step are shorter RK4 steps from its
+        start.
 
     Returns:
       Times, shape (N_t · points + 1,), and a PhaseState of arrays (…, N) at them.
@@ -64,7 +61,7 @@ def motion(
 
 
 def _arguments(system: System, control: Array, state: Array, dt: float) -> dict:
-    """What `repeat` and `rollout` need to run the controlled chain."""
+    """The arguments of `repeat` and `rollout` for the controlled chain."""
     num = len(system.periodic)
     if state.shape != (2 * num,):
         raise ValueError(
@@ -72,7 +69,7 @@ def _arguments(system: System, control: Array, state: Array, dt: float) -> dict:
             f"{num} oscillators, ({2 * num},). For a batch of states use jax.vmap."
         )
     last = jnp.zeros(num, state.dtype).at[-1].set(1)
-    energy = mechanics.controlled(_energy(system), lambda u: u * last)
+    energy = mechanics.controlled(required(system, "hamiltonian"), lambda u: u * last)
     return {
         "step": integrators.rk4(mechanics.hamiltonian_vector_field(energy)),
         "y0": PhaseState(state[:num], state[num:]),
@@ -100,7 +97,8 @@ def oscillator_control(
         its printed Hamiltonian.
       num_steps: N_t, the number of forces and of RK4 steps.
       dt: Δt > 0; RK4 is stable here up to 2√2/ω, ω the highest frequency of the chain's
-        small oscillations; wide ones of the quartic chain are faster and take less.
+        small oscillations. Large oscillations of the quartic chain are faster and need
+        a smaller Δt.
       gain: force on the last mass for a control of one.
       dtype: of the sampled states.
 
@@ -108,7 +106,7 @@ def oscillator_control(
       A `Problem`; inputs and targets are both the initial state, uniform in [0, 1).
 
     Raises:
-      ValueError: on N < 1, Δt ≤ 0 or beyond stability, N_t < 1, unknown coupling.
+      ValueError: for N < 1, Δt ≤ 0 or too large, N_t < 1, or an unknown coupling.
 
     Example:
       >>> import jax
@@ -124,14 +122,14 @@ def oscillator_control(
     limit = stability_limit(system)
     if dt > limit:
         raise ValueError(
-            f"dt is {dt}; RK4 of this chain's small oscillations is stable up to "
+            f"dt is {dt}; RK4 is stable for this chain's small oscillations up to "
             f"{limit:.3g}, 2√2 over their highest frequency. Take a smaller dt and "
             "more steps."
         )
 
     def sample(key: Array, num_samples: int) -> tuple[Array, Array]:
         shape = (num_samples, 2 * num_oscillators)
-        # Drawn in float32 whatever the dtype, so that one key means one data set.
+        # Drawn in float32 for every dtype, so that a key gives the same data set.
         states = jax.random.uniform(key, shape, jnp.float32).astype(dtype)
         return states, states
 
@@ -157,5 +155,6 @@ def stability_limit(system: System) -> float:
     ω² the eigenvalues of the potential's Hessian at rest.
     """
     rest = jnp.zeros(len(system.periodic))
-    stiffness = jax.hessian(_energy(system), argnums=1)(system.params, rest, rest)
+    hessian = jax.hessian(required(system, "hamiltonian"), argnums=1)
+    stiffness = hessian(system.params, rest, rest)
     return float(jnp.sqrt(8 / jnp.linalg.eigvalsh(stiffness)[-1]))

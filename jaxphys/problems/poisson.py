@@ -1,8 +1,8 @@
-"""Find the potential x of a source y*, ∇²x = y*, on a grid held at zero around.
+"""Find the potential x of a source y*, ∇²x = y*, on a grid with x = 0 around it.
 
 ∇² is the five-point Laplacian of spacing 1; a network reads the source and returns the
-potential, and the physics is the Laplacian itself. Its inverse is known: sines are its
-eigenvectors. Setting: Schnell, Holl & Thuerey, Half-Inverse Gradients for Physical Deep
+potential; the physics is the Laplacian itself. Its inverse is exact: the eigenvectors
+are sines. Setting: Schnell, Holl & Thuerey, Half-Inverse Gradients for Physical Deep
 Learning, ICLR 2022, https://arxiv.org/abs/2203.10131, section 3.4; the 64 × 64 grid
 is that of Holl, Koltun & Thuerey, https://arxiv.org/abs/2109.15048.
 """
@@ -15,9 +15,11 @@ from jax.typing import DTypeLike
 from jaxphys import losses
 from jaxphys.types import Array, Problem
 
+__all__ = ["eigenvalues", "laplacian", "poisson", "sines", "smooth_fields", "solve"]
+
 
 def laplacian(x: Array) -> Array:
-    """The five-point Laplacian of a field (n, n) that is zero around.
+    """The five-point Laplacian of a field (n, n) with zeros around it.
 
     Example:
       >>> print(laplacian(jnp.ones((3, 3))))
@@ -38,13 +40,13 @@ def sines(size: int) -> np.ndarray:
 
 
 def eigenvalues(size: int) -> np.ndarray:
-    """Of the Laplacian, (n, n), negative: those of two second differences added."""
-    each = 2 * np.cos(np.pi * np.arange(1, size + 1) / (size + 1)) - 2
-    return each[:, None] + each[None, :]
+    """Eigenvalues of the Laplacian, (n, n): sums of two in one dimension, negative."""
+    line = 2 * np.cos(np.pi * np.arange(1, size + 1) / (size + 1)) - 2
+    return line[:, None] + line[None, :]
 
 
 def solve(y: Array) -> Array:
-    """The field x, (n, n), whose Laplacian is y, exactly, by four products of matrices.
+    """The field x, (n, n), whose Laplacian is y, exactly, by four matrix products.
 
     Example:
       >>> x = jnp.arange(9.0).reshape(3, 3)
@@ -65,7 +67,7 @@ def smooth_fields(key: Array, num_samples: int, size: int, dtype: DTypeLike) -> 
     k = np.arange(1, size + 1)
     amplitudes = 1 / (k[:, None] ** 2 + k[None, :] ** 2)
     amplitudes *= size / np.linalg.norm(amplitudes)
-    # Drawn in float32 whatever the dtype, so that one key means one data set.
+    # Drawn in float32 for every dtype, so that a key gives the same data set.
     drawn = jax.random.normal(key, (num_samples, size, size), jnp.float32)
     basis = jnp.asarray(sines(size), dtype)
     return basis @ (jnp.asarray(amplitudes, dtype) * drawn.astype(dtype)) @ basis
@@ -84,7 +86,7 @@ def poisson(size: int = 8, *, dtype: DTypeLike = jnp.float32) -> Problem:
       published. `invert` is exact.
 
     Raises:
-      ValueError: on size < 2.
+      ValueError: for size < 2.
 
     Example:
       >>> problem = poisson()
@@ -95,7 +97,7 @@ def poisson(size: int = 8, *, dtype: DTypeLike = jnp.float32) -> Problem:
       True
     """
     if size < 2:
-        raise ValueError(f"size is {size}; expected 2 or more nodes a side.")
+        raise ValueError(f"size is {size}; expected 2 or more nodes per side.")
     shape = (size, size)
 
     def sample(key: Array, num_samples: int) -> tuple[Array, Array]:

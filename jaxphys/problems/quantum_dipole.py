@@ -6,10 +6,10 @@ on n interior points, in steps of Crank and Nicolson,
 
     (1 + i Δt H/2) ψ' = (1 − i Δt H/2) ψ,    H = T + u x,
 
-each a tridiagonal solve of linear time: ψ' = 2φ − ψ of the state half way, for which
-(1 + i Δt H/2) φ = ψ. H is real and symmetric, so a step is unitary for any u, and
-second order in Δt. A network reads the wanted state and chooses the
-fields u of all steps at once. Complex states are handed around as stacked (Re, Im).
+each one tridiagonal solve, in linear time: ψ' = 2φ − ψ with the state φ half way, for
+which (1 + i Δt H/2) φ = ψ. H is real and symmetric, so a step is unitary for any u, and
+of second order in Δt. A network reads the target state and chooses the fields u of all
+steps at once. Complex states are passed as stacked (Re, Im).
 
 Setting: Schnell, Holl & Thuerey, Half-Inverse Gradients for Physical Deep Learning,
 ICLR 2022, https://arxiv.org/abs/2203.10131, section 3.3.
@@ -25,7 +25,22 @@ from jax.typing import DTypeLike
 from jaxphys import integrators, losses
 from jaxphys.types import Array, Problem
 
-#: Of the box.
+__all__ = [
+    "NORM_TOLERANCE",
+    "WIDTH",
+    "check_normalized",
+    "crank_nicolson",
+    "eigenstates",
+    "end",
+    "motion",
+    "populations",
+    "positions",
+    "quantum_dipole",
+    "steps_held",
+    "superposition",
+]
+
+#: The width of the box.
 WIDTH = 2.0
 
 
@@ -86,9 +101,9 @@ NORM_TOLERANCE = 1e-3
 
 
 def check_normalized(states: Array) -> None:
-    """A ValueError where stacked states (N, 2n) do not all have the norm one.
+    """Raise a ValueError unless all stacked states (N, 2n) have norm one.
 
-    The infidelity of others has another minimum than zero, and no error would show.
+    The least infidelity of other states is not zero, and training would not show why.
 
     Example:
       >>> check_normalized(jnp.ones((1, 4)))
@@ -131,13 +146,14 @@ def crank_nicolson(psi: Array, field: Array, dt: float) -> Array:
             beside.at[0].set(0), diagonal, beside.at[-1].set(0), rhs[:, None]
         )[:, 0]
 
-    # Symmetric, so derivatives are one more such solve, and none by `beside`.
+    # The matrix is symmetric, so the derivative is one more such solve with the same
+    # matrix; JAX would otherwise differentiate the elimination itself.
     middle = jax.lax.custom_linear_solve(matrix, psi, solve, symmetric=True)
     return 2 * middle - psi
 
 
 def motion(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
-    """All states on the way, complex, (N_t + 1, n).
+    """All states of the motion, complex, (N_t + 1, n).
 
     Args:
       control: fields u, shape (N_t / held,).
@@ -156,7 +172,7 @@ def motion(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
 
 
 def end(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
-    """The last state of `motion`, complex, (n,): without a path to differentiate."""
+    """The last state of `motion`, complex, (n,); the states before are not kept."""
     first, fields = _start(control, state, held)
 
     def step(psi: Array, field: Array) -> tuple[Array, None]:
@@ -166,7 +182,7 @@ def end(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
 
 
 def _start(control: Array, state: Array, held: int) -> tuple[Array, Array]:
-    """The first state, complex, and the fields of all steps, of one precision."""
+    """The first state, complex, and the fields of all steps, in one precision."""
     n = state.shape[0] // 2
     dtype = jnp.result_type(control, state)
     control, state = (jnp.asarray(x, dtype) for x in (control, state))
@@ -197,17 +213,17 @@ def quantum_dipole(
     Args:
       num_points: n ≥ 3, interior points of the box.
       num_steps: N_t, the number of time steps.
-      dt: Δt > 0. Any is stable; phases of states of energy E are right while E Δt ≪ 1.
-      num_controls: how many fields there are, each held for N_t / num_controls steps;
-        by default one a step.
+      dt: Δt > 0. Any is stable; phases of states of energy E are accurate if E Δt ≪ 1.
+      num_controls: the number of fields, each held for N_t / num_controls steps; by
+        default one per step.
       dtype: of the sampled states.
 
     Returns:
-      A `Problem`; inputs and targets are both the wanted state, the start is the ground
+      A `Problem`; inputs and targets are both the target state, the start is the ground
       state. Its `residual`, (1 − |ψ*⟩⟨ψ*|) ψ, has the infidelity as sum of squares.
 
     Raises:
-      ValueError: on sizes or Δt that cannot be, or controls that do not fit the steps.
+      ValueError: for n < 3, Δt ≤ 0, N_t < 1, or controls that do not divide the steps.
 
     Example:
       >>> problem = quantum_dipole(num_steps=40)
@@ -225,7 +241,7 @@ def quantum_dipole(
     second, third = eigenstates(num_points)[1][1:3]
 
     def sample(key: Array, num_samples: int) -> tuple[Array, Array]:
-        # Drawn in float32 whatever the dtype, so that one key means one data set.
+        # Drawn in float32 for every dtype, so that a key gives the same data set.
         c = jax.random.normal(key, (num_samples, 2), jnp.float32).astype(dtype)
         c = c / jnp.linalg.norm(c, axis=1, keepdims=True)
         states = c @ jnp.asarray(np.stack([second, third]), dtype)
@@ -257,10 +273,10 @@ def quantum_dipole(
 
 
 def steps_held(num_steps: int, num_controls: int | None) -> int:
-    """For how many time steps each control is held.
+    """The number of time steps for which each control is held.
 
     Raises:
-      ValueError: where the control grid does not fit the time grid.
+      ValueError: if num_controls does not divide num_steps.
 
     Example:
       >>> steps_held(384, 96)

@@ -1,7 +1,7 @@
 """Mechanical systems, each a `System` record of constants, energies and a sampler.
 
-Each name is a function of the system's constants, and usable as its default system:
-`systems.double_pendulum.params`, `systems.double_pendulum(mass2=3.0).params`.
+Each name is a function of the constants and also has the attributes of the default
+system: `systems.double_pendulum(mass2=3.0).params`, `systems.double_pendulum.params`.
 """
 
 from jaxphys.names import check_known
@@ -73,7 +73,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str, **options) -> System:
-    """The system of that name; options are those of its function.
+    """The system of this name; options are those of its function.
 
     Raises:
       ValueError: for an unknown name, with the known ones and the nearest match.

@@ -15,6 +15,8 @@ from jaxphys.systems.record import Family, from_velocities, symmetric2
 from jaxphys.trig import cos, sin
 from jaxphys.types import Array, System, TangentState
 
+__all__ = ["TwoLinkParams", "two_link_arm"]
+
 
 class TwoLinkParams(NamedTuple):
     """Constants of `two_link_arm`.

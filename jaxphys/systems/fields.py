@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jaxphys.systems.record import Family, from_momenta, from_velocities
 from jaxphys.types import Array, PhaseState, System, TangentState
 
+__all__ = ["ChargedParams", "HenonHeilesParams", "charged_particle", "henon_heiles"]
+
 
 class HenonHeilesParams(NamedTuple):
     """Constants of `henon_heiles`: the coupling λ."""

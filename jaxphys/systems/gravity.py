@@ -23,6 +23,17 @@ from jaxphys.systems.record import (
 )
 from jaxphys.types import Array, PhaseState, System, TangentState
 
+__all__ = [
+    "CentralForceParams",
+    "GravityParams",
+    "KeplerParams",
+    "central_force",
+    "kepler",
+    "n_body",
+    "three_body",
+    "two_body",
+]
+
 
 class CentralForceParams(NamedTuple):
     """Constants of `central_force`: m, k, and n of V = k rⁿ/n."""
@@ -57,14 +68,14 @@ def central_force(
     r ~ U[0.8, 1.2), θ ~ U[0, 2π), ṙ ~ U[−0.3, 0.3) and θ̇ within 20 % of the circular.
 
     Raises:
-      ValueError: for an exponent of zero, whose potential is constant.
+      ValueError: for an exponent of zero, where V = k rⁿ/n is not defined.
 
     Example:
       >>> central_force(exponent=2.0).params.exponent
       2.0
     """
     if exponent == 0:
-        raise ValueError("exponent is 0: V = k rⁿ/n has no force there; take another.")
+        raise ValueError("exponent is 0; expected another, as V = k rⁿ/n.")
 
     def inertia(params: CentralForceParams, q: Array) -> Array:
         return jnp.diag(params.mass * jnp.stack([jnp.ones_like(q[0]), q[0] ** 2]))
@@ -144,7 +155,7 @@ def _gravity(name: str, masses, gravity, softening, sample, **rest) -> System:
     masses = jnp.asarray(masses, float)
     if masses.ndim != 1 or masses.shape[0] < 2:
         raise ValueError(
-            f"masses have shape {masses.shape}; expected one a body, (n,), n ≥ 2."
+            f"masses have shape {masses.shape}; expected one per body, (n,), n ≥ 2."
         )
     count = masses.shape[0]
     first, second = np.triu_indices(count, 1)
@@ -205,9 +216,9 @@ def _ring_of_bodies(key: Array, count: int, low: float, high: float) -> TangentS
 def two_body(gravity: float = 1.0, softening: float = 0.0) -> System:
     """Two unit masses under gravity, in the plane; n = 4 coordinates.
 
-    Initial states are near-circular: radii U[0.5, 1.5) about the common center, speeds
-    5 % (normal) off the circular one of G = 1, as in Greydanus et al., Hamiltonian
-    Neural Networks, 2019.
+    Initial states are nearly circular: radii U[0.5, 1.5) about the common center,
+    speeds 5 % (normal) off the circular one of G = 1, as in Greydanus et al.,
+    Hamiltonian Neural Networks, 2019.
 
     Example:
       >>> two_body().periodic
@@ -257,8 +268,8 @@ def n_body(
 ) -> System:
     """N bodies under gravity in the plane, H = Σ p²/2m − G Σ m m′/√(r² + ε²).
 
-    Coordinates are (x₁, y₁, x₂, y₂, …). Without softening, ε = 0, two bodies that meet
-    end the integration: values that are not finite, which a `RolloutInfo` reports.
+    Coordinates are (x₁, y₁, x₂, y₂, …). Without softening, ε = 0, the values are not
+    finite after two bodies have met, which a `RolloutInfo` reports.
     Initial states have positions ~ N(0, 1) and velocities ~ N(0, ½²), about the center
     of mass at rest.
 
@@ -276,7 +287,7 @@ def n_body(
     weights = jnp.ones(num_bodies) / num_bodies if masses is None else masses
     if jnp.shape(weights) != (num_bodies,):
         raise ValueError(
-            f"masses have shape {jnp.shape(weights)}; expected one a body, "
+            f"masses have shape {jnp.shape(weights)}; expected one per body, "
             f"({num_bodies},)."
         )
 

@@ -15,6 +15,16 @@ import jax.numpy as jnp
 from jaxphys.systems.record import Family, check_count, from_momenta, numbered
 from jaxphys.types import Array, PhaseState, System
 
+__all__ = [
+    "FPUTParams",
+    "TodaParams",
+    "WaveParams",
+    "fput_chain",
+    "toda_chain",
+    "toda_lax",
+    "wave",
+]
+
 
 class WaveParams(NamedTuple):
     """Constants of `wave`: its speed c and the distance dx between nodes."""
@@ -42,7 +52,7 @@ def wave(num_nodes: int = 64, speed: float = 1.0, length: float = 1.0) -> System
 
     L = Σ dx [u̇²/2 − c² ((u_{i+1} − u_i)/dx)²/2], so that the momenta are p = dx u̇. Its
     waves exp(i(kx − ωt)) have ω = (2c/dx) sin(k dx/2). Initial states are the sum of
-    the four longest waves, with normal amplitudes that fall as 1/k, at rest.
+    the four longest waves, with normal amplitudes that decrease as 1/k, at rest.
 
     Example:
       >>> wave(32).params

@@ -20,6 +20,18 @@ import jax.numpy as jnp
 from jaxphys.systems.record import Family, check_count, from_momenta, numbered, ring
 from jaxphys.types import Array, PhaseState, PyTree, System
 
+__all__ = [
+    "ChainParams",
+    "DrivenParams",
+    "DuffingParams",
+    "SpringParams",
+    "driven_oscillator",
+    "duffing",
+    "linear_chain",
+    "mass_spring",
+    "quartic_chain",
+]
+
 
 class SpringParams(NamedTuple):
     """Constants of `mass_spring`: its mass m and stiffness k."""
@@ -173,13 +185,13 @@ def driven_oscillator(
     )
 
 
-def linear_chain_hamiltonian(params: ChainParams, q: Array, p: Array) -> Array:
+def _linear_energy(params: ChainParams, q: Array, p: Array) -> Array:
     """H = Σ (q² + p²)/2 + k/2 Σ (q_i − q_{i+1})²."""
     stretch = q[:-1] - q[1:]
     return (q @ q + p @ p + params.coupling * stretch @ stretch) / 2
 
 
-def quartic_chain_hamiltonian(params: ChainParams, q: Array, p: Array) -> Array:
+def _quartic_energy(params: ChainParams, q: Array, p: Array) -> Array:
     """H = Σ (q² + p²)/2 + α Σ (q_i − q_{i+1})⁴."""
     stretch = q[:-1] - q[1:]
     return (q @ q + p @ p) / 2 + params.coupling * jnp.sum(stretch**4)
@@ -217,7 +229,7 @@ def linear_chain(num_oscillators: int = 2, coupling: float = 0.2) -> System:
       >>> linear_chain(3).periodic
       (False, False, False)
     """
-    return _chain("linear_chain", linear_chain_hamiltonian, num_oscillators, coupling)
+    return _chain("linear_chain", _linear_energy, num_oscillators, coupling)
 
 
 @Family
@@ -228,4 +240,4 @@ def quartic_chain(num_oscillators: int = 2, coupling: float = 0.25) -> System:
       >>> quartic_chain().params
       ChainParams(coupling=0.25)
     """
-    return _chain("quartic_chain", quartic_chain_hamiltonian, num_oscillators, coupling)
+    return _chain("quartic_chain", _quartic_energy, num_oscillators, coupling)

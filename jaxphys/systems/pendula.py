@@ -31,6 +31,19 @@ from jaxphys.systems.record import (
 from jaxphys.trig import cos, sin
 from jaxphys.types import Array, System, TangentState
 
+__all__ = [
+    "CartPoleParams",
+    "DoublePendulumParams",
+    "ElasticPendulumParams",
+    "PendulumChainParams",
+    "PendulumParams",
+    "cart_pole",
+    "double_pendulum",
+    "elastic_pendulum",
+    "pendulum",
+    "pendulum_chain",
+]
+
 
 class PendulumParams(NamedTuple):
     """Constants of `pendulum`: mass m, length l, gravity g."""
@@ -136,7 +149,7 @@ def double_pendulum(
     length2: float = 1.0,
     gravity: float = 9.8,
 ) -> System:
-    """Two pendula, one on the other: chaotic.
+    """Two pendula, one attached to the other: chaotic.
 
     L = ½(m₁ + m₂) l₁² θ̇₁² + ½ m₂ l₂² θ̇₂² + m₂ l₁ l₂ θ̇₁ θ̇₂ cos(θ₁ − θ₂)
         + (m₁ + m₂) g l₁ cos θ₁ + m₂ g l₂ cos θ₂.
@@ -175,7 +188,7 @@ def double_pendulum(
 def pendulum_chain(
     num_pendula: int = 3, *, key: Array | None = None, gravity: float = 9.81
 ) -> System:
-    """N pendula, each on the one before.
+    """N pendula, each attached to the one before.
 
     M_ij = l_i l_j cos(θ_i − θ_j) Σ_{k≥max(i,j)} m_k, V = −g Σ_i l_i cos θ_i Σ_{k≥i}
     m_k. Initial states have θ, ω ~ N(0, 1).

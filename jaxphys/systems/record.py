@@ -1,8 +1,7 @@
 """How a family of systems becomes `System` records.
 
-A family is a function of its constants; it is also usable as the system that it gives
-without any, so that `double_pendulum.params` and `double_pendulum(mass2=3.0)` both
-work.
+A family is a function of its constants, and also has the attributes of its default
+system: `double_pendulum(mass2=3.0)` and `double_pendulum.params` both work.
 """
 
 import functools
@@ -22,6 +21,17 @@ from jaxphys.types import (
     System,
     TangentState,
 )
+
+__all__ = [
+    "Family",
+    "check_count",
+    "from_momenta",
+    "from_velocities",
+    "like",
+    "numbered",
+    "ring",
+    "symmetric2",
+]
 
 
 class Family:
@@ -80,13 +90,13 @@ def from_momenta(
 
 
 def check_count(name: str, count: int, least: int = 1) -> None:
-    """Raise a ValueError where a number of bodies or nodes cannot be meant."""
+    """Raise a ValueError unless a count is a whole number ≥ least."""
     if int(count) != count or count < least:
         raise ValueError(f"{name} is {count}; expected a whole number ≥ {least}.")
 
 
 def numbered(symbol: str, count: int) -> tuple[str, ...]:
-    """Names q_1 … q_n in mathtext.
+    """Names q_{1} … q_{n} in mathtext.
 
     Example:
       >>> numbered("q", 2)
@@ -96,7 +106,7 @@ def numbered(symbol: str, count: int) -> tuple[str, ...]:
 
 
 def ring(key: Array, low: float, high: float) -> PhaseState:
-    """One (q, p) of uniform direction, its length uniform in [low, high)."""
+    """One (q, p) in a uniform direction, its length uniform in [low, high)."""
     first, second = jax.random.split(key)
     radius = jax.random.uniform(first, (), minval=low, maxval=high)
     angle = jax.random.uniform(second, (), maxval=2 * jnp.pi)

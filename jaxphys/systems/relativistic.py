@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jaxphys.systems.record import Family, from_velocities
 from jaxphys.types import Array, System, TangentState
 
+__all__ = ["FieldParams", "relativistic_particle", "special_relativity"]
+
 
 class FieldParams(NamedTuple):
     """Constants of a particle in a uniform field: its strength g."""

@@ -15,6 +15,8 @@ from jaxphys.systems.record import Family, from_velocities, like
 from jaxphys.trig import cos, sin
 from jaxphys.types import Array, System, TangentState
 
+__all__ = ["RigidBodyParams", "angular_velocity", "body_axes", "free_rigid_body"]
+
 
 class RigidBodyParams(NamedTuple):
     """Constants of `free_rigid_body`: its principal moments of inertia."""
@@ -79,13 +81,13 @@ def body_axes(q: Array) -> Array:
 def free_rigid_body(
     inertia1: float = 1.0, inertia2: float = 2.0, inertia3: float = 3.0
 ) -> System:
-    """A body turning freely, in Euler's angles (φ, θ, ψ): ½ Σ I_i ω_i².
+    """A body that turns freely, in Euler's angles (φ, θ, ψ): ½ Σ I_i ω_i².
 
     Its angular momentum in space is conserved, and turning about the middle axis is
-    unstable. The angles are singular at θ = 0 and π: states that come near are better
-    told in others. Initial states turn near the third axis, which nods by less than the
-    angle to the singularity: φ, ψ ~ U[0, 2π), θ ~ U[π/3, 2π/3) and ω = (0, 0, Ω) plus
-    0.1 N(0, 1), where Ω ~ U[1, 2).
+    unstable. The angles are singular at θ = 0 and π; motions that come near need other
+    coordinates. Initial states turn about nearly the third axis, which nods by less
+    than the angle to the singularity: φ, ψ ~ U[0, 2π), θ ~ U[π/3, 2π/3) and
+    ω = (0, 0, Ω) plus 0.1 N(0, 1), where Ω ~ U[1, 2).
 
     Example:
       >>> free_rigid_body().periodic

@@ -23,7 +23,7 @@ from jaxphys.experiments.runner import RunOptions
 from jaxphys.learning import Recipe
 from jaxphys.models import Normalization
 from jaxphys.systems.record import like
-from jaxphys.types import Array, Dynamics, Model, PyTree, System, TangentState
+from jaxphys.types import Array, Dynamics, PyTree, System, TangentState
 
 COLUMNS = {
     "acceleration_error": "rel. MSE of accel.",
@@ -261,7 +261,7 @@ def rows(
     def delan(layers: str, config: Any, dtype: jnp.dtype) -> Dynamics:
         hidden = getattr(config, layers)
         model = models.delan(**shape, hidden=hidden, dtype=dtype)
-        return models.lagrangian_dynamics(Model(model.init, model.apply), positive=True)
+        return models.lagrangian_dynamics(model)
 
     def by_adam(name: str) -> Callable[[Any], Recipe]:
         return lambda config: shortened(adam[name]) if config.fast else adam[name]

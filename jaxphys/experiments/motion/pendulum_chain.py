@@ -26,7 +26,7 @@ from jaxphys.experiments.dynamics import Material, Row, Study
 from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.learning import Recipe
 from jaxphys.plots import Sampled
-from jaxphys.types import Array, Dynamics, Model, PyTree, System, TangentState
+from jaxphys.types import Array, Dynamics, PyTree, System, TangentState
 
 DT = 0.03
 TIMES = 101
@@ -236,13 +236,13 @@ def _options(layers: str, config: Config, dtype: jnp.dtype) -> dict[str, Any]:
 
 def _structured(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
     model = models.structured(**_options(layers, config, dtype))
-    motion = models.dynamics(Model(model.init, model.apply))
+    motion = models.dynamics(model)
     return models.in_velocities(motion, model)
 
 
 def _delan(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
     model = models.delan(**_options(layers, config, dtype))
-    return models.lagrangian_dynamics(Model(model.init, model.apply), positive=True)
+    return models.lagrangian_dynamics(model)
 
 
 def _lnn(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:

@@ -24,7 +24,7 @@ from jaxphys.experiments.runner import RunOptions, Trained
 from jaxphys.learning import Recipe
 from jaxphys.mechanics import TorqueParts
 from jaxphys.models import Normalization
-from jaxphys.types import Array, Dynamics, Model, PyTree, TangentState
+from jaxphys.types import Array, Dynamics, PyTree, TangentState
 
 ARM = systems.two_link_arm()
 PERIODIC = (True, True)
@@ -201,8 +201,7 @@ def _options(hidden: tuple[int, ...], dtype: jnp.dtype) -> dict:
 
 def _delan(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
     model = models.delan(2, **_options(getattr(config, layers), dtype))
-    made = Model(model.init, model.apply)
-    return models.lagrangian_dynamics(made, positive=True)
+    return models.lagrangian_dynamics(model)
 
 
 def _lnn(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
@@ -214,13 +213,9 @@ def _structured(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
     """The Hamiltonian network's motion told by q and v, with the torques of it."""
     options = _options(getattr(config, layers), dtype)
     model = models.structured(2, activation="softplus", **options)
-    motion = models.dynamics(Model(model.init, model.apply))
-
-    def natural(params: PyTree, q: Array, v: Array) -> Array:
-        return v @ model.momentum(params, q, v) / 2 - model.potential(params, q)
-
-    told = models.in_velocities(motion, model)
-    return told._replace(inverse=mechanics.inverse_dynamics(natural))
+    told = models.in_velocities(models.dynamics(model), model)
+    inverse = mechanics.inverse_dynamics(model.parts["lagrangian"])
+    return told._replace(inverse=inverse)
 
 
 def _mlp(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:

@@ -114,7 +114,7 @@ def _lattice(config: Config, dtype: jnp.dtype) -> Dynamics:
         kernel_init="glorot_normal",
         dtype=dtype,
     )
-    return models.lattice_dynamics(model)
+    return models.lagrangian_dynamics(model)
 
 
 def _adam(config: Config) -> Recipe:

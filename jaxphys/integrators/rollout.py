@@ -1,0 +1,238 @@
+"""One step applied many times: `rollout` keeps the trajectory, `repeat` the end alone.
+
+Both are one `lax.scan`, differentiable both ways, with checkpoints for long gradients
+and a `RolloutInfo` that says where a rollout failed.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys.integrators._states import real_dtype
+from jaxphys.integrators.implicit import ImplicitStep
+from jaxphys.linalg import all_finite
+from jaxphys.types import Array, PyTree, Step
+
+__all__ = ["RolloutInfo", "check_time_step", "repeat", "rollout"]
+
+
+class RolloutInfo(NamedTuple):
+    """Whether a rollout succeeded, and where it failed.
+
+    Attributes:
+      finite: whether every saved state is finite.
+      converged: whether every implicit step was solved; True for explicit steps.
+      failed_at: index of the first saved state that is not finite, or that follows a
+        step that was not solved; −1 if there is none.
+    """
+
+    finite: Array
+    converged: Array
+    failed_at: Array
+
+
+def check_time_step(dt, num_steps: int, substeps: int = 1) -> None:
+    """Raise a ValueError for an invalid time grid."""
+    if not isinstance(dt, jax.core.Tracer) and not (np.isfinite(dt) and dt != 0):
+        raise ValueError(f"dt is {dt}; expected a finite time step other than zero.")
+    for name, count in (("num_steps", num_steps), ("substeps", substeps)):
+        if int(count) != count or count < 1:
+            raise ValueError(f"{name} is {count}; expected a whole number ≥ 1.")
+
+
+def _check_controls(controls: PyTree, num_steps: int) -> None:
+    lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(controls)}
+    if lengths != {(num_steps,)}:
+        raise ValueError(
+            f"controls have leading axes {sorted(lengths)}; expected one value per "
+            f"step, ({num_steps},). For a batch of controls use jax.vmap."
+        )
+
+
+def rollout(
+    step: Step,
+    y0: PyTree,
+    *,
+    t0: float = 0.0,
+    dt: float,
+    num_steps: int,
+    args: PyTree = None,
+    substeps: int = 1,
+    controls: PyTree | None = None,
+    checkpoint: bool = False,
+    with_info: bool = False,
+) -> Any:
+    """The trajectory of a step: y at t0, t0 + dt, …, t0 + num_steps · dt.
+
+    Args:
+      step: `step(t, y, dt, args) -> y`.
+      y0: initial state, any pytree, unbatched.
+      t0: initial time.
+      dt: time between two saved states; negative goes back in time.
+      num_steps: number of saved states after the first.
+      args: passed to the vector field.
+      substeps: integrator steps of dt/substeps between two saved states.
+      controls: inputs held over each step, leading axis num_steps; the vector field
+        then gets the pair (args, controls[i]).
+      checkpoint: whether reverse-mode derivatives store only √num_steps states beside
+        the saved ones and compute the steps between again, instead of storing every
+        intermediate of every step.
+      with_info: whether to return a `RolloutInfo` beside the trajectory.
+
+    Returns:
+      y0's pytree with a leading time axis of num_steps + 1, the start included; with
+      `with_info`, the pair (trajectory, RolloutInfo).
+
+    Raises:
+      ValueError: for an invalid time grid, state or controls.
+
+    Example:
+      >>> from jaxphys.integrators import rk4
+      >>> step = rk4(lambda t, y, args: -y)
+      >>> [round(float(y), 3) for y in rollout(step, 1.0, dt=0.5, num_steps=2)]
+      [1.0, 0.607, 0.368]
+    """
+    y0, _, ys, info = _scan(
+        step,
+        y0,
+        t0=t0,
+        dt=dt,
+        num_steps=num_steps,
+        args=args,
+        substeps=substeps,
+        controls=controls,
+        checkpoint=checkpoint,
+        with_info=with_info,
+        keep=True,
+    )
+    path = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, ys)
+    return (path, info) if with_info else path
+
+
+def repeat(
+    step: Step,
+    y0: PyTree,
+    *,
+    t0: float = 0.0,
+    dt: float,
+    num_steps: int,
+    args: PyTree = None,
+    substeps: int = 1,
+    controls: PyTree | None = None,
+    checkpoint: bool = False,
+    with_info: bool = False,
+) -> Any:
+    """The last state of `rollout`, without keeping the others; same arguments.
+
+    Example:
+      >>> from jaxphys.integrators import rk4
+      >>> step = rk4(lambda t, y, args: -y)
+      >>> round(float(repeat(step, 1.0, dt=0.5, num_steps=2)), 3)
+      0.368
+    """
+    _, last, _, info = _scan(
+        step,
+        y0,
+        t0=t0,
+        dt=dt,
+        num_steps=num_steps,
+        args=args,
+        substeps=substeps,
+        controls=controls,
+        checkpoint=checkpoint,
+        with_info=with_info,
+        keep=False,
+    )
+    return (last, info) if with_info else last
+
+
+def _scan(
+    step,
+    y0,
+    *,
+    t0,
+    dt,
+    num_steps,
+    args,
+    substeps,
+    controls,
+    checkpoint,
+    with_info,
+    keep,
+):
+    check_time_step(dt, num_steps, substeps)
+    if controls is not None:
+        _check_controls(controls, num_steps)
+    y0 = jax.tree.map(jnp.asarray, y0)
+    dtype = real_dtype(y0)
+    small = jnp.asarray(dt, dtype) / substeps
+    start = jnp.asarray(t0, dtype)
+
+    def flagged(t: Array, y: PyTree, args: PyTree) -> tuple[PyTree, Array]:
+        if with_info and isinstance(step, ImplicitStep):
+            y, info = step.with_info(t, y, small, args)
+            return y, info.converged
+        return step(t, y, small, args), jnp.array(True)
+
+    def advance(carry: tuple[PyTree, RolloutInfo], numbered):
+        y, info = carry
+        number, control = numbered
+        held = args if controls is None else (args, control)
+
+        def one(carry, sub):
+            y, solved = carry
+            y, now = flagged(start + (number * substeps + sub) * small, y, held)
+            return (y, solved & now), None
+
+        if substeps == 1:
+            (y, solved), _ = one((y, jnp.array(True)), 0)
+        else:
+            (y, solved), _ = jax.lax.scan(
+                one, (y, jnp.array(True)), jnp.arange(substeps)
+            )
+        if with_info:
+            finite = all_finite(y)
+            first = ~(finite & solved) & (info.failed_at < 0)
+            info = RolloutInfo(
+                info.finite & finite,
+                info.converged & solved,
+                jnp.where(first, number + 1, info.failed_at),
+            )
+        return (y, info), (y if keep else None)
+
+    finite = all_finite(y0) if with_info else jnp.array(True)
+    info = RolloutInfo(finite, jnp.array(True), jnp.where(finite, -1, 0))
+    numbered = (jnp.arange(num_steps), controls)
+    run = _scan_with_checkpoints if checkpoint else jax.lax.scan
+    (last, info), ys = run(advance, (y0, info), numbered)
+    return y0, last, ys, info
+
+
+def _scan_with_checkpoints(advance: Callable, carry: PyTree, xs: PyTree):
+    """A scan of N steps whose reverse-mode derivative stores about 2√N states."""
+    # The N steps are cut into segments of √N. The forward pass stores the start of each
+    # segment; the backward pass runs a segment again from there and stores its states.
+    # Each step is run again as well: its intermediates and sub-steps are not stored.
+    length = jax.tree.leaves(xs)[0].shape[0]
+    size = math.isqrt(length - 1) + 1
+    whole = length // size
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def segment(carry: PyTree, xs: PyTree):
+        step = jax.checkpoint(advance, prevent_cse=False)
+        return jax.lax.scan(step, carry, xs)
+
+    cut = jax.tree.map(
+        lambda x: x[: whole * size].reshape(whole, size, *x.shape[1:]), xs
+    )
+    carry, ys = jax.lax.scan(segment, carry, cut)
+    ys = jax.tree.map(lambda y: y.reshape(whole * size, *y.shape[2:]), ys)
+    if whole * size < length:
+        carry, rest = segment(carry, jax.tree.map(lambda x: x[whole * size :], xs))
+        ys = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, rest)
+    return carry, ys
