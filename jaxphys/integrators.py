@@ -30,8 +30,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jaxphys.linalg import all_finite
 from jaxphys.roots import RootInfo, find_root
+from jaxphys.trees import all_finite, time_dtype
 from jaxphys.types import (
     Array,
     Hamiltonian,
@@ -97,7 +97,7 @@ def rk4(f: VectorField, *, rolled: bool = False) -> Step:
         )
 
     def rolled_step(t: Array, y: PyTree, dt: Array, args: PyTree) -> PyTree:
-        dtype = _real_dtype(y)
+        dtype = time_dtype(y)
         nodes = jnp.array([0, 0.5, 0.5, 1], dtype)
         # The slope of a stage is added in the next, so that it is computed once.
         weights = jnp.array([0, 1, 2, 2], dtype) / 6
@@ -470,16 +470,6 @@ def _check_controls(controls: PyTree, num_steps: int) -> None:
         )
 
 
-def _real_dtype(y: PyTree) -> jnp.dtype:
-    dtype = jnp.result_type(*jax.tree.leaves(y))
-    if not jnp.issubdtype(dtype, jnp.inexact):
-        raise ValueError(
-            f"the state has dtype {dtype}; expected a floating one, as time steps are "
-            "no whole numbers. Write 1.0 for 1, or cast with .astype(float)."
-        )
-    return jnp.finfo(dtype).dtype
-
-
 def _scan(
     step,
     y0,
@@ -498,7 +488,7 @@ def _scan(
     if controls is not None:
         _check_controls(controls, num_steps)
     y0 = jax.tree.map(jnp.asarray, y0)
-    dtype = _real_dtype(y0)
+    dtype = time_dtype(y0)
     small = jnp.asarray(dt, dtype) / substeps
     start = jnp.asarray(t0, dtype)
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from tqdm import tqdm
 
-from jaxphys import checkpoint, linalg, losses
+from jaxphys import checkpoint, losses, trees
 from jaxphys import data as datasets
 from jaxphys.optim import linearise
 from jaxphys.optim.linearise import BLOCK_BYTES
@@ -169,7 +169,7 @@ def make_train_step(
         params = optax.apply_updates(params, updates)
         info = Info(
             loss,
-            jnp.isfinite(loss) & linalg.all_finite(params),
+            jnp.isfinite(loss) & trees.all_finite(params),
             *(
                 optax.tree.get(opt_state, key)
                 for key in ("rank", "damping", "accepted", "concave")

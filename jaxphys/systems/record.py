@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxphys import mechanics
+from jaxphys import mechanics, trees
 from jaxphys.types import (
     Array,
     Hamiltonian,
@@ -80,7 +80,7 @@ def from_momenta(
 
 
 def check_count(name: str, count: int, least: int = 1) -> None:
-    """Raise a ValueError where a number of bodies or nodes cannot be meant."""
+    """Raise a ValueError where a number of bodies or nodes is invalid."""
     if int(count) != count or count < least:
         raise ValueError(f"{name} is {count}; expected a whole number ≥ {least}.")
 
@@ -105,7 +105,7 @@ def ring(key: Array, low: float, high: float) -> PhaseState:
 
 def like(params: PyTree, q: Array) -> PyTree:
     """Constants that are arrays, in the dtype of q: a float32 state stays float32."""
-    return jax.tree.map(lambda x: jnp.asarray(x, q.dtype), params)
+    return trees.cast(params, q.dtype, integers=True)
 
 
 def symmetric2(a: Array | float, b: Array, d: Array | float) -> Array:
