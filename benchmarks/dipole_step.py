@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from benchmarks import harness
 from benchmarks.peers import dense_hig
-from jaxphys import linalg, optim, problems, training
+from jaxphys import linalg, optim, problems, training, trees
 from jaxphys.experiments import quantum_dipole
 from jaxphys.optim.linearise import pull_back
 
@@ -40,8 +40,8 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
             together=together,
         )
         calls[name] = functools.partial(jax.jit(peer), params, batch)
-    flat = {name: linalg.ravel(call())[0] for name, call in calls.items()}
-    begin = linalg.ravel(params)[0]
+    flat = {name: trees.ravel(call())[0] for name, call in calls.items()}
+    begin = trees.ravel(params)[0]
     step = jnp.linalg.norm(flat["jaxphys"] - begin)
     differences = {
         name: float(jnp.linalg.norm(flat[name] - flat["jaxphys"]) / step)

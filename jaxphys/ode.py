@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix
 
-from jaxphys.linalg import all_finite
 from jaxphys.names import check_known
+from jaxphys.trees import all_finite, time_dtype
 from jaxphys.types import Array, PyTree, VectorField
 
 __all__ = ["FIXED_STEP", "SOLVERS", "STATUS", "Solution", "solve"]
@@ -176,11 +176,9 @@ def solve(
         raise ValueError("ts does not increase; sort the times and drop repeated ones.")
     ts = jnp.asarray(times)
     y0 = jax.tree.map(jnp.asarray, y0)
-    dtype = jnp.result_type(*jax.tree.leaves(y0))
-    if not jnp.issubdtype(dtype, jnp.inexact):
-        raise ValueError(f"y0 has dtype {dtype}; expected a floating one.")
+    dtype = time_dtype(y0)
     tolerance = 1e-9 if jnp.finfo(dtype).bits == 64 else 1e-6
-    ts = ts.astype(jnp.finfo(dtype).dtype)
+    ts = ts.astype(dtype)
     rtol, atol = (tolerance if x is None else x for x in (rtol, atol))
     saved = [diffrax.SubSaveAt(ts=ts), diffrax.SubSaveAt(t1=True)]
     solution = diffrax.diffeqsolve(

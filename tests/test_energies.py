@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
-from jaxphys import integrators, linalg, mechanics, metrics, models, ode, systems
+from jaxphys import integrators, mechanics, metrics, models, ode, systems, trees
 from jaxphys.data import Chunk
 from jaxphys.models.coordinates import coordinates
 from jaxphys.problems.matching import follow
@@ -27,7 +27,7 @@ HAMILTONIANS = {
 
 def wild(params, size=1.5):
     """Weights far from those at the start: facts that hold for any must hold here."""
-    flat, unravel = linalg.ravel(params)
+    flat, unravel = trees.ravel(params)
     noise = size * jax.random.normal(jax.random.key(9), flat.shape, flat.dtype)
     return unravel(flat + noise)
 

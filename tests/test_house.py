@@ -16,6 +16,7 @@ FLOORS = {
     "types": 0,
     "names": 0,
     "jaxprs": 0,
+    "trees": 0,
     "linalg": 1,
     "losses": 1,
     "curvature": 1,

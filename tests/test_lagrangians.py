@@ -7,7 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import data, integrators, learning, linalg, mechanics, models, systems
+from jaxphys import (
+    data,
+    integrators,
+    learning,
+    linalg,
+    mechanics,
+    models,
+    systems,
+    trees,
+)
 from jaxphys.learning import Recipe, learn
 from jaxphys.types import Model, PhaseState, TangentState
 
@@ -247,7 +256,7 @@ def test_a_lattice_moves_as_its_whole_lagrangian_does(n):
     motion = models.lagrangian_dynamics(model)
     rate = jax.jit(motion.vector_field)(0.0, TangentState(q, v), params)
     np.testing.assert_array_equal(rate.v, jax.jit(fast)(params, q, v))
-    flat = [linalg.ravel(loss(f))[0] for f in (fast, whole)]
+    flat = [trees.ravel(loss(f))[0] for f in (fast, whole)]
     np.testing.assert_allclose(*flat, rtol=1e-5, atol=1e-7 * jnp.max(jnp.abs(flat[0])))
 
 

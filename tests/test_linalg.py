@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import linalg
+from jaxphys import linalg, trees
 from jaxphys.linalg import spectral_direction
 
 ROUTES = ["svd", "qr", "gram", "auto"]
@@ -188,7 +188,7 @@ def test_bad_input_is_told(arguments, options, words):
 
 def test_ravel_refuses_mixed_dtypes():
     with pytest.raises(ValueError, match="one real floating dtype"):
-        linalg.ravel({"a": jnp.ones(2), "b": jnp.ones(2, jnp.float16)})
+        trees.ravel({"a": jnp.ones(2), "b": jnp.ones(2, jnp.float16)})
 
 
 def test_damped_solve_is_a_ridge_solve(dtype):

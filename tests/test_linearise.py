@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
-from jaxphys import linalg, mechanics, models
+from jaxphys import mechanics, models, trees
 from jaxphys.optim import layers, linearise
 from jaxphys.optim.linearise import pull_back
 
@@ -158,7 +158,7 @@ def network(request, dtype):
 
 
 def true_jacobian(outputs, params, inputs):
-    flat, unravel = linalg.ravel(params)
+    flat, unravel = trees.ravel(params)
 
     def all_outputs(flat):
         return jax.vmap(outputs, in_axes=(None, 0))(unravel(flat), inputs).reshape(-1)
@@ -176,7 +176,7 @@ def test_values_and_products_are_those_of_jax(network, dtype):
     outputs, params, inputs = network
     num_outputs = jax.eval_shape(outputs, params, inputs[0]).shape[0]
     weights = jax.random.normal(jax.random.key(1), (5, num_outputs), dtype)
-    flat, unravel = linalg.ravel(params)
+    flat, unravel = trees.ravel(params)
     tangent = jax.random.normal(jax.random.key(2), flat.shape, dtype)
 
     @jax.jit
@@ -184,8 +184,8 @@ def test_values_and_products_are_those_of_jax(network, dtype):
         batch = linearise(outputs, params, inputs)
         return (
             batch.values,
-            linalg.ravel(batch.vjp(weights))[0],
-            linalg.ravel(pull_back(batch.factors(), weights))[0],
+            trees.ravel(batch.vjp(weights))[0],
+            trees.ravel(pull_back(batch.factors(), weights))[0],
             batch.jvp(unravel(tangent)).reshape(-1),
         )
 
@@ -228,7 +228,7 @@ def test_every_route_to_the_jacobian_and_its_squares_agrees(network, dtype):
             (whole.gram(), whole.gram(route="dense"), pieces.gram()),
             (whole.normal(), pieces.normal()),
             jax.vmap(whole.product())(jnp.eye(whole.values.size, dtype=dtype)),
-            linalg.ravel(pull_back(pieces.factors(), ones))[0],
+            trees.ravel(pull_back(pieces.factors(), ones))[0],
         )
 
     jacobians, grams, normals, products, pulled = routes(params)

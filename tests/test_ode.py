@@ -399,7 +399,7 @@ def test_every_maker_of_a_step_is_known_to_need_a_fixed_one():
         (1.0, [0.0], {}, "at least two times"),
         (1.0, [[0.0, 1.0]], {}, "at least two times"),
         (1.0, [0.0, 2.0, 1.0], {}, "does not increase"),
-        (1, [0.0, 1.0], {}, "y0 has dtype int"),
+        (1, [0.0, 1.0], {}, "state has dtype int"),
         (1.0, [0.0, 1.0], {"event": lambda t, y, a: jnp.ones(2)}, "one number or one"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxphys import linalg, losses, models, optim, problems, training
+from jaxphys import linalg, losses, models, optim, problems, training, trees
 from jaxphys.optim.routes import chosen_route, gram_bytes, lanczos_bytes
 
 BATCH, OUTPUTS = 8, 3
@@ -31,7 +31,7 @@ def one_step(tx, fitting, objective=losses.squared_error):
     step = jax.jit(training.make_train_step(outputs, objective, tx))
     state, info = step(training.init_state(params, tx), batch)
     change = jax.tree.map(lambda new, old: new - old, state.params, params)
-    return linalg.ravel(change)[0], state, info
+    return trees.ravel(change)[0], state, info
 
 
 def jacobian_and_cotangent(fitting):
@@ -178,7 +178,7 @@ def test_a_bent_step_adds_the_geodesic_acceleration(fitting, dtype):
     shift = 1e-2 * np.trace(gram) / len(gram) * np.eye(len(gram))
     tx = optim.levenberg_marquardt(damping=1e-2)
     straight, _, _ = one_step(tx, fitting)
-    flat, unravel = linalg.ravel(params)
+    flat, unravel = trees.ravel(params)
 
     def along(t):
         return jax.vmap(outputs, (None, 0))(unravel(flat + t * straight), inputs)
@@ -437,7 +437,7 @@ def test_vmap_over_seeds_is_a_loop(name, fitting):
         alone, _ = jax.jit(step)(state, batch)
         row = jax.tree.map(lambda leaf, n=number: leaf[n], together.params)
         alone, row, start = (
-            np.asarray(linalg.ravel(p)[0]) for p in (alone.params, row, state.params)
+            np.asarray(trees.ravel(p)[0]) for p in (alone.params, row, state.params)
         )
         assert relative_error(row - start, alone - start) < 10 * tolerance(dtype)
 

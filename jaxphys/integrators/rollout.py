@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxphys.integrators._states import real_dtype
 from jaxphys.integrators.implicit import ImplicitStep
-from jaxphys.linalg import all_finite
+from jaxphys.trees import all_finite
 from jaxphys.types import Array, PyTree, Step
 
 __all__ = ["RolloutInfo", "check_time_step", "repeat", "rollout"]

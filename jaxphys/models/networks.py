@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 from jax.typing import DTypeLike
 
+from jaxphys import trees
 from jaxphys.names import check_known
 from jaxphys.types import Array, Model, PyTree
 
@@ -261,7 +262,7 @@ def from_linen(
                 f"{type(module).__name__} has the collections {others} beside params; "
                 "expected parameters only. Freeze them into the module first."
             )
-        return _cast(variables["params"], dtype)
+        return trees.cast(variables["params"], dtype)
 
     def apply(params: PyTree, *inputs: Array) -> Array:
         return module.apply({"params": params}, *inputs)
@@ -295,16 +296,10 @@ def from_nnx(
 
     def init(key: Array) -> PyTree:
         _, params, _ = nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)
-        return _cast(nnx.to_pure_dict(params), dtype)
+        return trees.cast(nnx.to_pure_dict(params), dtype)
 
     def apply(params: PyTree, *inputs: Array) -> Array:
         module = nnx.merge(definition, nnx.State(params), others)
         return module(*inputs)
 
     return Model(init, apply)
-
-
-def _cast(params: PyTree, dtype) -> PyTree:
-    if dtype is None:
-        return params
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)

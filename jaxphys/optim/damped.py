@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxphys import linalg
+from jaxphys import linalg, trees
 from jaxphys.optim import routes
 from jaxphys.optim.linearise import pull_back
 from jaxphys.types import Array, PyTree
@@ -202,7 +202,7 @@ def _sample_side(linearisation, scale, residual, damping, wide, solve, route) ->
 
 def _parameter_side(linearisation, scale, gradient, damping, wide, route) -> _Step:
     """The same step from J̃ᵀ J̃ (P × P), for fewer parameters than outputs."""
-    flat, unravel = linalg.ravel(gradient)
+    flat, unravel = trees.ravel(gradient)
     pulled = flat.astype(wide)
     form = _form(linearisation, scale, False, wide, route)
     solve_damped = form.solver(damping * form.trace / scale.size)
@@ -212,7 +212,7 @@ def _parameter_side(linearisation, scale, gradient, damping, wide, route) -> _St
 
     def respond(y: Array) -> PyTree:
         squares = (scale**2).reshape(y.shape)
-        asked, _ = linalg.ravel(linearisation.vjp(squares * y))
+        asked, _ = trees.ravel(linearisation.vjp(squares * y))
         return unravel(-solve_damped(asked)[0].astype(flat.dtype))
 
     return _Step(unravel(step.astype(flat.dtype)), predicted, unsolved, respond)
@@ -245,10 +245,6 @@ def _scaled(curvature: Array, cotangent: Array, wide) -> _Scaled:
     scale = jnp.sqrt(squares.reshape(-1).astype(wide))
     residual = cotangent.reshape(-1).astype(wide) / scale
     return _Scaled(scale, residual, jnp.mean(~positive, dtype=curvature.dtype))
-
-
-def _select(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
 def levenberg_marquardt(
@@ -327,7 +323,7 @@ def levenberg_marquardt(
     solve = _Solve(method, iterations, tolerance, memory_limit).check()
 
     def init(params):
-        dtype = linalg.check_one_dtype(params)
+        dtype = trees.check_one_dtype(params)
         one = jnp.ones((), dtype)
         none = 0 * one
         return DampedState(damping * one, jnp.array(True), one, none, none, none)
@@ -355,7 +351,7 @@ def levenberg_marquardt(
             value=value,
             value_fn=value_fn,
         )
-        dtype = linalg.check_one_dtype(params)
+        dtype = trees.check_one_dtype(params)
         wide = linalg.double(dtype)
         scale, residual, concave = _scaled(curvature_fn(), cotangent, wide)
         relative = state.damping.astype(wide)
@@ -378,7 +374,7 @@ def levenberg_marquardt(
         factor = jnp.where(ratio < 0.25, increase, factor)
         factor = jnp.where(accepted, factor, increase**2)
         new = jnp.clip(relative * factor, min_damping, max_damping)
-        step = _select(accepted, step, jax.tree.map(jnp.zeros_like, step))
+        step = trees.select(accepted, step, jax.tree.map(jnp.zeros_like, step))
         ratio = jnp.where(accepted, ratio, 0)
         seen = (ratio, model.unsolved, concave, bend)
         return step, DampedState(
@@ -455,7 +451,7 @@ def spring(
     solve = _Solve(method, iterations, tolerance, memory_limit).check()
 
     def init(params):
-        dtype = linalg.check_one_dtype(params)
+        dtype = trees.check_one_dtype(params)
         one = jnp.ones((), dtype)
         none = jax.tree.map(jnp.zeros_like, params)
         return SpringState(none, one, jnp.array(True), 0 * one)
@@ -479,7 +475,7 @@ def spring(
             cotangent=cotangent,
             curvature_fn=curvature_fn,
         )
-        dtype = linalg.check_one_dtype(params)
+        dtype = trees.check_one_dtype(params)
         wide = linalg.double(dtype)
         scale, residual, concave = _scaled(curvature_fn(), cotangent, wide)
         kept = jax.tree.map(lambda x: decay * x, state.momentum)
@@ -499,7 +495,7 @@ def spring(
         step = jax.tree.map(lambda x: jnp.where(accepted, shrink * x, 0), momentum)
         zeros = jax.tree.map(jnp.zeros_like, momentum)
         return step, SpringState(
-            _select(accepted, step, zeros), shrink, accepted, concave.astype(dtype)
+            trees.select(accepted, step, zeros), shrink, accepted, concave.astype(dtype)
         )
 
     return optax.chain(

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxphys import linalg
+from jaxphys import linalg, trees
 from jaxphys.optim import routes
 from jaxphys.optim.linearise import Block
 from jaxphys.types import Array, PyTree
@@ -176,7 +176,7 @@ def scale_by_kronecker(
     exponent = (power - 1) / 2
 
     def init(params: PyTree) -> KroneckerState:
-        linalg.check_one_dtype(params)
+        trees.check_one_dtype(params)
         zero = jnp.zeros((), jnp.int32)
         nothing = [
             _nothing(_kind(leaf, largest_side), leaf)
@@ -192,7 +192,7 @@ def scale_by_kronecker(
         routes.require(
             name, params=params, linearisation=linearisation, cotangent=cotangent
         )
-        wide = linalg.double(linalg.check_one_dtype(params))
+        wide = linalg.double(trees.check_one_dtype(params))
         batch = cotangent.shape[0]
         leaves, tree = jax.tree.flatten(params)
         key = jax.random.fold_in(jax.random.key(0), state.updates)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys import linalg
+from jaxphys import linalg, trees
 from jaxphys.optim import layers
 from jaxphys.types import Array, PyTree
 
@@ -132,7 +132,7 @@ def _cheaper_formed(block: Block, num_outputs: int) -> bool:
 def gram(factors: Factors, dtype=None) -> Array:
     """K = J Jᵀ, shape (m, m), summed over layers; products in `dtype`."""
     batch, d = factors.shape
-    dtype = dtype or linalg.check_one_dtype(factors.params)
+    dtype = dtype or trees.check_one_dtype(factors.params)
     total = jnp.zeros((batch, d, batch, d), dtype)
     for block in factors.blocks:
         if block is not None:
@@ -182,7 +182,7 @@ def pull_back(factors: Factors, cotangents: Array) -> PyTree:
 
 
 def dense(factors: Factors) -> Array:
-    """J, shape (m, P), columns in the order of `linalg.ravel`."""
+    """J, shape (m, P), columns in the order of `trees.ravel`."""
     batch, d = factors.shape
     leaves = jax.tree.leaves(factors.params)
     columns = [
@@ -259,7 +259,7 @@ def _make_fold(pieced: dict[int, int], run_with: Callable, leaves, inputs) -> Ca
 
 def _check_batch(params: PyTree, inputs: PyTree) -> int:
     """The batch size of `inputs`, after checking what can be checked."""
-    linalg.check_one_dtype(params)
+    trees.check_one_dtype(params)
     sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(inputs)}
     if len(sizes) != 1 or sizes == {()}:
         raise ValueError(
@@ -436,7 +436,7 @@ def linearise(
         return jax.lax.scan(add, jnp.zeros((size, size), dtype), split)[0]
 
     def product(dtype=None) -> Callable[[Array], Array]:
-        wide_params, wide_inputs = (_cast(x, dtype) for x in (params, inputs))
+        wide_params, wide_inputs = (trees.cast(x, dtype) for x in (params, inputs))
 
         def flat(params: PyTree) -> Array:
             return jax.vmap(outputs, (None, 0))(params, wide_inputs).reshape(-1)
@@ -457,18 +457,6 @@ def linearise(
         normal,
         product,
     )
-
-
-def _cast(tree: PyTree, dtype) -> PyTree:
-    """Real leaves in another dtype, all others as they are."""
-    if dtype is None:
-        return tree
-
-    def one(leaf: Array) -> Array:
-        real = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
-        return jnp.asarray(leaf, dtype) if real else leaf
-
-    return jax.tree.map(one, tree)
 
 
 def _joined(old: Block | None, new: Block, num_outputs: int) -> Block:

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxphys import linalg
+from jaxphys import linalg, trees
 from jaxphys.optim import routes
 from jaxphys.optim.linearise import pull_back
 from jaxphys.types import Array
@@ -90,7 +90,7 @@ def scale_by_spectral(
     power_of = {"gram": linalg.gram_power, "newton": linalg.newton_power}
 
     def init(params):
-        dtype = linalg.check_one_dtype(params)
+        dtype = trees.check_one_dtype(params)
         return SpectralState(jnp.zeros((), jnp.int32), jnp.zeros((), dtype))
 
     def update(
@@ -113,7 +113,7 @@ def scale_by_spectral(
         if relative:
             needed["curvature_fn"] = curvature_fn
         routes.require(f"the spectral step of power {power}", **needed)
-        dtype = linalg.check_one_dtype(params)
+        dtype = trees.check_one_dtype(params)
         wide = linalg.double(dtype)
         route = method
         g = cotangent.reshape(-1)
@@ -133,7 +133,7 @@ def scale_by_spectral(
             )
             new = linearisation.vjp(spectrum.direction)
         elif route in ("svd", "qr"):
-            flat, unravel = linalg.ravel(params)
+            flat, unravel = trees.ravel(params)
             spectrum = linalg.spectral(
                 linearisation.jacobian(), g, power=power, rcond=rcond, method=route
             )
@@ -142,8 +142,8 @@ def scale_by_spectral(
             spectrum = power_of[route](linearisation.gram(wide), g, power, rcond)
             new = pull_back(linearisation.factors(), spectrum.direction)
         else:
-            _, unravel = linalg.ravel(params)
-            pulled, _ = linalg.ravel(updates)
+            _, unravel = trees.ravel(params)
+            pulled, _ = trees.ravel(updates)
             normal = linearisation.normal(wide)
             spectrum = power_of[route](normal, pulled, power, rcond)
             new = unravel(spectrum.direction.astype(dtype))

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxphys import mechanics
+from jaxphys import mechanics, trees
 from jaxphys.types import (
     Array,
     Hamiltonian,
@@ -115,7 +115,7 @@ def ring(key: Array, low: float, high: float) -> PhaseState:
 
 def like(params: PyTree, q: Array) -> PyTree:
     """Constants that are arrays, in the dtype of q: a float32 state stays float32."""
-    return jax.tree.map(lambda x: jnp.asarray(x, q.dtype), params)
+    return trees.cast(params, q.dtype, integers=True)
 
 
 def symmetric2(a: Array | float, b: Array, d: Array | float) -> Array:

@@ -1,0 +1,140 @@
+"""Products and solves of small matrices, in closed form or by one factorization."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxphys.types import Array
+
+__all__ = [
+    "cyclic_solve",
+    "damped_root_solver",
+    "damped_solver",
+    "double",
+    "self_product",
+    "symmetric_solve",
+]
+
+
+def double(dtype) -> jnp.dtype:
+    """The widest real type at hand for `dtype`: float64 with x64 on, else `dtype`."""
+    return jnp.promote_types(dtype, jax.dtypes.canonicalize_dtype(jnp.float64))
+
+
+#: Sides up to this are multiplied whole; a product of two of these is worth its call.
+_WHOLE = 512
+
+
+def self_product(rows: Array) -> Array:
+    """A Aᵀ of A of shape (m, k): each entry below the diagonal is computed once.
+
+    Example:
+      >>> print(self_product(jnp.array([[1.0, 2.0], [0.0, 1.0]])))
+      [[5. 2.]
+       [2. 1.]]
+    """
+    size = rows.shape[0]
+    if size <= _WHOLE:
+        return rows @ rows.T
+    first, second = rows[: size // 2], rows[size // 2 :]
+    mixed = second @ first.T
+    return jnp.block([[self_product(first), mixed.T], [mixed, self_product(second)]])
+
+
+def damped_solver(gram: Array, damping: Array) -> Callable[[Array], Array]:
+    """w ↦ (K + λ I)⁻¹ w by one Cholesky factorization; K of shape (m, m), w (m,)."""
+    damped = gram + damping * jnp.eye(gram.shape[0], dtype=gram.dtype)
+    factor = jax.scipy.linalg.cho_factor(damped, lower=True)
+    return lambda w: jax.scipy.linalg.cho_solve(factor, w.astype(gram.dtype))
+
+
+def damped_root_solver(root: Array, damping: Array) -> Callable[[Array], Array]:
+    """w ↦ (Rᵀ R + λ I)⁻¹ w without squaring R: QR of (R; √λ I); R (k, n), w (n,)."""
+    size = root.shape[1]
+    shift = jnp.sqrt(damping).astype(root.dtype) * jnp.eye(size, dtype=root.dtype)
+    factor = jnp.linalg.qr(jnp.concatenate([root, shift]), mode="r")
+    solve = jax.scipy.linalg.solve_triangular
+    return lambda w: solve(factor, solve(factor, w.astype(root.dtype), trans="T"))
+
+
+def symmetric_solve(matrix: Array, rhs: Array, *, positive: bool = False) -> Array:
+    """M⁻¹ b for a symmetric matrix, in closed form up to 3 × 3.
+
+    Args:
+      matrix: M, shape (n, n), symmetric.
+      rhs: b, shape (n,) or (n, k).
+      positive: whether M is positive definite by construction, so that a Cholesky
+        factorization serves above 3 × 3; otherwise LU with pivots.
+
+    Returns:
+      The solution, of b's shape; not finite where M is singular.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> matrix = jnp.array([[2.0, 1.0], [1.0, 2.0]])
+      >>> print(symmetric_solve(matrix, jnp.array([3.0, 0.0])))
+      [ 2. -1.]
+    """
+    size = matrix.shape[-1]
+    if size == 1:
+        return rhs / matrix[0, 0]
+    if size == 2:
+        (a, b), (_, d) = matrix
+        return jnp.stack([d * rhs[0] - b * rhs[1], a * rhs[1] - b * rhs[0]]) / (
+            a * d - b * b
+        )
+    if size == 3:
+        (a, b, c), (_, d, e), (_, _, f) = matrix
+        first = jnp.stack([d * f - e * e, c * e - b * f, b * e - c * d])
+        second = jnp.stack([a * f - c * c, b * c - a * e])
+        last = a * d - b * b
+        determinant = a * first[0] + b * first[1] + c * first[2]
+        x, y, z = rhs
+        solution = [
+            first[0] * x + first[1] * y + first[2] * z,
+            first[1] * x + second[0] * y + second[1] * z,
+            first[2] * x + second[1] * y + last * z,
+        ]
+        return jnp.stack(solution) / determinant
+    if positive:
+        factor = jax.scipy.linalg.cho_factor(matrix, lower=True)
+        return jax.scipy.linalg.cho_solve(factor, rhs)
+    return jnp.linalg.solve(matrix, rhs)
+
+
+def cyclic_solve(diagonal: Array, off: Array, rhs: Array) -> Array:
+    """M⁻¹ b for a symmetric tridiagonal matrix closed to a ring, in linear time.
+
+    M has diagonal[i] at (i, i), and off[i] at (i, i + 1) and (i + 1, i), the last of
+    them in the corners; it is a tridiagonal matrix and one of rank one.
+
+    Args:
+      diagonal, off, rhs: shape (n,), n ≥ 3.
+
+    Returns:
+      The solution, (n,); not finite where M is singular, and without pivots inaccurate
+      where it is far from positive definite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> ring = cyclic_solve(jnp.full(4, 4.0), jnp.ones(4), jnp.array([6.0, 0, 6, 0]))
+      >>> print(jnp.round(ring, 6))
+      [ 2. -1.  2. -1.]
+    """
+    corner = off[-1]
+    first = -diagonal[0]
+    # M = T + u wᵀ with u = (first, 0 …, corner), w = (1, 0 …, corner / first).
+    changed = diagonal.at[0].add(-first).at[-1].add(-(corner**2) / first)
+    zero = jnp.zeros((1,), diagonal.dtype)
+    lower, upper = (
+        jnp.concatenate([zero, off[:-1]]),
+        jnp.concatenate([off[:-1], zero]),
+    )
+    border = jnp.zeros_like(rhs).at[0].set(first).at[-1].set(corner)
+    both = jax.lax.linalg.tridiagonal_solve(
+        lower, changed, upper, jnp.stack([rhs, border], axis=1)
+    )
+    x, y = both[:, 0], both[:, 1]
+    ratio = corner / first
+    return x - y * (x[0] + ratio * x[-1]) / (1 + y[0] + ratio * y[-1])
