@@ -2,11 +2,13 @@
 
 | module | what is in it |
 |---|---|
-| `trajectories` | `Trajectories`, what fits in it, what it conserves |
-| `files` | one's own measurements, and the file layout that is kept |
+| `trajectories` | checks of `Trajectories`, where they end, how they keep energy |
+| `files` | your own measurements, and the file layout of the library |
 | `smoothing` | time derivatives, and smoothing of noisy data |
 | `simulation` | motions of a known system |
 | `samples` | moments and pieces of motions, held-out parts, the order of samples |
+
+The record itself is `jaxphys.types.Trajectories`, also named here.
 """
 
 from jaxphys.data.files import (
@@ -30,13 +32,14 @@ from jaxphys.data.samples import (
 from jaxphys.data.simulation import drawn, simulated
 from jaxphys.data.smoothing import (
     accelerations,
+    averaged_inputs,
     derivatives,
     smoothed,
+    smoothed_trajectories,
     suggest_window,
     with_derivatives,
 )
 from jaxphys.data.trajectories import (
-    Trajectories,
     cast,
     check_angles,
     check_trajectories,
@@ -44,6 +47,7 @@ from jaxphys.data.trajectories import (
     energy_scale,
     separate,
 )
+from jaxphys.types import Trajectories
 
 __all__ = [
     "Accelerated",
@@ -52,6 +56,7 @@ __all__ = [
     "Trajectories",
     "accelerations",
     "add_noise",
+    "averaged_inputs",
     "cast",
     "check_angles",
     "check_finite",
@@ -71,6 +76,7 @@ __all__ = [
     "separate",
     "simulated",
     "smoothed",
+    "smoothed_trajectories",
     "split",
     "suggest_window",
     "with_derivatives",

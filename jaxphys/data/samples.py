@@ -1,22 +1,34 @@
-"""Samples to train on: their order, and how trajectories are made into them.
+"""Samples for training: made of trajectories, held out, noisy, and in batches.
 
-Data sets are pytrees with a leading sample axis. A sample of a motion is a `Moment`,
-where its derivatives are matched, or a `Chunk`, where the motion itself is.
+A data set is a pytree with a leading sample axis. A sample is a `Moment` where
+derivatives are matched, and a `Chunk` where trajectories are.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys.data.trajectories import COORDINATES, Trajectories, listed
+from jaxphys.data._record import listed, map_arrays, named_arrays
 from jaxphys.names import check_known
-from jaxphys.types import Array, PhaseState, PyTree, TangentState
+from jaxphys.types import Array, PyTree, TangentState, Trajectories
 
-State = type[PhaseState] | type[TangentState]
+__all__ = [
+    "Accelerated",
+    "Chunk",
+    "Moment",
+    "add_noise",
+    "check_finite",
+    "chunks",
+    "epoch_order",
+    "moments",
+    "num_batches",
+    "num_samples",
+    "split",
+]
 
 
 def num_samples(data: PyTree) -> int:
@@ -56,7 +68,7 @@ remove or repair these samples.
 
 
 def num_batches(data: PyTree, batch_size: int) -> int:
-    """Batches in an epoch, or a ValueError where they do not come out even.
+    """Batches in an epoch, or a ValueError where batch_size does not divide the data.
 
     Example:
       >>> num_batches(np.zeros((64, 4)), 32)
@@ -73,7 +85,7 @@ def num_batches(data: PyTree, batch_size: int) -> int:
         near = max(n for n in range(1, batch_size + 1) if total % n == 0)
         raise ValueError(
             f"batch_size {batch_size} does not divide the data, {total} samples; the "
-            f"nearest below that does is {near}."
+            f"next smaller one that does is {near}."
         )
     return total // batch_size
 
@@ -82,9 +94,9 @@ def epoch_order(key: Array | None, epoch: Array, total: int, batch_size: int) ->
     """Sample indices of an epoch, (batches, batch_size): shuffled, or as stored.
 
     Args:
-      key: a random key, from which every epoch draws its own order; None for the
-        stored order.
-      epoch: which epoch.
+      key: a random key, from which each epoch draws an order; None for the stored
+        order.
+      epoch: the number of the epoch.
       total: number of samples, a multiple of batch_size.
       batch_size: samples in a batch.
 
@@ -101,7 +113,7 @@ def epoch_order(key: Array | None, epoch: Array, total: int, batch_size: int) ->
 
 
 class Moment(NamedTuple):
-    """One moment of a motion, what derivative matching reads.
+    """One moment of a motion, a sample for derivative matching.
 
     Attributes:
       t: time, ().
@@ -115,7 +127,7 @@ class Moment(NamedTuple):
 
 
 class Accelerated(NamedTuple):
-    """A state and its acceleration, what torque matching reads.
+    """A state and its acceleration, a sample for torque matching.
 
     Attributes:
       y: the state, a TangentState.
@@ -127,12 +139,12 @@ class Accelerated(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A piece of a motion, what trajectory matching reads.
+    """A piece of a motion, a sample for trajectory matching.
 
     Attributes:
-      t: its times, (k + 1,); they need not be even.
-      y: the state at the first.
-      u: the inputs held between two times, (k, m), or None.
+      t: its times, (k + 1,); uneven steps are allowed.
+      y: the state at the first of them.
+      u: the inputs, each held from one time to the next, (k, m); or None.
     """
 
     t: Array
@@ -140,78 +152,72 @@ class Chunk(NamedTuple):
     u: Array | None = None
 
 
-def moments(
-    trajectories: Sequence[Trajectories], state: State
-) -> tuple[Moment, PyTree]:
-    """Every time of every trajectory, and the rates there: what derivatives match.
+def moments(trajectories: Sequence[Trajectories]) -> tuple[Moment, PyTree]:
+    """Every time of every trajectory, with the rates there, for derivative matching.
 
     Args:
-      trajectories: a list, with dq and dp, or dv, such as `with_derivatives` finds.
-      state: the kind of y: `PhaseState`, of q and p; `TangentState`, of q and v.
+      trajectories: a list, with rates such as `with_derivatives` finds.
 
     Returns:
       `(Moment(t, y, u), rates)` with S samples, one trajectory after another: t (S,),
-      the states y of (S, n), inputs u of (S, m) or None, and dy/dt of y's kind. The
-      rate of q in a TangentState is v.
+      states y of (S, n), inputs u of (S, m) or None, and the rates as they are in the
+      trajectories, of the class of y.
 
     Raises:
-      ValueError: where p or v, or a derivative, is missing or not finite.
+      ValueError: where a rate is not known, or a number is not finite.
 
     Example:
-      >>> t = np.linspace(0.0, 1.0, 5)
-      >>> fall = Trajectories(t, -4.9 * t[None, :, None] ** 2)
-      >>> fall = fall._replace(v=-9.8 * t[None, :, None], dv=np.full((1, 5, 1), -9.8))
-      >>> seen, rates = moments([fall], TangentState)
-      >>> seen.t.shape, seen.y.q.shape, rates.v.shape
+      >>> t = np.linspace(0.0, 1.0, 5)[:, None]
+      >>> fall = TangentState(-4.9 * t[None] ** 2, -9.8 * t[None])
+      >>> rate = TangentState(fall.v, np.full((1, 5, 1), -9.8))
+      >>> found, rates = moments([Trajectories(t[:, 0], fall, rate)])
+      >>> found.t.shape, found.y.q.shape, rates.v.shape
       ((5,), (5, 1), (5, 1))
     """
     found = listed("moments", trajectories)
-    second = _second("moments", state)
-    rates = ("dq", "dp") if second == "p" else ("v", "dv")
     for number, each in enumerate(found):
-        _check_known_states("moments", each, number, {"q", second, *rates})
-    t = np.concatenate([np.tile(each.t, len(each.q)) for each in found])
-    y, rate = (state(*_flat(found, names)) for names in (("q", second), rates))
-    u = None
-    if _with_inputs("moments", found):
-        inputs = [each.u for each in found if each.u is not None]
-        u = jnp.concatenate([x.reshape(-1, x.shape[2]) for x in inputs])
-    return Moment(jnp.asarray(t), y, u), rate
+        if each.rate is None:
+            raise ValueError(
+                f"moments needs rates, which trajectory {number} of the list does not "
+                "have; fill them in with with_derivatives."
+            )
+        fields = each.y._fields
+        names = [*fields, *(f"d{name}" for name in fields)]
+        _check_states("moments", each, number, names)
+    t = np.concatenate([np.tile(each.t, len(each.y.q)) for each in found])
+    rows = [(each.y, each.rate, each.u) for each in _same_inputs("moments", found)]
+
+    def joined(*parts: np.ndarray) -> Array:
+        flat = [x.reshape(-1, x.shape[2]) for x in parts]
+        return jnp.asarray(np.concatenate(flat))
+
+    y, rates, u = jax.tree.map(joined, *rows)
+    return Moment(jnp.asarray(t), y, u), rates
 
 
-def _with_inputs(caller: str, found: list[Trajectories]) -> bool:
-    """Whether these trajectories have an input; all of them do, or none."""
+def _same_inputs(caller: str, found: list[Trajectories]) -> list[Trajectories]:
+    """The same, or a ValueError where only some have inputs, or of another size."""
     sizes = {None if each.u is None else each.u.shape[2] for each in found}
     if len(sizes) > 1:
         raise ValueError(
-            f"{caller} got inputs u of sizes {sizes}; expected the same for all, "
-            "or none."
+            f"{caller} got inputs u of sizes {sizes}; expected the same size in all "
+            "trajectories, or no inputs."
         )
-    return sizes != {None}
-
-
-def _flat(found: list[Trajectories], names: tuple[str, ...]) -> list[Array]:
-    n = found[0].q.shape[2]
-    return [
-        jnp.asarray(np.concatenate([getattr(x, name).reshape(-1, n) for x in found]))
-        for name in names
-    ]
+    return found
 
 
 def chunks(
     trajectories: Sequence[Trajectories],
     length: int,
-    state: State,
     *,
     stride: int = 1,
     even: bool = False,
 ) -> tuple[Chunk, PyTree]:
-    """Pieces of trajectories, length + 1 times each: what trajectories match.
+    """Pieces of length + 1 times of the trajectories, for trajectory matching.
 
     Args:
       trajectories: a list; those with fewer times than a piece are left out.
       length: how many times follow the first of a piece, k ≥ 1.
-      state: the kind of y: `PhaseState`, of q and p; `TangentState`, of q and v.
       stride: times from the start of a piece to that of the next; with 1 they overlap.
       even: whether uneven times are an error, for integrators of one step size.
 
@@ -221,24 +227,22 @@ def chunks(
       states of (M, k, n), those at the other times.
 
     Raises:
-      ValueError: where p or v is missing, a state is not finite, times are uneven and
-        should not be, or all trajectories are too short.
+      ValueError: where a state is not finite, times are uneven with even=True, or all
+        trajectories are too short.
 
     Example:
-      >>> t = np.linspace(0.0, 1.0, 6)
-      >>> fall = Trajectories(t, -4.9 * t[None, :, None] ** 2)
-      >>> fall = fall._replace(v=-9.8 * t[None, :, None])
-      >>> pieces, states = chunks([fall], 3, TangentState)
+      >>> t = np.linspace(0.0, 1.0, 6)[:, None]
+      >>> fall = TangentState(-4.9 * t[None] ** 2, -9.8 * t[None])
+      >>> pieces, states = chunks([Trajectories(t[:, 0], fall)], 3)
       >>> pieces.t.shape, pieces.y.q.shape, states.v.shape
       ((3, 4), (3, 1), (3, 3, 1))
     """
     found = listed("chunks", trajectories)
-    second = _second("chunks", state)
     for name, value in (("length", length), ("stride", stride)):
         if int(value) != value or value < 1:
             raise ValueError(f"{name} is {value}; expected a whole number ≥ 1.")
     for number, each in enumerate(found):
-        _check_known_states("chunks", each, number, {"q", second})
+        _check_states("chunks", each, number, each.y._fields)
         if even:
             _check_even(each.t, number)
     longest = max(len(each.t) for each in found)
@@ -247,71 +251,54 @@ def chunks(
             f"the longest trajectory has {longest} times; a chunk of length {length} "
             f"needs {length + 1}. Lower the length to {longest - 1} or less."
         )
-    long = [each for each in found if len(each.t) > length]
-    t, q, x = (
-        jnp.asarray(np.concatenate([_windows(x, length + 1, stride) for x in parts]))
-        for parts in (
-            [np.tile(each.t, (len(each.q), 1))[..., None] for each in long],
-            [each.q for each in long],
-            [getattr(each, second) for each in long],
-        )
+    rows = [
+        (np.tile(each.t, (len(each.y.q), 1))[..., None], each.y, each.u)
+        for each in _same_inputs("chunks", found)
+        if len(each.t) > length
+    ]
+
+    def pieces(*parts: np.ndarray) -> np.ndarray:
+        return np.concatenate([_windows(x, length + 1, stride) for x in parts])
+
+    t, y, u = jax.tree.map(pieces, *rows)
+    first, others = (
+        jax.tree.map(lambda x, part=part: jnp.asarray(x[:, part]), y)
+        for part in (0, slice(1, None))
     )
-    u = None
-    if _with_inputs("chunks", found):
-        inputs = [each.u for each in long if each.u is not None]
-        rows = [_windows(each, length + 1, stride)[:, :-1] for each in inputs]
-        u = jnp.asarray(np.concatenate(rows))
-    return Chunk(t[..., 0], state(q[:, 0], x[:, 0]), u), state(q[:, 1:], x[:, 1:])
+    u = None if u is None else jnp.asarray(u[:, :-1])
+    return Chunk(jnp.asarray(t[..., 0]), first, u), others
 
 
 def _windows(x: np.ndarray, width: int, stride: int) -> np.ndarray:
     """Pieces of (N, T, n) along T, shape (M, width, n), trajectory by trajectory."""
-    seen = np.lib.stride_tricks.sliding_window_view(x, width, axis=1)[:, ::stride]
-    return np.moveaxis(seen, -1, 2).reshape(-1, width, x.shape[2])
+    found = np.lib.stride_tricks.sliding_window_view(x, width, axis=1)[:, ::stride]
+    return np.moveaxis(found, -1, 2).reshape(-1, width, x.shape[2])
 
 
 def _check_even(t: np.ndarray, number: int) -> None:
     steps = np.diff(t)
     if not len(steps):
         return
-    # Times of float32 are even to their rounding only.
+    # Equal steps in float32 differ by the rounding of the times.
     rounding = 4 * np.finfo(t.dtype).eps * np.max(np.abs(t))
     if np.ptp(steps) > 1e-6 * np.mean(steps) + rounding:
         raise ValueError(
             f"trajectory {number} has uneven times, steps from {steps.min():.6g} to "
-            f"{steps.max():.6g}; expected even ones. An integrator that takes uneven "
-            "steps needs no even=True."
+            f"{steps.max():.6g}; expected even ones. Leave out even=True where the "
+            "integrator takes uneven steps."
         )
 
 
-def _second(name: str, state: State) -> str:
-    if state not in (PhaseState, TangentState):
-        raise ValueError(f"{name} got {state}; expected PhaseState or TangentState.")
-    return state._fields[1]
-
-
-_REMEDIES = {
-    "p": "compute momenta, as read_trajectories does with mass=, or take TangentState",
-    "v": "add the velocities, or take PhaseState",
-}
-
-
-def _check_known_states(
-    caller: str, each: Trajectories, number: int, names: set[str]
+def _check_states(
+    caller: str, each: Trajectories, number: int, names: Sequence[str]
 ) -> None:
-    for name in sorted(names, key=COORDINATES.index):
-        x = getattr(each, name)
-        if x is None:
-            remedy = _REMEDIES.get(name, "fill it in with with_derivatives")
-            raise ValueError(
-                f"{caller} needs {name}, which trajectory {number} of the list does "
-                f"not have; {remedy}."
-            )
-        if not np.all(np.isfinite(x)):
+    arrays = named_arrays(each)
+    for name in names:
+        if not np.all(np.isfinite(arrays[name])):
             raise ValueError(
                 f"{caller} needs finite numbers, and {name} of trajectory {number} of "
-                "the list has others; cut motions off where they end with "
-                "jaxphys.data.separate."
+                "the list has others; drop the end of motions that could not be "
+                "followed with jaxphys.data.separate."
             )
 
 
@@ -322,7 +309,7 @@ def split(
     by: str = "trajectory",
     key: Array | None = None,
 ) -> tuple[list[Trajectories], list[Trajectories]]:
-    """Hold a part of the data out: whole trajectories, or the end of each.
+    """Hold out a part of the data: whole trajectories, or the end of each.
 
     Args:
       trajectories: a list.
@@ -335,12 +322,13 @@ def split(
       `(train, held_out)`, two lists.
 
     Raises:
-      ValueError: where there is too little to divide.
+      ValueError: where there are too few trajectories or times.
 
     Example:
-      >>> ten = Trajectories(np.arange(3.0), np.zeros((10, 3, 1)))
+      >>> q = np.zeros((10, 3, 1))
+      >>> ten = Trajectories(np.arange(3.0), TangentState(q, q))
       >>> train, held_out = split([ten], 0.2)
-      >>> train[0].q.shape, held_out[0].q.shape
+      >>> train[0].y.q.shape, held_out[0].y.q.shape
       ((8, 3, 1), (2, 3, 1))
     """
     found = listed("split", trajectories)
@@ -351,33 +339,34 @@ def split(
         return _split_trajectories(found, fraction, key)
     if key is not None:
         raise ValueError(
-            "a key chooses trajectories; by time the end is held out: leave it out."
+            'a key chooses trajectories; with by="time" the end of each is held out: '
+            "leave out the key."
         )
     pairs = [_split_times(each, fraction, i) for i, each in enumerate(found)]
     return [train for train, _ in pairs], [held for _, held in pairs]
 
 
 def _part(fraction: float, total: int) -> int:
-    """That part of a number rounded up, but for the rounding of the product itself."""
+    """That part of a number rounded up; rounding errors do not count as more."""
     return math.ceil(fraction * total - 1e-9)
 
 
 def _split_trajectories(found: list[Trajectories], fraction: float, key: Array | None):
-    total = sum(len(each.q) for each in found)
+    total = sum(len(each.y.q) for each in found)
     if total < 2:
         raise ValueError(
-            "there is one trajectory, and none would be left to train on; hold the end "
-            'of it out with by="time".'
+            "there is one trajectory, and none would be left for training; hold out "
+            'its end with by="time".'
         )
     order = np.arange(total)
     if key is not None:
         order = np.asarray(jax.random.permutation(key, total))
     held = np.zeros(total, bool)
     held[order[total - min(_part(fraction, total), total - 1) :]] = True
-    parts = np.split(held, np.cumsum([len(each.q) for each in found])[:-1])
+    parts = np.split(held, np.cumsum([len(each.y.q) for each in found])[:-1])
     train, held_out = (
         [
-            _select(each, np.flatnonzero(part == kept))
+            _select(each, part == kept)
             for each, part in zip(found, parts, strict=True)
             if np.any(part == kept)
         ]
@@ -390,8 +379,8 @@ def _split_times(each: Trajectories, fraction: float, number: int):
     total = len(each.t)
     if total < 4:
         raise ValueError(
-            f"trajectory {number} of the list has {total} times; to hold the end of it "
-            "out takes 4, two on either side. Leave it out."
+            f"trajectory {number} of the list has {total} times; to hold out its end "
+            "takes 4, two on either side. Leave this trajectory out."
         )
     start = total - min(max(_part(fraction, total), 2), total - 2)
     return tuple(
@@ -401,52 +390,50 @@ def _split_times(each: Trajectories, fraction: float, number: int):
 
 
 def _select(each: Trajectories, index: Any) -> Trajectories:
-    """The same entries of every array with a trajectory axis."""
-    names = (*COORDINATES, "energy", "u")
-    kept = {k: x[index] for k in names if (x := getattr(each, k)) is not None}
-    return each._replace(**kept)
+    """The same entries of every array that has an axis of trajectories."""
+    return map_arrays(lambda x: x[index], each)
+
+
+#: The number that is folded into the key of each field's noise. They stay as they are:
+#: other numbers are other noise.
+_NOISE = {"q": 0, "p": 1, "v": 2}
 
 
 def add_noise(
     trajectories: Trajectories,
     sigma: float | np.ndarray,
     key: Array,
-    fields: Sequence[str] = ("q", "p"),
+    fields: Sequence[str] | None = None,
 ) -> Trajectories:
-    """Independent Gaussian noise on the states, all else as it was.
+    """Independent Gaussian noise on the states; rates, inputs and energies stay.
 
     Args:
-      trajectories: what it is added to.
-      sigma: standard deviation, one number, or n numbers, in the units of the field.
-      key: a random key; a field has the same noise whichever others have some.
-      fields: of q, p, v, dq, dp, dv.
+      trajectories: the motions.
+      sigma: standard deviation, one number or n of them, in the units of the field.
+      key: a random key; a field gets the same noise with or without the other.
+      fields: of q and p, or of q and v; by default both.
 
     Raises:
-      ValueError: on a field that is not there, or a sigma that cannot be meant.
+      ValueError: on a field that y does not have, and on an invalid sigma.
 
     Example:
-      >>> still = Trajectories(np.arange(1e3), np.zeros((1, 1000, 1)))
+      >>> zeros = np.zeros((1, 1000, 1))
+      >>> still = Trajectories(np.arange(1e3), TangentState(zeros, zeros))
       >>> noisy = add_noise(still, 0.1, jax.random.key(0), ("q",))
-      >>> round(float(noisy.q.std()), 2)
-      0.1
+      >>> round(float(noisy.y.q.std()), 2), float(noisy.y.v.std())
+      (0.1, 0.0)
     """
+    y = trajectories.y
     size = np.asarray(sigma)
-    n = trajectories.q.shape[2]
+    n = y.q.shape[2]
     if size.shape not in ((), (n,)) or not np.all((size >= 0) & np.isfinite(size)):
         raise ValueError(
-            f"sigma is {sigma}; expected a number ≥ 0, or {n} of them, one each q."
+            f"sigma is {sigma}; expected a number ≥ 0, or {n} of them, one for each q."
         )
     noisy = {}
-    for name in fields:
-        check_known("field", name, COORDINATES)
-        x = getattr(trajectories, name)
-        if x is None:
-            known = [k for k in COORDINATES if getattr(trajectories, k) is not None]
-            raise ValueError(
-                f"these trajectories have no {name}; they have {', '.join(known)}: "
-                "name the ones that noise is for in fields."
-            )
-        own = jax.random.fold_in(key, COORDINATES.index(name))
+    for name in y._fields if fields is None else fields:
+        x = getattr(y, check_known("field", name, y._fields))
+        own = jax.random.fold_in(key, _NOISE[name])
         draw = np.asarray(jax.random.normal(own, x.shape), float)
         noisy[name] = x + (size * draw).astype(x.dtype)
-    return trajectories._replace(**noisy)
+    return trajectories._replace(y=y._replace(**noisy))

@@ -8,8 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import mechanics, ode
-from jaxphys.data.trajectories import Trajectories, check_trajectories
-from jaxphys.types import Array, PhaseState, PyTree, System, TangentState
+from jaxphys.data._record import cast_arrays, check_trajectories
+from jaxphys.types import (
+    Array,
+    PhaseState,
+    PyTree,
+    System,
+    TangentState,
+    Trajectories,
+)
+
+__all__ = ["drawn", "simulated"]
 
 
 def simulated(
@@ -33,13 +42,13 @@ def simulated(
       rtol, atol: tolerances of a step, those of `ode.solve` by default.
 
     Returns:
-      Trajectories with t, q, p, v = ∂H/∂p, the exact dq and dp, and the energy H; in
-      `meta` the system's name, periodic, coordinates and units. A motion that could
-      not be followed to the end is NaN from there on.
+      Trajectories of `PhaseState`, with their exact rates and the energy H; in `meta`
+      the system's name, periodic, coordinates and units. A motion that could not be
+      followed to the end is NaN from there on.
 
     Raises:
-      ValueError: for a system without a Hamiltonian, and for times, counts and dtypes
-        that cannot be meant.
+      ValueError: for a system without a Hamiltonian, and for invalid times, counts and
+        dtypes.
 
     Example:
       >>> from jaxphys.types import System
@@ -51,8 +60,9 @@ def simulated(
       ...     lambda key: PhaseState(jnp.ones(1), jnp.zeros(1)),
       ...     (False,),
       ... )
-      >>> seen = simulated(spring, jax.random.key(0), 3, np.linspace(0.0, 1.0, 5))
-      >>> seen.q.shape, bool(np.allclose(seen.dp, -2 * seen.q, atol=1e-5))
+      >>> found = simulated(spring, jax.random.key(0), 3, np.linspace(0.0, 1.0, 5))
+      >>> y, rate = found.y, found.rate
+      >>> y.q.shape, bool(np.allclose(rate.p, -2 * y.q, atol=1e-5))
       ((3, 5, 1), True)
     """
     if system.hamiltonian is None:
@@ -72,9 +82,7 @@ def simulated(
             "that increase."
         )
     starts = jax.vmap(system.sample)(jax.random.split(key, int(num_trajectories)))
-    starts, params = jax.tree.map(
-        lambda x: _cast(x, kind), (PhaseState(*starts), system.params)
-    )
+    starts, params = cast_arrays((PhaseState(*starts), system.params), kind)
     laws = (system.hamiltonian, system.dissipation, system.force)
     follow = _follow(laws, rtol, atol)
     y, rate, energy = jax.tree.map(np.asarray, follow(starts, times, params))
@@ -84,9 +92,7 @@ def simulated(
         "coordinates": list(system.coordinates),
         "units": list(system.units),
     }
-    return check_trajectories(
-        Trajectories(times, y.q, y.p, rate.q, energy, meta, rate.q, rate.p)
-    )
+    return check_trajectories(Trajectories(times, y, rate, energy=energy, meta=meta))
 
 
 def drawn(
@@ -101,15 +107,14 @@ def drawn(
       dtype: as in `simulated`.
 
     Returns:
-      Trajectories of one time, N of them, with q, v and dv.
+      N trajectories of one time, of `TangentState`, with their exact rates.
 
     Raises:
-      ValueError: for a system without a Lagrangian, and for counts and dtypes that
-        cannot be meant.
+      ValueError: for a system without a Lagrangian, and for invalid counts and dtypes.
 
     Example:
       >>> from jaxphys import systems
-      >>> drawn(systems.double_pendulum, jax.random.key(0), 5).dv.shape
+      >>> drawn(systems.double_pendulum, jax.random.key(0), 5).rate.v.shape
       (5, 1, 2)
     """
     if system.lagrangian is None or system.sample_tangent is None:
@@ -121,13 +126,11 @@ def drawn(
         raise ValueError(f"num_states is {num_states}; expected a whole number ≥ 1.")
     kind = _dtype(dtype)
     states = jax.vmap(system.sample_tangent)(jax.random.split(key, int(num_states)))
-    states, params = jax.tree.map(
-        lambda x: _cast(x, kind), (TangentState(*states), system.params)
-    )
+    states, params = cast_arrays((TangentState(*states), system.params), kind)
     laws = (system.lagrangian, system.dissipation, system.force)
     rate = _accelerations(laws)(states, params)
     q, v, a = (np.asarray(x)[:, None] for x in (*states, rate.v))
-    return Trajectories(np.zeros(1, kind), q, v=v, dq=v, dv=a)
+    return Trajectories(np.zeros(1, kind), TangentState(q, v), TangentState(v, a))
 
 
 @functools.lru_cache(maxsize=32)
@@ -150,12 +153,6 @@ def _dtype(dtype: jnp.dtype | str | None) -> np.dtype:
             'jax.config.update("jax_enable_x64", True).'
         )
     return kind
-
-
-def _cast(x: PyTree, dtype: np.dtype) -> PyTree:
-    """Real numbers in this dtype, and all else as it is."""
-    real = jnp.issubdtype(jnp.result_type(x), jnp.floating)
-    return jnp.asarray(x, dtype) if real else x
 
 
 @functools.lru_cache(maxsize=32)

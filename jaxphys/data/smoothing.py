@@ -1,18 +1,30 @@
 """Time derivatives of measured motions, and their smoothing.
 
-Where data are clean, the slope of the parabola through three neighboring times; where
-they are noisy, that of a polynomial fitted to a window of times by least squares,
-after Savitzky & Golay (1964), here at uneven times. How wide the window should be is
-asked of the data by generalized cross-validation (Golub, Heath & Wahba, 1979).
+For clean data, the slope of the parabola through three neighboring times; for noisy
+data, that of a polynomial fitted to a window of times by least squares, after Savitzky
+& Golay (1964), here at uneven times. Generalized cross-validation (Golub, Heath &
+Wahba, 1979) chooses the width of the window.
 """
 
 from typing import Any
 
+import jax
 import numpy as np
 
-from jaxphys.data.trajectories import Trajectories, check_trajectories, first_few
+from jaxphys.data._record import check_trajectories, first_few
+from jaxphys.types import Trajectories
 
-#: Numbers that one block of windows may hold.
+__all__ = [
+    "accelerations",
+    "averaged_inputs",
+    "derivatives",
+    "smoothed",
+    "smoothed_trajectories",
+    "suggest_window",
+    "with_derivatives",
+]
+
+#: Most numbers that one block of windows may hold.
 _BLOCK = 2**22
 
 
@@ -27,22 +39,22 @@ def derivatives(
 
     Without a window, between two neighbors at distances a behind and b ahead,
     ẋ = [a² x(t + b) − b² x(t − a) + (b² − a²) x(t)] / (a b (a + b)),
-    one-sided at the ends; its error falls as the step squared. With one, it is the
-    slope of the polynomial fitted to the nearest times: noise of standard deviation σ
-    then leaves some σ / (dt w^(3/2)) in place of σ / dt.
+    one-sided at the ends; its error falls as the step squared. With a window, it is
+    the slope of the polynomial fitted to the nearest times: noise of standard deviation
+    σ then leaves an error of about σ / (dt w^(3/2)) in place of σ / dt.
 
     Args:
-      t: times, increasing, shape (T,); they need not be even.
+      t: times, increasing, shape (T,); uneven steps are allowed.
       x: shape (..., T, n).
-      window: w, how many times are fitted at once, odd; at the ends the window is that
-        of the first or last w times. None for the three-point formula.
+      window: w, how many times are fitted at once, odd; at the ends these are the first
+        or the last w times. None for the three-point formula.
       order: degree of the polynomial, below w; by default 2, and 3 where w ≥ 7.
 
     Returns:
       dx/dt, shape (..., T, n), in the dtype of x, in units of x by units of t.
 
     Raises:
-      ValueError: on shapes, times and windows that do not fit.
+      ValueError: on invalid shapes, times and windows.
 
     Example:
       >>> t = np.array([0.0, 1.0, 3.0, 4.0])
@@ -56,7 +68,7 @@ def derivatives(
         return _fitted(t, x, window, _degree(window, order, len(t)), 1).astype(dtype)
     if order is not None:
         raise ValueError(
-            f"order is {order} without a window; give the window that it is for."
+            f"order is {order} and window is None; give a window, or leave out order."
         )
     return np.gradient(x, t, axis=-2, edge_order=2).astype(dtype)
 
@@ -64,22 +76,22 @@ def derivatives(
 def accelerations(
     t: np.ndarray, q: np.ndarray, v: np.ndarray, *, window: int = 5
 ) -> np.ndarray:
-    """d²q/dt² at each time, where velocities are known beside positions.
+    """d²q/dt² at each time, of positions and velocities.
 
-    That of the polynomial of degree 2w − 1 that has both at the w nearest times: of
-    five times Δt apart its error is 32/10! Δt⁸ d¹⁰q/dt¹⁰ in the middle, and 36 times
-    that at the ends. For clean data: noise of q grows as 1/Δt².
+    It is that of the polynomial of degree 2w − 1 that agrees with both at the w nearest
+    times: for five times Δt apart its error is 32/10! Δt⁸ d¹⁰q/dt¹⁰ in the middle, and
+    36 times that at the ends. For clean data: noise of q grows as 1/Δt².
 
     Args:
-      t: times, increasing, shape (T,); they need not be even.
+      t: times, increasing, shape (T,); uneven steps are allowed.
       q, v: shape (..., T, n).
-      window: w, how many times are joined by one polynomial, 2 or more.
+      window: w, how many times one polynomial goes through, 2 or more.
 
     Returns:
       Shape (..., T, n), in the dtype of q, in units of v by units of t.
 
     Raises:
-      ValueError: on shapes, times and windows that do not fit.
+      ValueError: on invalid shapes, times and windows.
 
     Example:
       >>> t = np.linspace(0.0, 0.4, 5)
@@ -94,8 +106,8 @@ def accelerations(
     _, v, _ = _checked("accelerations", t, v, least=2)
     if q.shape != v.shape:
         raise ValueError(
-            f"accelerations got q of shape {q.shape} and v of {v.shape}; expected both "
-            "alike."
+            f"accelerations got q of shape {q.shape} and v of shape {v.shape}; "
+            "expected the same shape."
         )
     if not 2 <= window <= len(t):
         raise ValueError(
@@ -122,7 +134,7 @@ def accelerations(
 def smoothed(
     t: np.ndarray, x: np.ndarray, window: int, order: int | None = None
 ) -> np.ndarray:
-    """The value of the local polynomial whose slope `derivatives` gives.
+    """Values of the local polynomials whose slopes are `derivatives`.
 
     Args:
       t: times, increasing, shape (T,).
@@ -135,7 +147,7 @@ def smoothed(
       Shape (..., T, n), in the dtype of x.
 
     Raises:
-      ValueError: on shapes, times and windows that do not fit.
+      ValueError: on invalid shapes, times and windows.
 
     Example:
       >>> noise = np.array([[0.0], [0.0], [1.0], [0.0], [0.0]])
@@ -157,14 +169,14 @@ def _checked(name: str, t: Any, x: Any, least: int):
     if x.ndim < 2 or x.shape[-2] != len(t):
         raise ValueError(
             f"{name} got x of shape {x.shape}; expected (..., {len(t)}, n), as there "
-            f"are {len(t)} times. Of one coordinate give x[:, None]."
+            f"are {len(t)} times. For one coordinate give x[:, None]."
         )
     finite = np.isfinite(x).all(axis=tuple({*range(x.ndim)} - {x.ndim - 2}))
     if not finite.all():
         raise ValueError(
             f"{name} got x that is not finite at times number "
-            f"{first_few(np.flatnonzero(~finite))}; cut motions off where they end "
-            "with jaxphys.data.separate."
+            f"{first_few(np.flatnonzero(~finite))}; drop the end of motions that could "
+            "not be followed with jaxphys.data.separate."
         )
     dtype = x.dtype if np.issubdtype(x.dtype, np.floating) else np.dtype(float)
     return t.astype(float), x.astype(float), dtype
@@ -173,8 +185,8 @@ def _checked(name: str, t: Any, x: Any, least: int):
 def _degree(window: int, order: int | None, total: int) -> int:
     if int(window) != window or window < 3 or window % 2 == 0:
         raise ValueError(
-            f"window is {window}; expected an odd number of times ≥ 3, so that as many "
-            "are ahead as behind."
+            f"window is {window}; expected an odd number of times ≥ 3, with as many "
+            "ahead as behind."
         )
     if window > total:
         raise ValueError(
@@ -193,14 +205,14 @@ def _degree(window: int, order: int | None, total: int) -> int:
 def _weights(
     t: np.ndarray, rows: np.ndarray, window: int, order: int, slope: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the windows of these times start, and the weight of each of their times.
+    """For each of these times, the start of its window and the weights in it.
 
-    The polynomial c of a window with powers V solves VᵀV c = Vᵀ x, and its value or
-    slope at the time is φ·c: the weights are V (VᵀV)⁻¹ φ.
+    The coefficients c of a window's polynomial solve VᵀV c = Vᵀ x, with V the powers of
+    its times, and the value or slope is φ·c: the weights are V (VᵀV)⁻¹ φ.
     """
     starts = np.clip(rows - window // 2, 0, len(t) - window)
     near = t[starts[:, None] + np.arange(window)]
-    # In [−1, 1] the powers are as independent as powers get.
+    # Times are scaled to [−1, 1], where VᵀV is best conditioned.
     middle, half = (near[:, -1] + near[:, 0]) / 2, (near[:, -1] - near[:, 0]) / 2
     degrees = np.arange(order + 1)
     powers = ((near - middle[:, None]) / half[:, None])[..., None] ** degrees
@@ -223,7 +235,7 @@ def _fitted(
 def _fitted_and_trace(
     t: np.ndarray, x: np.ndarray, window: int, order: int, slope: int
 ) -> tuple[np.ndarray, float]:
-    """The fit S x, and tr S, in blocks of times that fit in memory."""
+    """The fit S x, and tr S, in blocks of times small enough for memory."""
     out, trace = np.empty_like(x), 0.0
     near = np.lib.stride_tricks.sliding_window_view(x, window, axis=-2)
     lines = max(x.size // len(t), order + 1)
@@ -238,39 +250,39 @@ def _fitted_and_trace(
     return out, trace
 
 
-#: Noise below these parts of the largest value, or of the typical slope, is none.
+#: Smaller noise, relative to the largest value or to the typical slope, is ignored.
 _NO_NOISE, _HARMLESS = 1e-6, 1e-2
 
-#: How much of the data is looked at: trajectories, and times of each.
-_SEEN = (8, 2048)
+#: The most data that are read to choose a window: trajectories, and times of each.
+_MOST = (8, 2048)
 
-#: A window that no motion needs to exceed.
+#: The widest window that is tried.
 _WIDEST = 501
 
 
 def suggest_window(t: np.ndarray, x: np.ndarray) -> int | None:
-    """The window that noisy data ask for, or None where they are not noisy.
+    """The best window for noisy data, or None where the data are not noisy.
 
-    It has the least generalized cross-validation score (r²/(1 − 1.4 tr S/T)²) among
-    windows that grow by a quarter each, r being the residuals and S the smoothing
-    matrix; the factor 1.4 is there since a derivative wants a wider window than the
-    value does, and since 1 would now and then choose one much too narrow. Coordinates
-    count in units of their own least score. One counts as free of noise where the
-    narrowest window is the best, and where its noise, of the least score's residuals,
-    is below a millionth of its largest value or disturbs a three-point derivative by
-    less than a hundredth. At most 8 trajectories and 2048 times are looked at, and
-    windows up to 501.
+    It has the least generalized cross-validation score r²/(1 − 1.4 tr S/T)², with
+    residuals r and smoothing matrix S, among windows each a quarter wider than the one
+    before. The factor is 1.4 since a derivative needs a wider window than the value
+    does, and since a factor of 1 sometimes chooses a window much too narrow. The score
+    of a coordinate is taken relative to its own least one. A coordinate is free of
+    noise where the narrowest window is the best, and where its noise, estimated by the
+    residuals of the least score, is below a millionth of its largest value or changes
+    a three-point derivative by less than a hundredth. At most 8 trajectories, 2048
+    times and windows up to 501 are tried.
 
     Args:
       t: times, increasing, shape (T,).
       x: shape (..., T, n).
 
     Returns:
-      An odd number of times for `derivatives` and `smoothed`; None also where there
-      are fewer than 11 times, too few to tell.
+      An odd number of times for `derivatives` and `smoothed`; None also for fewer than
+      11 times, which are too few.
 
     Raises:
-      ValueError: on shapes and times that do not fit.
+      ValueError: on invalid shapes and times.
 
     Example:
       >>> t = np.linspace(0.0, 10.0, 500)
@@ -286,8 +298,8 @@ def suggest_window(t: np.ndarray, x: np.ndarray) -> int | None:
     t, x, dtype = _checked("suggest_window", t, x, least=1)
     if len(t) < 11:
         return None
-    t = t[: _SEEN[1]]
-    x = x[..., : len(t), :].reshape(-1, len(t), x.shape[-1])[: _SEEN[0]]
+    t = t[: _MOST[1]]
+    x = x[..., : len(t), :].reshape(-1, len(t), x.shape[-1])[: _MOST[0]]
     windows = _candidates(len(t))
     scored = [_score(t, x, window) for window in windows]
     scores, noise = (np.stack(rows) for rows in zip(*scored, strict=True))
@@ -335,38 +347,106 @@ def with_derivatives(
     window: int | str | None = None,
     order: int | None = None,
 ) -> Trajectories:
-    """Fill in dq, and dp and dv where p and v are known; those that are given stay.
+    """The same with rates: those that are known, or derivatives of the states.
 
-    dq is a derivative of q even where v is known, so that noise in the two is not the
-    same.
+    In q and v, dq/dt is a derivative of q, whose noise differs from that of v.
 
     Args:
-      trajectories: what to find them for.
+      trajectories: the motions.
       window: None for the three-point formula; a number of times for local
-        polynomials; "auto" for what `suggest_window` says of q, p and v together.
-      order: degree of these polynomials, as `derivatives` has it.
+        polynomials; "auto" for what `suggest_window` says of all of the state.
+      order: degree of these polynomials, as in `derivatives`.
 
     Raises:
       ValueError: where there are too few times, or states that are not finite.
 
     Example:
-      >>> t = np.linspace(0.0, 1.0, 5)
-      >>> fall = Trajectories(t, -4.9 * t[None, :, None] ** 2)
-      >>> with_derivatives(fall).dq[0, :, 0].round(3) + 0.0
-      array([ 0.  , -2.45, -4.9 , -7.35, -9.8 ])
+      >>> from jaxphys.types import TangentState
+      >>> t = np.linspace(0.0, 1.0, 5)[None, :, None]
+      >>> fall = Trajectories(t[0, :, 0], TangentState(-4.9 * t**2, -9.8 * t))
+      >>> with_derivatives(fall).rate.v[0, :, 0].round(3)
+      array([-9.8, -9.8, -9.8, -9.8, -9.8])
     """
     checked = check_trajectories(trajectories)
-    t = checked.t
-    known = {k: x for k in ("q", "p", "v") if (x := getattr(checked, k)) is not None}
-    if isinstance(window, str):
-        if window != "auto":
-            raise ValueError(
-                f'window is {window!r}; expected a number, None or "auto".'
-            )
-        window = suggest_window(t, np.concatenate(list(known.values()), axis=-1))
-    found: dict[str, Any] = {
-        f"d{name}": derivatives(t, x, window=window, order=order)
-        for name, x in known.items()
-        if getattr(checked, f"d{name}") is None
-    }
-    return checked._replace(**found)
+    t, y = checked.t, checked.y
+    if isinstance(window, str) and window != "auto":
+        raise ValueError(f'window is {window!r}; expected a number, None or "auto".')
+    if checked.rate is not None:
+        return checked
+    width = (
+        suggest_window(t, np.concatenate(y, axis=-1)) if window == "auto" else window
+    )
+    rate = jax.tree.map(lambda x: derivatives(t, x, window=width, order=order), y)
+    return checked._replace(rate=rate)
+
+
+def smoothed_trajectories(
+    trajectories: Trajectories, window: int | None
+) -> Trajectories:
+    """States and their rates by the same local polynomials.
+
+    Rates that are known stay. Without a window only the rates are filled in: by
+    polynomials of degree four through five times, or by the three-point formula where
+    there are inputs, which put corners into the motion, or fewer times than five.
+
+    Args:
+      trajectories: the motions.
+      window: how many times are fitted at once, odd, but no more than there are; none
+        below 5, such as 0 or None.
+
+    Raises:
+      ValueError: where there are too few times, or states that are not finite.
+
+    Example:
+      >>> from jaxphys.types import TangentState
+      >>> t = np.arange(5.0)
+      >>> x = np.array([0.0, 0.0, 1.0, 0.0, 0.0])[None, :, None]
+      >>> noisy = Trajectories(t, TangentState(x, x))
+      >>> smoothed_trajectories(noisy, 5).y.q[0, 2].round(3)
+      array([0.486])
+    """
+    times = len(trajectories.t)
+    width = _window_within(times, window)
+    if width is None:
+        through_five = trajectories.u is None and times >= 5
+        degree = {"window": 5, "order": 4} if through_five else {}
+        return with_derivatives(trajectories, **degree)
+    found = with_derivatives(trajectories, window=width)
+    y = jax.tree.map(lambda x: smoothed(found.t, x, window=width), found.y)
+    return found._replace(y=y)
+
+
+def averaged_inputs(trajectories: Trajectories, window: int | None) -> Trajectories:
+    """The same with inputs averaged over time as derivatives of the states are.
+
+    An input is held until the next time, so its integral is known at every time; the
+    derivative of this integral, by the same window, belongs to rates that were found
+    from the states by `smoothed_trajectories`.
+
+    Args:
+      trajectories: the motions; those without inputs stay as they are.
+      window: as in `smoothed_trajectories`.
+
+    Raises:
+      ValueError: where there are too few times.
+
+    Example:
+      >>> from jaxphys.types import TangentState
+      >>> x, u = np.zeros((1, 4, 1)), np.array([0.0, 1.0, 1.0, 1.0])[None, :, None]
+      >>> pushed = Trajectories(np.arange(4.0), TangentState(x, x), u=u)
+      >>> averaged_inputs(pushed, None).u[0, :, 0]
+      array([-0.5,  0.5,  1. ,  1. ])
+    """
+    t, u = trajectories.t, trajectories.u
+    if u is None:
+        return trajectories
+    given = u[:, :-1] * np.diff(t)[:, None]
+    total = np.concatenate([np.zeros_like(u[:, :1]), np.cumsum(given, 1)], axis=1)
+    width = _window_within(len(t), window)
+    return trajectories._replace(u=derivatives(t, total, window=width))
+
+
+def _window_within(times: int, window: int | None) -> int | None:
+    """The window, made narrower where there are fewer times; None below 5."""
+    width = min(window or 0, times - (1 - times % 2))
+    return width if width >= 5 else None

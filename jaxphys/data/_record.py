@@ -1,0 +1,214 @@
+"""What the modules of `jaxphys.data` share: `Trajectories` checked, named and mapped.
+
+In messages and in files the arrays of a motion have short names: q, p and v for its
+states, dq, dp and dv for their rates.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys.types import PhaseState, PyTree, TangentState, Trajectories
+
+__all__ = [
+    "cast_arrays",
+    "check_shapes",
+    "check_times",
+    "check_trajectories",
+    "first_few",
+    "listed",
+    "map_arrays",
+    "named_arrays",
+    "separate_rows",
+]
+
+
+def named_arrays(trajectories: Trajectories) -> dict[str, Any]:
+    """Every array but t by its short name; u and energy where they are there.
+
+    Example:
+      >>> x = np.zeros((1, 3, 2))
+      >>> still = Trajectories(np.arange(3.0), TangentState(x, x), TangentState(x, x))
+      >>> list(named_arrays(still))
+      ['q', 'v', 'dq', 'dv']
+    """
+    y, rate = trajectories.y, trajectories.rate
+    found: dict[str, Any] = y._asdict()
+    if rate is not None:
+        found |= {f"d{name}": x for name, x in rate._asdict().items()}
+    others = {"u": trajectories.u, "energy": trajectories.energy}
+    return found | {name: x for name, x in others.items() if x is not None}
+
+
+def map_arrays(
+    function: Callable[[np.ndarray], np.ndarray], trajectories: Trajectories
+) -> Trajectories:
+    """The function of every array but t: those that have an axis of trajectories."""
+    _, y, rate, u, energy, _ = trajectories
+    y, rate, u, energy = jax.tree.map(function, (y, rate, u, energy))
+    return trajectories._replace(y=y, rate=rate, u=u, energy=energy)
+
+
+def cast_arrays(tree: PyTree, dtype: np.dtype | type | str) -> PyTree:
+    """A pytree with its real numbers in this dtype, as NumPy arrays, all else as is."""
+
+    def cast(x: Any) -> Any:
+        real = jnp.issubdtype(jnp.result_type(x), jnp.floating)
+        return np.asarray(x, dtype) if real else x
+
+    return jax.tree.map(cast, tree)
+
+
+def check_trajectories(trajectories: Trajectories) -> Trajectories:
+    """The same with NumPy arrays, or an error that says what does not fit.
+
+    Raises:
+      ValueError: where y is not a state, where rate is of another class than y, and on
+        shapes, dtypes and times that do not fit.
+
+    Example:
+      >>> y = PhaseState(np.zeros((1, 4, 2)), np.zeros((1, 4, 2)))
+      >>> check_trajectories(Trajectories(np.arange(3.0), y))
+      Traceback (most recent call last):
+      ...
+      ValueError: q has shape (1, 4, 2); expected (N, 3, n), as there are 3 times.
+    """
+    _check_kinds(trajectories)
+    t = np.asarray(trajectories.t)
+    found = map_arrays(np.asarray, trajectories)._replace(t=t)
+    check_times(t)
+    check_shapes(found, len(t))
+    return found
+
+
+def _check_kinds(trajectories: Trajectories) -> None:
+    y, rate = trajectories.y, trajectories.rate
+    if not isinstance(y, (PhaseState, TangentState)):
+        raise ValueError(
+            f"y is of type {type(y).__name__}; expected PhaseState(q, p) or "
+            "TangentState(q, v) of arrays (N, T, n)."
+        )
+    if rate is not None and type(rate) is not type(y):
+        raise ValueError(
+            f"rate is of type {type(rate).__name__}; expected {type(y).__name__}, as y "
+            "is, or None where it is not known."
+        )
+    missing = [name for name, x in named_arrays(trajectories).items() if x is None]
+    if missing:
+        raise ValueError(
+            f"{missing[0]} is None; expected an array (N, T, n). A state has both "
+            "positions and momenta or velocities; a rate that is not known in full is "
+            "rate=None."
+        )
+
+
+def check_times(t: np.ndarray) -> None:
+    """Raise a ValueError where these are not increasing times, (T,)."""
+    _check_real("t", t)
+    if t.ndim != 1 or not len(t) or not np.all(np.diff(t) > 0):
+        raise ValueError(
+            f"t has shape {t.shape}; expected increasing times, (T,). Sort them, and "
+            "drop repeated ones."
+        )
+
+
+def check_shapes(trajectories: Trajectories, times: int) -> None:
+    """Raise a ValueError where an array does not fit q, or this number of times."""
+    q = trajectories.y.q
+    arrays = named_arrays(trajectories)
+    for name, x in arrays.items():
+        _check_real(name, x)
+    if q.ndim != 3 or q.shape[1] != times:
+        raise ValueError(
+            f"q has shape {q.shape}; expected (N, {times}, n), as there are {times} "
+            "times."
+        )
+    others = {"energy": q.shape[:2]}
+    if trajectories.u is not None:
+        others["u"] = (*q.shape[:2], *trajectories.u.shape[2:][:1])
+    for name, x in arrays.items():
+        expected = others.get(name, q.shape)
+        if x.shape != expected:
+            raise ValueError(
+                f"{name} has shape {x.shape}; expected {expected}, as q has {q.shape}."
+            )
+
+
+def _check_real(name: str, x: np.ndarray) -> None:
+    if not np.issubdtype(x.dtype, np.floating):
+        raise ValueError(f"{name} has dtype {x.dtype}; expected real numbers.")
+
+
+def separate_rows(whole: Trajectories, times: np.ndarray) -> list[Trajectories]:
+    """`separate`, where each trajectory has its own times, (N, T)."""
+    return [_cut(whole, t, number) for number, t in enumerate(times)]
+
+
+def _cut(whole: Trajectories, t: np.ndarray, number: int) -> Trajectories:
+    """One of the trajectories up to its last finite row, as N = 1."""
+    one = map_arrays(lambda x: x[number], whole)
+    good = np.isfinite(t)
+    for name, x in named_arrays(one).items():
+        if name != "energy":
+            good = good & np.all(np.isfinite(x), axis=1)
+    if not good.any():
+        raise ValueError(
+            f"trajectory {number} has no finite row; leave this trajectory out."
+        )
+    end = int(np.flatnonzero(good)[-1]) + 1
+    gaps = np.flatnonzero(~good[:end])
+    if len(gaps):
+        raise ValueError(
+            f"trajectory {number} is not finite in {len(gaps)} rows, {first_few(gaps)}"
+            " (counted from 0), and goes on after them; drop these rows with their "
+            "times, or divide the trajectory there."
+        )
+    check_times(t[:end])
+    return map_arrays(lambda x: x[None, :end], one)._replace(t=t[:end])
+
+
+def listed(name: str, trajectories: Sequence[Trajectories]) -> list[Trajectories]:
+    """The same, checked: a list of motions of one system, in one kind of state.
+
+    Example:
+      >>> y = PhaseState(np.zeros((1, 3, 2)), np.zeros((1, 3, 2)))
+      >>> listed("split", Trajectories(np.arange(3.0), y))
+      Traceback (most recent call last):
+      ...
+      ValueError: split got one Trajectories; expected a list of them: put it in \
+brackets.
+    """
+    if isinstance(trajectories, Trajectories):
+        raise ValueError(
+            f"{name} got one Trajectories; expected a list of them: put it in brackets."
+        )
+    found = [check_trajectories(each) for each in trajectories]
+    if not found:
+        raise ValueError(f"{name} got an empty list; expected Trajectories in it.")
+    sizes = sorted({each.y.q.shape[2] for each in found})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{name} got trajectories of {' and '.join(map(str, sizes))} coordinates; "
+            "expected motions of one system."
+        )
+    kinds = sorted({type(each.y).__name__ for each in found})
+    if len(kinds) > 1:
+        raise ValueError(
+            f"{name} got trajectories of {' and '.join(kinds)}; expected one of the "
+            "two."
+        )
+    return found
+
+
+def first_few(numbers: Sequence[int] | np.ndarray, most: int = 5) -> str:
+    """The first of many numbers as text.
+
+    Example:
+      >>> first_few(range(3, 20))
+      '3, 4, 5, 6, 7 …'
+    """
+    shown = ", ".join(str(int(number)) for number in numbers[:most])
+    return shown + (" …" if len(numbers) > most else "")
