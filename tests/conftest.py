@@ -1,9 +1,49 @@
-"""Double precision is on unless JAXPHYS_TEST_X64=0; files go to tmp_path."""
+"""Double precision is on unless JAXPHYS_TEST_X64=0; files go to tmp_path.
 
+Nearly all of the time of a run is compilation, so programs are compiled with little
+optimization unless JAXPHYS_TEST_OPTIMIZED=1, which compiles as users do.
+"""
+
+import gc
 import os
+import pathlib
+import subprocess
+import sys
 
-import jax
 import pytest
+
+# Of a program that runs for milliseconds, half a second of compilation is wasted. The
+# emitters of fusions go through MLIR, which costs more than all of LLVM without
+# optimization; one part a program spares the start of many for a few instructions.
+QUICK_FLAGS = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
+OPTIMIZED = os.environ.get("JAXPHYS_TEST_OPTIMIZED", "0") != "0"
+# Above it, compiled programs are dropped where a file of tests ends.
+HELD_BYTES = 2**30
+
+
+def compile_quickly():
+    """Add QUICK_FLAGS to XLA_FLAGS; what the caller has set comes last and wins.
+
+    XLA ends the process at a flag that it does not know, and flags come and go: another
+    process tries them first. Worker processes inherit the result.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    if QUICK_FLAGS in given:
+        return
+    flags = {"XLA_FLAGS": f"{QUICK_FLAGS} {given}".strip()}
+    environment = os.environ | flags | {"JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    if subprocess.run(command, env=environment, capture_output=True).returncode == 0:
+        os.environ |= flags
+
+
+if not OPTIMIZED:
+    compile_quickly()
+
+import jax  # noqa: E402  XLA reads its flags when it starts.
 
 X64 = os.environ.get("JAXPHYS_TEST_X64", "1") != "0"
 jax.config.update("jax_enable_x64", X64)
@@ -32,3 +72,20 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("x64"):
             item.add_marker(skip)
+
+
+def resident_bytes():
+    """What this process holds now, or on systems that do not tell, 0."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Drop what a file has compiled if much is held; a later file uses little of it."""
+    if nextitem is not None and nextitem.path == item.path:
+        return
+    if resident_bytes() > HELD_BYTES:
+        jax.clear_caches()
+        gc.collect()
