@@ -5,7 +5,6 @@
 | `trajectories` | checks of `Trajectories`, where they end, how they keep energy |
 | `files` | your own measurements, and the file layout of the library |
 | `smoothing` | time derivatives, and smoothing of noisy data |
-| `simulation` | motions of a known system |
 | `samples` | moments and pieces of motions, held-out parts, the order of samples |
 
 The record itself is `jaxphys.types.Trajectories`, also named here.
@@ -29,7 +28,6 @@ from jaxphys.data.samples import (
     num_samples,
     split,
 )
-from jaxphys.data.simulation import drawn, simulated
 from jaxphys.data.smoothing import (
     accelerations,
     averaged_inputs,
@@ -63,7 +61,6 @@ __all__ = [
     "check_trajectories",
     "chunks",
     "derivatives",
-    "drawn",
     "energy_error",
     "energy_scale",
     "epoch_order",
@@ -74,7 +71,6 @@ __all__ = [
     "read_trajectories",
     "save_trajectories",
     "separate",
-    "simulated",
     "smoothed",
     "smoothed_trajectories",
     "split",

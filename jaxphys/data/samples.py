@@ -6,7 +6,7 @@ derivatives are matched, and a `Chunk` where trajectories are.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp

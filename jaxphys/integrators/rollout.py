@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys.integrators._states import real_dtype
+from jaxphys.trees import time_dtype
 from jaxphys.integrators.implicit import ImplicitStep
 from jaxphys.trees import all_finite
 from jaxphys.types import Array, PyTree, Step
@@ -169,7 +169,7 @@ def _scan(
     if controls is not None:
         _check_controls(controls, num_steps)
     y0 = jax.tree.map(jnp.asarray, y0)
-    dtype = real_dtype(y0)
+    dtype = time_dtype(y0)
     small = jnp.asarray(dt, dtype) / substeps
     start = jnp.asarray(t0, dtype)
 

@@ -7,7 +7,8 @@ enough over short times.
 import jax
 import jax.numpy as jnp
 
-from jaxphys.integrators._states import real_dtype, shifted
+from jaxphys.integrators._states import shifted
+from jaxphys.trees import time_dtype
 from jaxphys.types import Array, PyTree, Step, VectorField
 
 __all__ = ["euler", "rk4"]
@@ -61,7 +62,7 @@ def rk4(f: VectorField, *, rolled: bool = False) -> Step:
         )
 
     def rolled_step(t: Array, y: PyTree, dt: Array, args: PyTree) -> PyTree:
-        dtype = real_dtype(y)
+        dtype = time_dtype(y)
         nodes = jnp.array([0, 0.5, 0.5, 1], dtype)
         # Each stage adds the slope of the one before and computes the next, so that the
         # loop contains f once.
