@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from jaxphys import checkpoint, data, losses, models, optim, training
+from jaxphys.training.journal import Journal
 
 SAMPLES, BATCH = 64, 16
 MODEL = models.mlp((2, 8, 1))
@@ -24,18 +25,26 @@ def dataset(key=0):
 def setting(tx, objective=losses.squared_error):
     step = training.make_train_step(MODEL.apply, objective, tx)
     params = MODEL.init(jax.random.key(1))
-    evaluate = training.make_evaluate(
-        MODEL.apply,
-        losses.squared_error,
-        {"train_loss": dataset(), "test_loss": dataset(5)},
+    evaluate = evaluated(
+        MODEL.apply, {"train_loss": dataset(), "test_loss": dataset(5)}
     )
     return step, training.init_state(params, tx), evaluate
 
 
-def fit(tx, **options):
-    step, state, evaluate = setting(tx)
-    options = {"batch_size": BATCH, "evaluate": evaluate, "progress": False} | options
-    return training.fit(step, state, dataset(), **options)
+def evaluated(outputs, sets):
+    losses_of = training.make_evaluate(outputs, losses.squared_error)
+    return lambda params: losses_of(params, sets)
+
+
+def fit(tx, *, evaluate=None, every=None, stopping=None, run=None, **options):
+    """By 16 samples an update; `run` is a directory, or one and whether to resume."""
+    step, state, usual = setting(tx)
+    looks = training.Looks(evaluate or usual, every, stopping)
+    storage = run and training.Storage(*(run if isinstance(run, tuple) else (run,)))
+    options = {"batch_size": BATCH, "progress": False} | options
+    return training.fit(
+        step, state, dataset(), looks=looks, storage=storage, **options
+    )
 
 
 def same(a, b):
@@ -133,18 +142,18 @@ def test_a_resumed_fit_is_the_uninterrupted_one(make, tmp_path):
     options = {"key": jax.random.key(4)}
     tx = make()
     whole = fit(tx, steps=22, **options)
-    fit(tx, steps=9, checkpoint_dir=tmp_path / "run", **options)
-    rest = fit(tx, steps=22, checkpoint_dir=tmp_path / "run", resume=True, **options)
+    fit(tx, steps=9, run=tmp_path / "run", **options)
+    rest = fit(tx, steps=22, run=(tmp_path / "run", True), **options)
     assert same(whole.state, rest.state)
     assert rest.history[0]["step"] == 0
     assert rest.history[-1]["step"] == 22
-    again = fit(tx, steps=22, checkpoint_dir=tmp_path / "run", resume=True, **options)
+    again = fit(tx, steps=22, run=(tmp_path / "run", True), **options)
     assert same(again.state, rest.state)
 
 
 def test_without_resume_a_checkpoint_is_not_gone_on_from(tmp_path):
-    fit(optax.adam(1e-2), steps=9, checkpoint_dir=tmp_path)
-    result = fit(optax.adam(1e-2), steps=3, checkpoint_dir=tmp_path)
+    fit(optax.adam(1e-2), steps=9, run=tmp_path)
+    result = fit(optax.adam(1e-2), steps=3, run=tmp_path)
     assert result.state.step == 3
 
 
@@ -196,9 +205,9 @@ def test_a_few_updates_that_are_not_finite_are_left_out_and_counted():
     step = training.make_train_step(outputs, losses.squared_error, tx)
     pair = (x, jnp.zeros((16, 1), jnp.float32))
     start = training.init_state(jnp.zeros((), jnp.float32), tx)
-    evaluate = training.make_evaluate(outputs, losses.squared_error, {"all": pair})
     options = {"batch_size": 4, "steps": 12, "progress": False}
-    result = training.fit(step, start, pair, skips=1, look_every=6, **options)
+    looks = training.Looks(every=6)
+    result = training.fit(step, start, pair, skips=1, looks=looks, **options)
     assert result.status == "finished"
     assert result.history[-1]["skipped"] == 3
     expected = start
@@ -210,9 +219,9 @@ def test_a_few_updates_that_are_not_finite_are_left_out_and_counted():
     assert result.state.params == pytest.approx(float(expected.params), rel=1e-5)
     assert training.fit(step, start, pair, **options).status == "diverged"
 
-    # A loss that is never finite is borne as often, and no oftener.
-    options |= {"evaluate": evaluate, "look_every": 1}
-    result = training.fit(step, start, pair, skips=3, **options)
+    # A loss that is never finite is allowed as often, and no oftener.
+    looks = training.Looks(evaluated(outputs, {"all": pair}), every=1)
+    result = training.fit(step, start, pair, skips=3, looks=looks, **options)
     assert result.status == "diverged"
     assert len(result.history) == 4
     assert result.history[-1]["all"] == training.NOT_FINITE
@@ -236,7 +245,7 @@ def test_levenberg_marquardt_damps_more_where_a_batch_is_not_finite():
 
 
 def test_ctrl_c_leaves_what_was_done(tmp_path):
-    step, state, evaluate = setting(optax.adam(1e-2))
+    _, state, evaluate = setting(optax.adam(1e-2))
     calls = 0
 
     def evaluate_then_interrupt(params):
@@ -246,16 +255,8 @@ def test_ctrl_c_leaves_what_was_done(tmp_path):
             raise KeyboardInterrupt
         return evaluate(params)
 
-    result = training.fit(
-        step,
-        state,
-        dataset(),
-        batch_size=BATCH,
-        steps=50,
-        evaluate=evaluate_then_interrupt,
-        progress=False,
-        checkpoint_dir=tmp_path,
-    )
+    tx = optax.adam(1e-2)
+    result = fit(tx, steps=50, evaluate=evaluate_then_interrupt, run=tmp_path)
     assert result.status == "interrupted"
     assert [h["step"] for h in result.history] == [0, 1, 2]
     assert result.state.step == 2
@@ -286,7 +287,7 @@ def test_seeds_may_be_vmapped_in_one_step():
         ({"seconds": 0.0}, "seconds is 0.0"),
         ({"seconds": float("inf")}, "finite"),
         ({"steps": 3, "batch_size": 100}, "larger than the data, 64 samples"),
-        ({"steps": 3, "batch_size": 24}, "nearest below that does is 16"),
+        ({"steps": 3, "batch_size": 24}, "next smaller one that does is 16"),
         ({"steps": 3, "batch_size": 0}, "batch_size is 0"),
     ],
 )
@@ -326,8 +327,8 @@ def stopped(values, patience=3, steps=100, every=2, **options):
     return fit(
         optax.adam(1e-2),
         evaluate=scripted(values),
-        early_stopping=training.EarlyStopping(patience=patience, **rule),
-        look_every=every,
+        stopping=training.EarlyStopping(patience=patience, **rule),
+        every=every,
         steps=steps,
         **options,
     )
@@ -362,7 +363,7 @@ def test_an_improvement_below_the_least_is_none():
 
 @pytest.mark.parametrize(("every", "wanted"), [(3, [0, 3, 6, 9, 10]), (20, [0, 10])])
 def test_looks_come_after_so_many_updates_and_at_the_end(every, wanted):
-    result = fit(optax.adam(1e-2), steps=10, look_every=every)
+    result = fit(optax.adam(1e-2), steps=10, every=every)
     assert [h["step"] for h in result.history] == wanted
 
 
@@ -371,27 +372,28 @@ def test_a_watched_loss_must_be_evaluated():
     with pytest.raises(
         ValueError, match=r"watches 'valid_loss'.*returns test_loss, train_loss\."
     ):
-        fit(optax.adam(1e-2), steps=3, early_stopping=rule)
+        fit(optax.adam(1e-2), steps=3, stopping=rule)
 
 
 def test_a_resumed_fit_keeps_the_best_state_of_before(tmp_path):
-    options = {"checkpoint_dir": tmp_path / "run", "patience": 4}
-    first = stopped([9, 1, 2, 3], steps=6, **options)
+    run = tmp_path / "run"
+    options = {"patience": 4}
+    first = stopped([9, 1, 2, 3], steps=6, run=run, **options)
     assert first.message == "kept update 2, validation_loss 1"
-    rest = stopped([4, 5, 6, 0], steps=50, resume=True, **options)
+    rest = stopped([4, 5, 6, 0], steps=50, run=(run, True), **options)
     # Two looks without a new lowest value before, and two after.
     assert [h["step"] for h in rest.history] == [0, 2, 4, 6, 8, 10]
     assert rest.message == "stopped early, kept update 2, validation_loss 1"
     assert same(rest.state, fit(optax.adam(1e-2), steps=2).state)
-    again = stopped([], steps=50, resume=True, **options)
+    again = stopped([], steps=50, run=(run, True), **options)
     assert same(again.state, rest.state)
     assert again.message == rest.message
 
 
 def test_a_resumed_fit_may_find_a_better_state(tmp_path):
-    options = {"checkpoint_dir": tmp_path / "run"}
-    stopped([9, 1, 2], steps=4, **options)
-    rest = stopped([0.5, 3], steps=8, resume=True, **options)
+    run = tmp_path / "run"
+    stopped([9, 1, 2], steps=4, run=run)
+    rest = stopped([0.5, 3], steps=8, run=(run, True))
     assert rest.message == "kept update 6, validation_loss 0.5"
     assert same(rest.state, fit(optax.adam(1e-2), steps=6).state)
 
@@ -404,20 +406,10 @@ def test_a_run_that_diverges_after_many_looks_ends_with_what_was_good():
     step = training.make_train_step(outputs, losses.squared_error, tx)
     start = training.init_state(jnp.ones(1), tx)
     data = (jnp.ones((4, 1)), jnp.zeros((4, 1)))
-    evaluate = training.make_evaluate(
-        outputs, losses.squared_error, {"train_loss": data}
-    )
-    ended = training.fit(
-        step,
-        start,
-        data,
-        batch_size=4,
-        steps=500,
-        skips=3,
-        evaluate=evaluate,
-        look_every=1,
-        progress=False,
-    )
+    evaluate = evaluated(outputs, {"train_loss": data})
+    looks = training.Looks(evaluate, every=1)
+    options = {"batch_size": 4, "steps": 500, "skips": 3, "progress": False}
+    ended = training.fit(step, start, data, looks=looks, **options)
     assert ended.status == "diverged"
     first, last = (
         float(evaluate(x)["train_loss"]) for x in (start.params, ended.state.params)
@@ -465,3 +457,48 @@ def test_one_training_that_breaks_leaves_the_others_alone():
     assert bool(info.finite)
     assert float(state.params[0, 0]) == -1.0
     assert 1 < float(training.best_of(state.params, jnp.array([jnp.nan, 2.0]))[0]) < 4
+
+
+def test_a_trainer_compiles_once_for_many_seeds_and_budgets():
+    traced = 0
+    tx = optax.sgd(0.05)
+    made = training.make_train_step(MODEL.apply, losses.squared_error, tx)
+
+    def step(state, batch):
+        nonlocal traced
+        traced += 1
+        return made(state, batch)
+
+    trainer = training.Trainer(step, BATCH)
+    seen = []
+    for seed, budget in ((1, {"steps": 3}), (2, {"steps": 9}), (3, {"seconds": 0.01})):
+        start = training.init_state(MODEL.init(jax.random.key(seed)), tx)
+        key = jax.random.key(seed)
+        budget = training.Budget(**budget)
+        trainer.fit(start, dataset(), budget, key=key, progress=False)
+        seen.append(traced)
+    assert seen[0] == seen[1] == seen[2]
+
+
+def journal(every=None, batches=4, skips=0, losses=()):
+    coming = iter(losses)
+    looks = training.Looks(lambda params: {"train_loss": next(coming)}, every)
+    state = training.TrainState(jnp.zeros(1), (), jnp.zeros((), jnp.int32))
+    return Journal(looks, batches, skips, state), state
+
+
+def test_looks_double_in_the_first_epoch_and_then_come_at_epochs():
+    book, _ = journal()
+    assert [book.next_look(n) for n in (0, 1, 2, 4, 8, 40)] == [1, 2, 4, 8, 12, 44]
+    book, _ = journal(every=5)
+    assert [book.next_look(n) for n in (0, 5, 7)] == [5, 10, 10]
+
+
+def test_a_loss_far_above_its_first_is_trouble_and_the_state_before_is_sound():
+    book, state = journal(losses=[1.0, 0.5, 1e7])
+    assert book.look(state, 0.0, 0) == ""
+    better = state._replace(params=jnp.ones(1))
+    assert book.look(better, 1.0, 0) == ""
+    assert "1e+07" in book.look(state, 2.0, 0)
+    assert book.sound is better
+    assert [h["train_loss"] for h in book.history] == [1.0, 0.5]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxphys import data as datasets
 from jaxphys import learning, plots, trees
@@ -147,8 +148,10 @@ class Row:
       model, optimizer: their names, which carry labels and colors in `jaxphys.plots`.
       build: `build(settings, dtype)`, what is trained: a motion, or a simulator with
         its network. Rows with the same function share what it makes.
-      target: `target(built, recipe) -> Target`.
+      target: `target(built, recipe) -> Target`. Rows that share this function too, and
+        have equal recipes, share what is compiled.
       recipe: `recipe(settings) -> Recipe`.
+      own_batch: whether `RunOptions.batch_size` leaves its batch size as it is.
       dtype: of data and weights, in place of the one asked for.
       time_of: the row whose training time this one has, in place of its own budget.
       view: the data as this row sees them.
@@ -159,6 +162,7 @@ class Row:
     build: Callable[[Any, jnp.dtype], Any]
     target: Callable[[Any, Recipe], Target]
     recipe: Callable[[Any], Recipe]
+    own_batch: bool = False
     dtype: str | None = None
     time_of: str | None = None
     view: Callable[[Any], Any] | None = None
@@ -262,10 +266,14 @@ def train_once(
     keys: Keys,
     options: RunOptions,
     budget: Budget,
-    storage: Storage,
+    storage: Storage | None,
     shown: str,
+    start: optax.GradientTransformation | None = None,
 ) -> tuple[Fit, dict[str, Any]]:
-    """Train a row from one seed; returns the fit, and what else is to be recorded."""
+    """Train a row from one seed; returns the fit, and what else is to be recorded.
+
+    `start` is that of `Learner.fit`, for rows that differ in hyperparameters alone.
+    """
     data = subject.sees(samples)
     sets = {"train_loss": data.train, "test_loss": data.clean}
     if subject.learner.recipe.patience is not None:
@@ -276,6 +284,7 @@ def train_once(
         keys.network,
         keys.order if options.shuffle else None,
         budget=budget,
+        start=start,
         monitor=subject.monitor,
         storage=storage,
         progress=shown if options.progress else False,
@@ -300,11 +309,14 @@ class Experiment:
       milestones: the test losses to which the table gives the training time; of
         settings.
       published: row → name → the published figure; of settings.
+      finish: `finish(run)`, whatever else it prints or writes after the table; before
+        the figures, which may read what it adds to the results.
       figures: `figures(run) -> {file: figure}`.
-      finish: `finish(run)`, whatever else it prints or writes.
       compared: `compared(run) -> Figure`, in place of the losses of all rows.
       check: `check(samples, recipe)` raises a ValueError where data and recipe do not
         fit; called before anything is compiled or written.
+      prepare: `prepare(experiment, settings, options)`, the same three as they are run:
+        with rows that depend on options, or names that stand for several rows.
       train: how a row is trained from one seed.
       keys: how a seed is split.
       seconds: the budget where the options have none, of rows without their own.
@@ -326,6 +338,7 @@ class Experiment:
     finish: Callable[[Run], None] | None = None
     compared: Callable[[Run], plots.Figure] | None = None
     check: Callable[[Samples, Recipe], None] | None = None
+    prepare: Callable[..., tuple["Experiment", Any, RunOptions]] | None = None
     train: Callable[..., tuple[Fit, dict[str, Any]]] = train_once
     keys: Callable[[int], Keys] = Keys.of_motions
     seconds: float | None = None
@@ -346,12 +359,13 @@ def chosen_rows(wanted: Sequence[str], rows: Sequence[str]) -> list[str]:
     return [name for name in rows if "all" in wanted or name in wanted]
 
 
-def recipe_for(recipe: Recipe, settings: Any, options: RunOptions) -> Recipe:
-    """The recipe as the settings and the options change it."""
+def recipe_for(row: Row, settings: Any, options: RunOptions) -> Recipe:
+    """The recipe of a row as the settings and the options change it."""
+    recipe = row.recipe(settings)
     if getattr(settings, "fast", False):
         recipe = shortened(recipe)
     changes: dict[str, Any] = {}
-    if options.batch_size is not None:
+    if options.batch_size is not None and not row.own_batch:
         changes["batch_size"] = options.batch_size
     if options.memory_limit is not None:
         changes["memory_limit"] = int(options.memory_limit * 2**20)
@@ -382,6 +396,7 @@ def subjects_of(
     rows = experiment.of("rows", settings)
     keys = experiment.keys(options.seed)
     built: dict[Any, Any] = {}
+    learners: dict[Any, Learner] = {}
     found = {}
     for name in names:
         row = rows[name]
@@ -389,10 +404,12 @@ def subjects_of(
         if (row.build, dtype) not in built:
             built[row.build, dtype] = row.build(settings, dtype)
         thing = built[row.build, dtype]
-        recipe = recipe_for(row.recipe(settings), settings, options)
+        recipe = recipe_for(row, settings, options)
         monitor = experiment.monitor and experiment.monitor(settings, thing, keys)
-        learner = Learner(row.target(thing, recipe), recipe)
-        found[name] = Subject(name, row, thing, learner, dtype, monitor)
+        which = (row.build, dtype, row.target, recipe)
+        if which not in learners:
+            learners[which] = Learner(row.target(thing, recipe), recipe)
+        found[name] = Subject(name, row, thing, learners[which], dtype, monitor)
     return found
 
 
@@ -409,6 +426,10 @@ def run(
     options = (experiment.options if options is None else options).check()
     if options.seconds is None and options.steps is None:
         options = dataclasses.replace(options, seconds=experiment.seconds)
+    if experiment.prepare is not None:
+        experiment, settings, options = experiment.prepare(
+            experiment, settings, options
+        )
     rows = experiment.of("rows", settings)
     names = chosen_rows(options.method, list(rows))
     subjects = subjects_of(experiment, settings, options, names)
@@ -459,7 +480,9 @@ def _train_all(
         interrupted = False
         try:
             for seed in range(options.seed, options.seed + options.seeds):
-                budget = _budget(subject, options, spent.get((subject.row.time_of, seed)))
+                budget = _budget(
+                    subject, options, spent.get((subject.row.time_of, seed))
+                )
                 shown = looks[name].label
                 shown += f" [{seed}]" if options.seeds > 1 else ""
                 directory = done.out / "checkpoints" / f"{name}-{seed}"
@@ -521,8 +544,8 @@ def _close(experiment: Experiment, done: Run) -> None:
     else:
         figure = experiment.compared(done)
     plots.save(figure, done.out / "comparison.png")
+    if experiment.finish is not None:
+        experiment.finish(done)
     if done.params:
         for file, figure in experiment.figures(done).items():
             plots.save(figure, done.out / f"{file}.png")
-    if experiment.finish is not None:
-        experiment.finish(done)

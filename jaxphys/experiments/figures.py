@@ -28,6 +28,7 @@ __all__ = [
     "compared_fields",
     "coordinate_names",
     "field_figures",
+    "followed",
     "joints",
     "kind_of",
     "lagrangian_figures",
@@ -63,7 +64,7 @@ def axis_names(system: System, kind: type[State] = PhaseState) -> tuple[str, str
     return first, "$p$ [1]" if kind is PhaseState else other
 
 
-def _sampled(
+def followed(
     judge: Judge, run: Run, first: State
 ) -> tuple[Trajectories, dict[str, Trajectories]]:
     """The system's motions from a batch of states, and each row's, with energies."""
@@ -80,7 +81,7 @@ def rollout_figures(judge: Judge, run: Run) -> Figures:
     kind, system = kind_of(run), judge.system
     shorter = judge.shorter(rollouts=min(6, judge.rollouts))
     first = shorter.starts(run.samples, run.keys, float, kind)
-    true, learned = _sampled(shorter, run, first)
+    true, learned = followed(shorter, run, first)
     names = axis_names(system, kind)
     figures = {
         "energy": plots.energy_errors(true, learned, looks=run.looks),
@@ -164,7 +165,7 @@ def lagrangian_figures(judge: Judge, run: Run) -> Figures:
         rollouts=min(judge.rollouts, 20), duration=min(judge.duration, 10.0), times=301
     )
     first = shorter.starts(run.samples, run.keys, float, TangentState)
-    true, learned = _sampled(shorter, run, first)
+    true, learned = followed(shorter, run, first)
     paths = {row: placed(system, each) for row, each in learned.items()}
     names, _ = coordinate_names(system)
     looks = run.looks

@@ -14,379 +14,132 @@ Exponents: Schnell, Holl & Thuerey, ICLR 2022, https://arxiv.org/abs/2203.10131.
 """
 
 import dataclasses
-import functools
 import math
 import pathlib
-import statistics
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-import numpy as np
-import optax
+import jax
+import jax.numpy as jnp
 
-from jaxphys import data, linalg, optim, plots, training
-from jaxphys.experiments import (
-    nonlinear_oscillators,
-    oscillators,
-    poisson,
-    quantum_dipole,
-    runner,
+from jaxphys import linalg, plots
+from jaxphys.experiments import record
+from jaxphys.experiments.control.choices import (
+    HALF,
+    PROBLEMS,
+    SWEEPS,
+    Choice,
+    Setting,
+    Settings,
+    chosen,
+    rows,
 )
-from jaxphys.experiments.runner import Method, RunOptions, Trained
+from jaxphys.experiments.control.rows import Steering, steering
+from jaxphys.experiments.engine import (
+    Experiment,
+    Keys,
+    Run,
+    RunOptions,
+    Samples,
+    Subject,
+    train_once,
+)
 from jaxphys.names import check_known
-from jaxphys.types import Model, Problem
+from jaxphys.optim.spectral import SpectralState
+from jaxphys.plots import Look, Sweep
+from jaxphys.training import Budget, Fit, Storage
+from jaxphys.types import PyTree
 
-#: Problem → its experiment, and the rcond of HIG there.
-PROBLEMS: dict[str, tuple[ModuleType, float]] = {
-    "oscillators": (oscillators, 1e-10),
-    "nonlinear_oscillators": (nonlinear_oscillators, 1e-6),
-    "quantum_dipole": (quantum_dipole, 1e-5),
-    "poisson": (poisson, 1e-5),
-}
+__all__ = ["EXPERIMENT", "best_of", "build", "compared", "figures", "rate_unit"]
 
-#: What is changed → the label of its axis.
-SWEEPS = {
-    "kappa": "exponent κ [1]",
-    "rcond": "cut-off of singular values, rcond [1]",
-    "batch": "batch size $b$ [samples]",
-    "width": "width of each hidden layer [units]",
-    "damping": "λ, relative to tr $K/m$ [1]",
-    "decay": "1 − μ [1]",
-}
+#: The axis of learning rates, and the step of every exponent.
+_RATES = r"$c=\eta\,\sigma_{\max}^{\kappa+1}/(b/2)$ [1]"
+_SPECTRAL = r"$V\Lambda^\kappa U^\top g$, HIG at $\kappa=-1/2$"
 
-#: Methods that the exponents are drawn beside.
+#: Rows that the exponents are drawn beside.
 REFERENCES = ("adam", "levenberg_marquardt", "spring")
 
-#: The exponent of half-inverse gradients.
-HALF = -0.5
 
-#: Learning rates of Adam to choose from.
-ADAM_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
-
-#: λ and μ of Levenberg–Marquardt and SPRING where they are not what is changed.
-LM_DAMPING, SPRING_DAMPING, SPRING_DECAY = 1.0, 1e-7, 0.9
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """Change the exponent of the spectral step, and all else that a user may choose.
-
-    A method is one setting; the name of a sweep, `kappa`, `rcond`, `batch`, `width`,
-    `damping` or `decay`, stands for all of its settings. Seconds or steps are those of
-    each learning rate that a setting tries.
-
-    Attributes:
-      options: what every run understands; its batch size is that of all settings but
-        those of the sweep `batch`.
-      problem: what is trained through: `oscillators`, `nonlinear_oscillators`,
-        `quantum_dipole` or `poisson`.
-      samples: size of the training set, and of the test set; by default those of the
-        problem.
-      rates: c, learning rates relative to the step that solves the direction of the
-        largest singular value; beyond 2 a quadratic has no descent. The lowest train
-        loss at the end decides between them.
-      near_rates: those of settings at κ = −1/2 that change something else.
-      powers: exponents κ; −1/2 is always among them.
-      rconds: cut-offs of small singular values.
-      batches: batch sizes.
-      widths: units of each hidden layer.
-      dampings: λ, of Levenberg–Marquardt at the start and of SPRING throughout.
-      decays: momentum μ of SPRING.
-    """
-
-    options: RunOptions = RunOptions()
-    problem: str = "oscillators"
-    samples: int | None = None
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0)
-    near_rates: tuple[float, ...] = (0.1, 0.3, 1.0)
-    powers: tuple[float, ...] = (1.0, 0.5, 0.0, -0.25, -0.5, -0.75, -1.0)
-    rconds: tuple[float, ...] = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
-    batches: tuple[int, ...] = (8, 16, 32, 64, 128, 256)
-    widths: tuple[int, ...] = (5, 10, 20, 40, 80)
-    dampings: tuple[float, ...] = (1e-7, 1e-5, 1e-3, 1e-1, 1.0)
-    decays: tuple[float, ...] = (0.0, 0.5, 0.9, 0.99)
+def _prepare(
+    experiment: Experiment, settings: Settings, options: RunOptions
+) -> tuple[Experiment, Settings, RunOptions]:
+    """Rows by the batch size of the options, sweeps and samples written out."""
+    every = rows(settings, options)
+    options = dataclasses.replace(options, method=chosen(options.method, every))
+    if settings.samples is None:
+        module, _ = PROBLEMS[settings.problem]
+        settings = dataclasses.replace(settings, samples=module.Settings().samples)
+    return dataclasses.replace(experiment, rows=every), settings, options
 
 
-class Setting(NamedTuple):
-    """One choice of everything.
-
-    Attributes:
-      method: how it trains.
-      hidden: units of each hidden layer.
-      kind: the optimizer's name in figures.
-      at: sweep → the value that this setting has in it.
-      rates: learning rates to choose from; none where the method finds its own step.
-      power: κ, to which the rates are relative; None where they are absolute.
-    """
-
-    method: Method
-    hidden: tuple[int, ...]
-    kind: str
-    at: dict[str, float]
-    rates: tuple[float, ...] = ()
-    power: float | None = None
+def rate_unit(choice: Choice, largest: float) -> float:
+    """η for c = 1, where the largest singular value is σ_max."""
+    return choice.batch_size / 2 / largest ** (choice.numbers["power"] + 1)
 
 
-def _step(learning_rate, power, rcond) -> optax.GradientTransformationExtraArgs:
-    return optax.chain(
-        optim.scale_by_spectral(power=power, rcond=rcond),
-        optax.scale_by_learning_rate(learning_rate),
-    )
+def _largest(opt_state: PyTree) -> float:
+    """σ_max of the last batch's Jacobian, which the spectral step remembers."""
+
+    def spectral(node: Any) -> bool:
+        return isinstance(node, SpectralState)
+
+    nodes = jax.tree.leaves(opt_state, is_leaf=spectral)
+    return float(next(node.largest for node in nodes if spectral(node)))
 
 
-def _spectral(batch_size: int) -> optax.GradientTransformationExtraArgs:
-    """The step of every κ, rate and rcond, which are numbers in its memory."""
-    del batch_size
-    make = optax.inject_hyperparams(_step)
-    return make(learning_rate=0.0, power=HALF, rcond=0.0)
-
-
-def _adam(batch_size: int) -> optax.GradientTransformationExtraArgs:
-    del batch_size
-    fixed = ("b1", "b2", "eps", "eps_root")
-    return optax.inject_hyperparams(optax.adam, static_args=fixed)(learning_rate=0.0)
-
-
-def _spring(batch_size: int) -> optax.GradientTransformationExtraArgs:
-    del batch_size
-    fixed = ("learning_rate", "max_step", "iterations", "tolerance")
-    make = optax.inject_hyperparams(optim.spring, static_args=fixed)
-    return make(damping=SPRING_DAMPING, decay=SPRING_DECAY)
-
-
-def settings(config: Config = Config()) -> dict[str, Setting]:
-    """All settings by name, each once: where sweeps cross, they have one in common."""
-    module, rcond = PROBLEMS[check_known("problem", config.problem, PROBLEMS)]
-    published = module.METHODS
-    hidden = module.Config().hidden
-
-    def size(method: str) -> int:
-        own = config.options.batch_size
-        return published[method].batch_size if own is None else own
-
-    def spectral(
-        at: dict[str, float],
-        power: float = HALF,
-        rcond: float = rcond,
-        batch: int = size("hig"),
-        hidden: tuple[int, ...] = hidden,
-    ) -> Setting:
-        memory = (("power", power), ("rcond", rcond))
-        method = Method(batch, _spectral, memory=memory)
-        rates = config.rates if "kappa" in at else config.near_rates
-        return Setting(method, hidden, "hig", at, rates, power)
-
-    found: dict[str, Setting] = {}
-    for power in sorted({*config.powers, HALF}, reverse=True):
-        at: dict[str, float] = {"kappa": power}
-        if power == HALF:
-            at |= {"rcond": rcond, "batch": size("hig")}
-            at |= {"width": hidden[0]} if len(set(hidden)) == 1 else {}
-        found[f"kappa_{power:g}"] = spectral(at, power)
-    here = found[f"kappa_{HALF:g}"].at
-    for cut in config.rconds:
-        if cut != rcond:
-            found[f"rcond_{cut:g}"] = spectral({"rcond": cut}, rcond=cut)
-    for batch in config.batches:
-        if batch != here["batch"]:
-            found[f"batch_{batch}"] = spectral({"batch": batch}, batch=batch)
-    for width in config.widths:
-        if width != here.get("width"):
-            layers = (width,) * len(hidden)
-            found[f"width_{width}"] = spectral({"width": width}, hidden=layers)
-    adam = Method(size("adam"), _adam)
-    found["adam"] = Setting(adam, hidden, "adam", {}, ADAM_RATES)
-    return found | _damped(config, published, size, hidden)
-
-
-def _damped(
-    config: Config,
-    published: dict[str, Method],
-    size: Callable[[str], int],
-    hidden: tuple[int, ...],
-) -> dict[str, Setting]:
-    """Levenberg–Marquardt and SPRING, by λ and by μ."""
-
-    def marquardt(damping: float) -> Setting:
-        method = published[name := "levenberg_marquardt"]._replace(
-            batch_size=size(name), memory=(("damping", damping),)
-        )
-        return Setting(method, hidden, name, {"damping": damping})
-
-    def spring(damping: float, decay: float, at: dict[str, float]) -> Setting:
-        method = published["spring"]._replace(
-            batch_size=size("spring"),
-            make=_spring,
-            memory=(("damping", damping), ("decay", decay)),
-        )
-        return Setting(method, hidden, "spring", at)
-
-    found = {
-        "levenberg_marquardt": marquardt(LM_DAMPING),
-        "spring": spring(
-            SPRING_DAMPING,
-            SPRING_DECAY,
-            {"damping": SPRING_DAMPING, "decay": 1 - SPRING_DECAY},
-        ),
-    }
-    for damping in config.dampings:
-        if damping != LM_DAMPING:
-            found[f"levenberg_marquardt_damping_{damping:g}"] = marquardt(damping)
-    for damping in config.dampings:
-        if damping != SPRING_DAMPING:
-            found[f"spring_damping_{damping:g}"] = spring(
-                damping, SPRING_DECAY, {"damping": damping}
-            )
-    for decay in config.decays:
-        if decay != SPRING_DECAY:
-            found[f"spring_decay_{decay:g}"] = spring(
-                SPRING_DAMPING, decay, {"decay": 1 - decay}
-            )
-    return found
-
-
-METHODS = settings()
-
-
-def chosen(wanted: tuple[str, ...], every: dict[str, Setting]) -> tuple[str, ...]:
-    """The names of settings, with the name of a sweep written out as its settings.
-
-    Example:
-      >>> chosen(("decay", "adam"), settings())[:2]
-      ('spring', 'spring_decay_0')
-    """
-    names: list[str] = []
-    for name in wanted:
-        swept = [each for each, setting in every.items() if name in setting.at]
-        if name not in SWEEPS and name not in every:
-            check_known("method", name, [*SWEEPS, *every, "all"])
-        names += swept or [name]
-    return tuple(dict.fromkeys(names))
-
-
-class Bench(NamedTuple):
-    """What all settings of a run have in common.
-
-    Attributes:
-      every: name → `Setting`.
-      options: of the run, without a batch size, which settings have.
-      build: `build(hidden) -> (problem, model)`, the same objects for the same size.
-      samples: size of the training set, and of the test set.
-      largest: (batch size, hidden) → σ_max of a first Jacobian, as far as it is known.
-      tried: (setting, seed) → its learning rates, and where each ended.
-    """
-
-    every: dict[str, Setting]
-    options: RunOptions
-    build: Callable[[tuple[int, ...]], tuple[Problem, Model]]
-    samples: int
-    largest: dict[tuple[int, tuple[int, ...]], float]
-    tried: dict[tuple[str, int], list[dict[str, Any]]]
-
-
-def make_bench(
-    config: Config, every: dict[str, Setting], options: RunOptions, samples: int
-) -> Bench:
-    """A `Bench` on which nothing was trained yet."""
-    module, _ = PROBLEMS[config.problem]
-    options = dataclasses.replace(options, batch_size=None)
-
-    @functools.cache
-    def build(hidden: tuple[int, ...]) -> tuple[Problem, Model]:
-        return module.build(module.Config(options=options, hidden=hidden))
-
-    return Bench(every, options, build, samples, {}, {})
-
-
-def fit(
-    bench: Bench,
-    setting: Setting,
+def _train(
+    subject: Subject,
+    samples: Samples,
+    keys: Keys,
     options: RunOptions,
-    seed: int,
-    learning_rate: float | None = None,
-    **rest: Any,
-) -> training.Fit:
-    """Train a setting by one learning rate; `rest` is of `runner.train`."""
-    problem, model = bench.build(setting.hidden)
-    memory = setting.method.memory
-    if learning_rate is not None:
-        memory = (*memory, ("learning_rate", learning_rate))
-    method = setting.method._replace(memory=memory)
-    samples = bench.samples
-    return runner.train(
-        method, problem, model, options, seed=seed, num_samples=samples, **rest
-    )
-
-
-def rate_unit(bench: Bench, setting: Setting) -> tuple[float, float]:
-    """η for c = 1, and the time to compile what tells; a cache holds it thereafter.
-
-    σ_max is that of the first batch's Jacobian. An update of rate zero shows it, by the
-    loop that trains.
-    """
-    if setting.power is None:
-        return 1.0, 0.0
-    compiling = 0.0
-    which = (setting.method.batch_size, setting.hidden)
-    if which not in bench.largest:
-        once = dataclasses.replace(
-            bench.options, steps=1, seconds=None, progress=False, resume=False
-        )
-        still = fit(bench, setting, once, once.seed, 0.0)
-        compiling = still.compile_seconds
-        largest = optax.tree.get(still.state.opt_state, "largest")
-        bench.largest[which] = float(largest)
-    scale = bench.largest[which] ** (setting.power + 1)
-    return setting.method.batch_size / 2 / scale, compiling
-
-
-def train(
-    bench: Bench, name: str, seed: int, shown: str, directory: pathlib.Path
-) -> training.Fit:
+    budget: Budget,
+    storage: Storage,
+    shown: str,
+) -> tuple[Fit, dict[str, Any]]:
     """Train a setting by each of its rates, and keep the best by its train loss."""
-    setting, options = bench.every[name], bench.options
-    if not setting.rates:
-        return fit(bench, setting, options, seed, name=shown, checkpoint_dir=directory)
-    unit, compiling = rate_unit(bench, setting)
+    row = cast(Setting, subject.row)
+    given = (subject, samples, keys)
+    if not row.rates:
+        start = row.choice.start()
+        return train_once(*given, options, budget, storage, shown, start)
+    unit, compiling = 1.0, 0.0
+    if row.power is not None:
+        if subject.learner not in row.largest:
+            # An update of rate zero shows σ_max, by the loop that trains.
+            silent = dataclasses.replace(options, progress=False)
+            start = row.choice.start(learning_rate=0.0)
+            still, _ = train_once(*given, silent, Budget(steps=1), None, shown, start)
+            compiling = still.compile_seconds
+            row.largest[subject.learner] = _largest(still.state.opt_state)
+        unit = rate_unit(row.choice, row.largest[subject.learner])
+    fits: list[Fit] = []
     ends: list[dict[str, Any]] = []
-    fits = []
-    bench.tried[name, seed] = ends
-    for rate in setting.rates:
-        one = fit(
-            bench,
-            setting,
+    for rate in row.rates:
+        directory = pathlib.Path(f"{storage.directory}-rate-{rate:g}")
+        fit, _ = train_once(
+            *given,
             options,
-            seed,
-            rate * unit,
-            name=f"{shown}, rate {rate:g}",
-            checkpoint_dir=directory.with_name(f"{directory.name}-rate-{rate:g}"),
+            budget,
+            storage._replace(directory=directory),
+            f"{shown}, rate {rate:g}",
+            row.choice.start(learning_rate=rate * unit),
         )
-        if one.status == "interrupted":
-            return one
-        fits.append(one)
-        compiling += one.compile_seconds
-        relative = {} if setting.power is None else {"rate": rate}
-        last = one.history[-1]
-        ends.append(
-            relative
-            | {"learning_rate": rate * unit, "status": one.status}
-            | {key: last[key] for key in ("step", "train_loss", "test_loss")}
-        )
-    return fits[_best(ends)]._replace(compile_seconds=compiling)
+        if fit.status == "interrupted":
+            return fit, {"rates": ends} if ends else {}
+        fits.append(fit)
+        compiling += fit.compile_seconds
+        relative = {} if row.power is None else {"rate": rate}
+        last = {
+            key: fit.history[-1][key] for key in ("step", "train_loss", "test_loss")
+        }
+        end = {"learning_rate": rate * unit, "status": fit.status}
+        ends.append(relative | end | last)
+    best = best_of(ends)
+    kept = {key: x for key, x in ends[best].items() if key in ("rate", "learning_rate")}
+    return fits[best]._replace(compile_seconds=compiling), kept | {"rates": ends}
 
 
-def rates_of(bench: Bench, name: str, seed: int) -> dict[str, Any]:
-    """The learning rates that were tried, and the one that was kept."""
-    ends = bench.tried.get((name, seed), [])
-    if not ends:
-        return {}
-    kept = ends[_best(ends)]
-    named = ("rate", "learning_rate")
-    return {key: kept[key] for key in named if key in kept} | {"rates": ends}
-
-
-def _best(ends: list[dict[str, Any]]) -> int:
+def best_of(ends: Sequence[Mapping[str, Any]]) -> int:
     """Which of them ended lowest, of those that did not diverge if there are any."""
 
     def rank(number: int) -> tuple[bool, float]:
@@ -395,135 +148,117 @@ def _best(ends: list[dict[str, Any]]) -> int:
     return min(range(len(ends)), key=rank)
 
 
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen setting, print the table, write results and figures."""
-    every = settings(config)
-    options = config.options
-    options = dataclasses.replace(options, method=chosen(options.method, every))
-    if options.seconds is None and options.steps is None:
-        options = dataclasses.replace(options, seconds=5.0)
-    training.Budget(steps=options.steps, seconds=options.seconds).check()
-    for rates in (config.rates, config.near_rates):
-        if not rates or min(rates) <= 0:
-            raise ValueError(f"rates are {rates}; expected one or more, all > 0.")
-    module, _ = PROBLEMS[config.problem]
-    count = module.Config().samples if config.samples is None else config.samples
-    for name in runner.chosen_methods(options.method, every):
-        data.num_batches(np.zeros(count), every[name].method.batch_size)
-    bench = make_bench(config, every, options, count)
-    recorded = dataclasses.asdict(config) | {"samples": count}
-    recorded.pop("options")
-    problem, _ = bench.build(module.Config().hidden)
-    trained = runner.repeat(
-        "ablations",
-        problem.name,
-        every,
-        functools.partial(train, bench),
-        options,
-        settings=recorded,
-        finish=lambda name, seed, fit: rates_of(bench, name, seed),
-        describe=describe,
-        compared=compared,
-    )
-    if trained.params:
-        rows = every["kappa_-0.5"].method.batch_size * problem.num_outputs
-        figure = draw(every, trained.results, rows)
-        if figure is not None:
-            plots.save(figure, trained.out / "ablations.png")
-    return trained
-
-
-def describe(results: dict[str, Any]) -> str:
-    """The budget, and a row a setting; medians where there are several seeds."""
-    rows = [
-        ["method", "rate c", "rate η", "updates", "seconds", "train loss", "test loss"]
-    ]
-    rows[0].append("")
-    for name, entry in results["methods"].items():
-        ends = runner.finals(entry)
-
-        def median(key: str, ends=ends) -> float:
-            return statistics.median(end[key] for end in ends)
-
-        cells = [
-            f"{median(key):{form}}" if all(key in end for end in ends) else "–"
-            for key, form in (("rate", "g"), ("learning_rate", ".2e"))
-        ]
-        cells += [f"{median('step'):.0f}", f"{median('seconds'):.1f}"]
-        cells += [f"{median(key):.2e}" for key in ("train_loss", "test_loss")]
-        status = {end["status"] for end in ends} - {"finished"}
-        rows.append([name, *cells, ", ".join(sorted(status))])
-    note = f"each rate: {budget(results['config'])}; the lowest train loss is shown"
-    return f"{note}\n{runner.aligned(rows)}"
-
-
-def budget(config: dict[str, Any]) -> str:
+def _budget(run: Run) -> str:
     """What each training had, in words."""
-    if config["steps"] is not None:
-        return f"{config['steps']} updates"
-    return f"{config['seconds']:g} s of training"
+    if run.options.steps is not None:
+        return f"{run.options.steps} updates"
+    return f"{run.options.seconds:g} s of training"
 
 
-def titled(results: dict[str, Any]) -> str:
-    """The problem and the budget, for the head of a figure."""
-    return f"{results['title']}: {budget(results['config'])} for each rate"
+def _finish(run: Run) -> None:
+    print(f"each rate: {_budget(run)}; the lowest train loss is shown")
 
 
-def compared(results: dict[str, Any]) -> plots.Figure:
+def _title(run: Run) -> str:
+    return f"{run.results['title']}: {_budget(run)} for each rate"
+
+
+def _by_power(names: Sequence[str], every: Mapping[str, Setting]) -> dict[str, Look]:
+    """The looks of the exponents among these rows."""
+    swept = [name for name in names if "kappa" in every[name].at]
+    colors = plots.power_colors(len(swept))
+    return {
+        name: Look(f"κ = {every[name].power:g}".replace("-", "−"), color)
+        for name, color in zip(swept, colors, strict=True)
+    }
+
+
+def compared(run: Run) -> plots.Figure:
     """Loss against time of each exponent, beside Adam and the damped methods."""
-    trained = results["methods"]
-    powers = [name for name in trained if name.startswith("kappa_")]
-    colors = dict(zip(powers, plots.power_colors(len(powers)), strict=True))
-    colors |= {name: plots.COLORS[name] for name in REFERENCES}
-    shown = {name: trained[name] for name in trained if name in colors} or trained
-    run = results | {"methods": shown, "title": titled(results)}
-    return plots.comparison({results["experiment"]: run}, colors=colors)
+    trained = run.results["methods"]
+    looks = _by_power(list(trained), rows(run.settings, run.options))
+    names = [name for name in trained if name in looks or name in REFERENCES]
+    shown = {name: trained[name] for name in names or trained}
+    drawn = run.results | {"methods": shown, "title": _title(run)}
+    return plots.comparison({run.out.name: drawn}, looks=run.looks | looks)
 
 
-def losses_of(entry: dict[str, Any]) -> list[float]:
-    """The last test loss of each seed; infinity where every rate diverged."""
-    return [reached(end) for end in runner.finals(entry)]
-
-
-def reached(end: dict[str, Any]) -> float:
-    """The test loss of a training that did not diverge."""
+def _reached(end: Mapping[str, Any]) -> float:
+    """The test loss of a training that did not diverge, else infinity."""
     return math.inf if end["status"] == "diverged" else end["test_loss"]
 
 
-def draw(
-    every: dict[str, Setting], results: dict[str, Any], rows: int
-) -> plots.Figure | None:
+def figures(run: Run) -> dict[str, plots.Figure]:
     """A panel a sweep, and how each exponent's loss depends on its rate.
 
-    A sweep of a single value is none, and None is returned where there is no other.
+    A sweep of a single value is none; where there is no other there is no figure.
     """
-    trained = {name: every[name] for name in results["methods"] if name in every}
-    sweeps = {}
-    for sweep, label in SWEEPS.items():
-        losses: dict[str, dict[float, list[float]]] = {}
-        for name, setting in trained.items():
-            if sweep in setting.at:
-                of_kind = losses.setdefault(setting.kind, {})
-                of_kind[setting.at[sweep]] = losses_of(results["methods"][name])
-        if any(len(of_kind) > 1 for of_kind in losses.values()):
-            sweeps[sweep] = plots.Sweep(
-                label,
-                losses,
-                log=sweep != "kappa",
-                floor=linalg.gram_rcond("float64", rows) if sweep == "rcond" else None,
-            )
-    rates: dict[float, dict[float, list[float]]] = {}
-    for name, setting in trained.items():
-        if "kappa" in setting.at and setting.power is not None:
-            by_rate = rates.setdefault(setting.power, {})
-            for final in runner.finals(results["methods"][name]):
-                for end in final.get("rates", []):
-                    by_rate.setdefault(end["rate"], []).append(reached(end))
-    beside = {
-        name: losses_of(results["methods"][name])
-        for name in REFERENCES
-        if name in trained
+    every = rows(run.settings, run.options)
+    trained = {
+        name: record.finals(entry) for name, entry in run.results["methods"].items()
     }
+    losses = {name: [_reached(end) for end in ends] for name, ends in trained.items()}
+    num_outputs = every[f"kappa_{HALF:g}"].choice.batch_size
+    num_outputs *= run.built.problem.num_outputs
+    looks = _by_power(list(trained), every)
+    sweeps: list[Sweep] = []
+    for sweep, label in SWEEPS.items():
+        by_kind: dict[str, dict[float, list[float]]] = {}
+        for name in trained:
+            row = every[name]
+            if sweep in row.at:
+                by_kind.setdefault(row.choice.kind, {})[row.at[sweep]] = losses[name]
+        if not any(len(values) > 1 for values in by_kind.values()):
+            continue
+        floor = linalg.gram_rcond("float64", num_outputs) if sweep == "rcond" else None
+        made = Sweep(label, by_kind, log=sweep != "kappa", floor=floor)
+        if sweep != "kappa":
+            sweeps.append(made)
+            continue
+        beside = {name: losses[name] for name in REFERENCES if name in trained}
+        by_rate = {name: _by_rate(trained[name]) for name in looks}
+        by_rate = {name: values for name, values in by_rate.items() if values}
+        sweeps.append(made._replace(references=beside))
+        if by_rate:
+            sweeps.append(Sweep(_RATES, by_rate, legend="by rate c"))
     if not sweeps:
-        return None
-    return plots.ablations(sweeps, rates, beside, title=titled(results))
+        return {}
+    looks["hig"] = plots.OPTIMIZERS["hig"]._replace(label=_SPECTRAL)
+    return {"ablations": plots.ablations(sweeps, title=_title(run), looks=looks)}
+
+
+def _by_rate(ends: Sequence[Mapping[str, Any]]) -> dict[float, list[float]]:
+    """Relative rate → what it reached, one number a seed."""
+    found: dict[float, list[float]] = {}
+    for end in ends:
+        for one in end.get("rates", []):
+            found.setdefault(one["rate"], []).append(_reached(one))
+    return found
+
+
+def build(settings: Settings, dtype: jnp.dtype) -> Steering:
+    """The problem with its own network."""
+    module, _ = PROBLEMS[check_known("problem", settings.problem, PROBLEMS)]
+    return module.build(module.Settings(), dtype)
+
+
+EXPERIMENT = steering(
+    "ablations",
+    "change the exponent of HIG, and all else that one may choose",
+    Settings,
+    build,
+    rows,
+    prepare=_prepare,
+    train=_train,
+    finish=_finish,
+    compared=compared,
+    figures=figures,
+    columns={
+        "rate": "rate c",
+        "learning_rate": "rate η",
+        "train_loss": "train loss",
+        "test_loss": "test loss",
+    },
+    milestones=(),
+    seconds=5.0,
+)

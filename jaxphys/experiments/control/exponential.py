@@ -13,73 +13,77 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import models, plots, problems
-from jaxphys.experiments import control, runner
-from jaxphys.experiments.runner import RunOptions, Trained
-from jaxphys.types import Model, Problem, PyTree
+from jaxphys.experiments.control.rows import (
+    Steering,
+    control_error,
+    steering,
+    usual_rows,
+)
+from jaxphys.experiments.engine import Run
+from jaxphys.types import Array
+
+__all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Invert an exponential by a network.
 
     Attributes:
-      options: what every run understands.
       low: the lowest solution; published is −12.
       samples: size of the training set, and of the test set.
       hidden: units of each hidden layer.
       activation: of the hidden layers.
     """
 
-    options: RunOptions = RunOptions()
     low: float = -12.0
     samples: int = 4000
     hidden: tuple[int, ...] = (16, 64, 16)
     activation: str = "sigmoid"
 
 
-METHODS = control.usual((100, 1e-3), (100, 1.0, 1e-6), 100, curvature=1.0)
-
-
-def build(config: Config = Config()) -> tuple[Problem, Model]:
-    """The problem and the network of a config."""
-    dtype = runner.model_dtype(config.options)
-    problem = problems.exponential(config.low, dtype=dtype)
-    sizes = (1, *config.hidden, 1)
-    return problem, models.mlp(sizes, activation=config.activation, dtype=dtype)
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen method, print the table, write results and figures."""
-    built = build(config)
-    return control.run(
-        "exponential",
-        built,
-        METHODS,
-        config,
-        draw,
-        milestones=(1e-3, 1e-5, 1e-7),
-        monitor=control.control_error(
-            built, lambda error: jnp.sum(jnp.abs(error)), config.options.seed
-        ),
-        measures=("control_error",),
+def build(settings: Settings, dtype: jnp.dtype) -> Steering:
+    """The exponential, and the network that inverts it."""
+    problem = problems.exponential(settings.low, dtype=dtype)
+    sizes = (1, *settings.hidden, 1)
+    return Steering(
+        problem, models.mlp(sizes, activation=settings.activation, dtype=dtype)
     )
 
 
-def draw(
-    config: Config, model: Model, params: dict[str, PyTree], best: str
-) -> dict[str, plots.Figure]:
+ROWS = usual_rows(build, (100, 1e-3), (100, 1.0, 1e-6), 100, curvature=1.0)
+
+
+def _size(error: Array) -> Array:
+    return jnp.sum(jnp.abs(error))
+
+
+def figures(run: Run) -> dict[str, plots.Figure]:
     """What each method's network gives for every target, and its error."""
-    del best
-    solutions = jnp.linspace(config.low, 0.0, 401, dtype=config.options.dtype)
-    found = {
-        name: jax.vmap(model.apply, (None, 0))(weights, jnp.exp(solutions)[:, None])
-        for name, weights in params.items()
-    }
+    solutions = jnp.linspace(run.settings.low, 0.0, 401, dtype=run.options.dtype)
+    over_targets = jax.vmap(run.built.model.apply, (None, 0))
+    targets = jnp.exp(solutions)[:, None]
     figure = plots.learned_functions(
         solutions,
-        solutions[:, None],
-        found,
-        argument=r"logarithm of the target, $\ln y^*$ [1]",
-        names=("control $u$ [1]",),
+        {"": solutions},
+        {
+            name: {"": over_targets(params, targets)[:, 0]}
+            for name, params in run.params.items()
+        },
+        names=(r"logarithm of the target, $\ln y^*$ [1]", "control $u$ [1]"),
+        looks=run.looks,
     )
     return {"learned": figure}
+
+
+EXPERIMENT = steering(
+    "exponential",
+    "invert an exponential, whose gradients vanish",
+    Settings,
+    build,
+    ROWS,
+    figures=figures,
+    milestones=(1e-3, 1e-5, 1e-7),
+    monitor=control_error(_size),
+    measured=("control_error",),
+)

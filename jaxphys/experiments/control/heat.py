@@ -11,98 +11,106 @@ training set, batches and rates. Leaving y* as it is scores some 280.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from jaxphys import models, plots, problems, training
-from jaxphys.experiments import control, runner
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments.control.rows import Steering, steering, usual_rows
+from jaxphys.experiments.engine import Keys, Run
 from jaxphys.problems.heat import cooled
-from jaxphys.types import Array, Model, Problem, PyTree
+from jaxphys.types import Array, Model, PyTree
+
+__all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]
+
+#: Fields on which `control_error` judges.
+_JUDGED = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Find the heat that was there, of what is left of it.
 
     Attributes:
-      options: what every run understands.
       size: nodes a side.
       amount: diffusivity times time, in squares of the spacing.
       samples: size of the training set, and of the test set.
       channels: of each hidden layer.
     """
 
-    options: RunOptions = RunOptions()
     size: int = 64
     amount: float = 8.0
     samples: int = 256
     channels: tuple[int, ...] = (4, 4, 4)
 
 
-METHODS = control.usual((16, 3e-3), (4, 0.1, 1e-5), 1, curvature=1.0)
-
-
-def build(config: Config = Config()) -> tuple[Problem, Model]:
-    """The problem and the network of a config."""
-    dtype = runner.model_dtype(config.options)
-    problem = problems.heat(config.size, amount=config.amount, dtype=dtype)
-    network = models.convolution(config.size, config.channels, dtype=dtype)
+def build(settings: Settings, dtype: jnp.dtype) -> Steering:
+    """Diffusion, and the network that inverts it and keeps the mean."""
+    problem = problems.heat(settings.size, amount=settings.amount, dtype=dtype)
+    network = models.convolution(settings.size, settings.channels, dtype=dtype)
 
     def apply(params: PyTree, inputs: Array) -> Array:
         change = network.apply(params, inputs)
         return inputs + change - jnp.mean(change)
 
-    return problem, Model(network.init, apply)
+    return Steering(problem, Model(network.init, apply))
 
 
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen method, print the table, write results and figures."""
-    built = build(config)
-    key = jax.random.fold_in(jax.random.key(config.options.seed), 5)
-    first, last = _fields(config, key, 64)
-
-    def missed(control: Array, first: Array) -> Array:
-        return jnp.sum(jnp.abs(control - first))
-
-    sets = {"control_error": (last, first)}
-    monitor = training.make_evaluate(built[1].apply, missed, sets)
-    return control.run(
-        "heat",
-        built,
-        METHODS,
-        config,
-        draw,
-        seconds=60.0,
-        milestones=(10, 1, 0.1),
-        monitor=monitor,
-        measures=("control_error",),
-    )
+ROWS = usual_rows(
+    build, (16, 3e-3), (4, 0.1, 1e-5), 1, model="convolution", curvature=1.0
+)
 
 
-def _fields(config: Config, key: Array, num_samples: int) -> tuple[Array, Array]:
+def _fields(
+    settings: Settings, key: Array, count: int, dtype: jnp.dtype
+) -> tuple[Array, Array]:
     """Initial and final fields, flat."""
-    dtype = runner.model_dtype(config.options)
-    return cooled(key, num_samples, config.size, amount=config.amount, dtype=dtype)
+    return cooled(key, count, settings.size, amount=settings.amount, dtype=dtype)
 
 
-def draw(
-    config: Config, model: Model, params: dict[str, PyTree], best: str
-) -> dict[str, plots.Figure]:
+def _missed(control: Array, first: Array) -> Array:
+    return jnp.sum(jnp.abs(control - first))
+
+
+def _monitor(settings: Settings, built: Steering, keys: Keys) -> Callable:
+    """The published measure: Σ |x − x*| of fresh fields, whose x* is known."""
+    weights = jax.eval_shape(built.model.init, keys.network)
+    dtype = jnp.result_type(*jax.tree.leaves(weights))
+    key = jax.random.fold_in(jax.random.key(keys.seed), 5)
+    first, last = _fields(settings, key, _JUDGED, dtype)
+    evaluate = training.make_evaluate(built.model.apply, _missed)
+    return lambda params: evaluate(params, {"control_error": (last, first)})
+
+
+def figures(run: Run) -> dict[str, plots.Figure]:
     """One fresh field, what is left of it, and what each method makes of that."""
-    del best
-    key = jax.random.fold_in(jax.random.key(config.options.seed), 4)
-    (first,), (last,) = _fields(config, key, 1)
-    shape = (config.size, config.size)
-    found = {
-        name: jnp.reshape(model.apply(weights, last), shape)
-        for name, weights in params.items()
-    }
+    settings, model = run.settings, run.built.model
+    dtype = jnp.dtype(run.options.dtype)
+    (first,), (last,) = _fields(settings, run.keys.draw, 1, dtype)
+    shape = (settings.size, settings.size)
     figure = plots.solved_fields(
         last.reshape(shape),
         first.reshape(shape),
-        found,
+        {
+            name: jnp.reshape(model.apply(params, last), shape)
+            for name, params in run.params.items()
+        },
         names=("final heat", "initial heat"),
+        looks=run.looks,
     )
     return {"fields": figure}
+
+
+EXPERIMENT = steering(
+    "heat",
+    "find the heat that was there, of what is left of it",
+    Settings,
+    build,
+    ROWS,
+    figures=figures,
+    seconds=60.0,
+    milestones=(10, 1, 0.1),
+    monitor=_monitor,
+    measured=("control_error",),
+)

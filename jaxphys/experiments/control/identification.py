@@ -7,6 +7,7 @@ The yardstick is what noise lets anyone know, σ² (JᵀJ)⁻¹ of Gauss and New
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,28 +16,44 @@ import numpy as np
 import optax
 
 from jaxphys import optim, plots, problems, systems
-from jaxphys.experiments import runner
-from jaxphys.experiments.runner import Method, RunOptions, Trained
+from jaxphys.experiments import record
+from jaxphys.experiments.control.rows import MILESTONES, Steering, row, steering
+from jaxphys.experiments.engine import Keys, Row, Run, RunOptions
 from jaxphys.problems.identification import guess, standard_errors, truth
-from jaxphys.types import Array, Model, Problem, System, TangentState
+from jaxphys.types import Array, PyTree, System, TangentState
 
-#: What is to be found, gravity being known.
-CONSTANTS = ("mass1", "mass2", "length1", "length2")
+__all__ = [
+    "CONSTANTS",
+    "EXPERIMENT",
+    "Settings",
+    "build",
+    "constants_of",
+    "pendulum",
+    "release",
+    "rows",
+    "table",
+]
 
-#: In the table and the figures: symbol and unit of each constant.
-SYMBOLS = {"mass1": "m_1", "mass2": "m_2", "length1": "l_1", "length2": "l_2"}
-UNITS = {"mass1": "kg", "mass2": "kg", "length1": "m", "length2": "m"}
+#: What is to be found, gravity being known: its symbol and unit.
+CONSTANTS = {
+    "mass1": ("m_1", "kg"),
+    "mass2": ("m_2", "kg"),
+    "length1": ("l_1", "m"),
+    "length2": ("l_2", "m"),
+}
 
 #: Without noise a constant counts as found within this relative error.
 EXACT = 1e-6
 
+#: A step of RK4 is at most this long [s]: its error is some 1e-5 rad over a motion.
+_LONGEST_STEP = 0.025
+
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Find a double pendulum's masses and lengths from noisy motion.
 
     Attributes:
-      options: what every run understands.
       mass1: the first mass as it is [kg].
       mass2: the second mass as it is [kg].
       length1: the first length as it is [m].
@@ -51,7 +68,6 @@ class Config:
       start_error: how far off every constant starts, relative, in [0, 1).
     """
 
-    options: RunOptions = RunOptions(dtype="float64")
     mass1: float = 1.3
     mass2: float = 0.8
     length1: float = 1.0
@@ -63,22 +79,16 @@ class Config:
     torque: float = 3.0
     start_error: float = 0.3
 
-
-METHODS = {
-    "adam": Method(Config.motions, lambda b: optax.adam(5e-2)),
-    "levenberg_marquardt": Method(
-        Config.motions, lambda b: optim.levenberg_marquardt()
-    ),
-}
-
-#: A step of RK4 is at most this long [s]: its error is some 1e-5 rad over a motion.
-_LONGEST_STEP = 0.025
+    @property
+    def samples(self) -> int:
+        """Each motion is a sample."""
+        return self.motions
 
 
-def pendulum(config: Config) -> System:
+def pendulum(settings: Settings) -> System:
     """The pendulum that is measured."""
     return systems.double_pendulum(
-        **{name: getattr(config, name) for name in CONSTANTS}
+        **{name: getattr(settings, name) for name in CONSTANTS}
     )
 
 
@@ -87,118 +97,101 @@ def release() -> TangentState:
     return TangentState(jnp.array([0.6, 0.2]), jnp.array([0.0, 0.5]))
 
 
-def build(config: Config = Config()) -> tuple[Problem, Model]:
-    """The problem of a config, and the guesses it starts from.
+def build(settings: Settings, dtype: jnp.dtype) -> Steering:
+    """The measured motions, and the guesses of the constants.
 
     Raises:
-      ValueError: for a config that cannot be meant.
+      ValueError: for settings that are invalid.
     """
-    dtype = runner.model_dtype(config.options)
-    if config.motions < 1 or config.times < 1:
+    if settings.motions < 1 or settings.times < 1:
         raise ValueError(
-            f"motions is {config.motions} and times {config.times}; expected both ≥ 1."
+            f"motions is {settings.motions} and times {settings.times}; expected both "
+            "≥ 1."
         )
-    if not 0 < config.duration < math.inf:
+    if not 0 < settings.duration < math.inf:
         raise ValueError(
-            f"duration is {config.duration}; expected a finite time above zero."
+            f"duration is {settings.duration}; expected a finite time above zero."
         )
-    dt = config.duration / config.times
-    system = pendulum(config)
+    dt = settings.duration / settings.times
+    system = pendulum(settings)
     problem = problems.identification(
         system,
-        CONSTANTS,
+        list(CONSTANTS),
         release(),
-        num_steps=config.times,
+        num_steps=settings.times,
         dt=dt,
         substeps=math.ceil(dt / _LONGEST_STEP - 1e-9),
-        noise=config.noise,
-        amplitude=config.torque,
+        noise=settings.noise,
+        amplitude=settings.torque,
         dtype=dtype,
     )
-    actual = truth(system, CONSTANTS, release(), dtype)
-    return problem, guess(actual, len(CONSTANTS), relative_error=config.start_error)
+    actual = truth(system, list(CONSTANTS), release(), dtype)
+    start = guess(actual, len(CONSTANTS), relative_error=settings.start_error)
+    return Steering(problem, start)
 
 
-def run(config: Config = Config()) -> Trained:
-    """Fit by every chosen method, print two tables, write results and figures."""
-    problem, model = build(config)
-    settings = dataclasses.asdict(config)
-    settings.pop("options")
-    floor = config.noise**2
-    trained = runner.compare(
-        "identification",
-        problem,
-        model,
-        {
-            name: method._replace(batch_size=config.motions)
-            for name, method in METHODS.items()
-        },
-        config.options,
-        settings=settings,
-        num_samples=config.motions,
-        milestones=[x * floor for x in (100, 10, 1.2)] if floor else runner.MILESTONES,
-        monitor=lambda params: _errors(config, params),
-    )
-    methods = trained.results["methods"]
-    if methods:
-        known = knowable(config)
-        constants = found(config, methods, known)
-        runner.write_json(
-            trained.out / "results.json", trained.results | {"constants": constants}
-        )
-        print("\n" + table(constants))
-        histories = {name: entry["history"] for name, entry in methods.items()}
-        shown = known if config.noise and max(known.values()) < 1 else None
-        figure = plots.constant_errors(histories, SYMBOLS, shown)
-        plots.save(figure, trained.out / "constants.png")
-        trained.results["constants"] = constants
-    if trained.params:
-        best = min(
-            trained.params, key=lambda name: methods[name]["final"]["train_loss"]
-        )
-        figure = motion_figure(config, trained.params[best], best)
-        plots.save(figure, trained.out / "motion.png")
-    return trained
+def _adam(batch_size: int) -> optax.GradientTransformation:
+    del batch_size
+    return optax.adam(5e-2)
 
 
-def _errors(config: Config, params: Array) -> dict[str, float]:
-    """The relative error of each constant."""
-    found = np.exp(np.asarray(params, float)[: len(CONSTANTS)])
+def _damped(batch_size: int) -> optax.GradientTransformation:
+    del batch_size
+    return optim.levenberg_marquardt()
+
+
+def rows(settings: Settings) -> dict[str, Row]:
+    """Both methods, on all motions at once."""
     return {
-        f"{name}_error": float(x) / getattr(config, name) - 1
-        for name, x in zip(CONSTANTS, found, strict=True)
+        name: row(build, name, settings.motions, make, model="constants")
+        for name, make in (("adam", _adam), ("levenberg_marquardt", _damped))
     }
 
 
-def _keys(config: Config) -> tuple[Array, Array]:
-    """The keys of the first seed's guess and data, as the runner has them."""
-    key = jax.random.key(config.options.seed)
-    return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+def _milestones(settings: Settings) -> tuple[float, ...]:
+    """Multiples of the loss that noise leaves."""
+    floor = settings.noise**2
+    return tuple(x * floor for x in (100, 10, 1.2)) if floor else MILESTONES
 
 
-def knowable(config: Config) -> dict[str, float]:
+def _monitor(settings: Settings, built: Steering, keys: Keys) -> Callable:
+    """The relative error of each constant."""
+    del built, keys
+
+    def errors(params: PyTree) -> dict[str, float]:
+        values = np.exp(np.asarray(params, float)[: len(CONSTANTS)])
+        return {
+            f"{name}_error": float(x) / getattr(settings, name) - 1
+            for name, x in zip(CONSTANTS, values, strict=True)
+        }
+
+    return errors
+
+
+def _knowable(run: Run) -> dict[str, float]:
     """The relative standard error that the noise leaves each constant."""
-    problem, model = build(config)
-    inputs, _ = problem.sample(_keys(config)[1], config.motions)
-    outputs = problems.outputs(problem, model)
-    actual = truth(pendulum(config), CONSTANTS, release(), inputs.dtype)
-    errors = jax.jit(
-        lambda: standard_errors(outputs, actual, inputs, noise=config.noise)
-    )()
+    settings, (inputs, _) = run.settings, run.samples.train
+    outputs = problems.outputs(*run.built)
+    actual = truth(pendulum(settings), list(CONSTANTS), release(), inputs.dtype)
+
+    @jax.jit
+    def errors() -> Array:
+        return standard_errors(outputs, actual, inputs, noise=settings.noise)
+
     # What is not determined at all has an error without bound, or not a number.
-    bounded = np.nan_to_num(np.asarray(errors, float), nan=1e300, posinf=1e300)
+    bounded = np.nan_to_num(np.asarray(errors(), float), nan=1e300, posinf=1e300)
     return dict(zip(CONSTANTS, bounded[: len(CONSTANTS)].tolist(), strict=True))
 
 
-def found(
-    config: Config, methods: dict[str, Any], known: dict[str, float]
+def constants_of(
+    settings: Settings, methods: Mapping[str, Any], knowable: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What each method found from the first seed, beside the truth.
+    """What each method recovered from the first seed, beside the truth.
 
     Args:
-      config: with the true constants.
+      settings: with the true constants.
       methods: the `methods` of a results.json.
-      known: the relative standard errors, from `knowable`.
+      knowable: the relative standard errors that the noise leaves.
 
     Returns:
       method → `reached`, the updates and seconds from which on all constants are
@@ -206,11 +199,11 @@ def found(
       and `constants`, name → true, start and recovered value, relative error, and
       standard error.
     """
-    bound = {name: 3 * x if config.noise else EXACT for name, x in known.items()}
-    determined = all(x < 1 for x in known.values())
+    bound = {name: 3 * x if settings.noise else EXACT for name, x in knowable.items()}
+    determined = all(x < 1 for x in knowable.values())
 
-    def inside(record: dict[str, float]) -> bool:
-        return all(abs(record[f"{name}_error"]) <= bound[name] for name in CONSTANTS)
+    def inside(look: Mapping[str, float]) -> bool:
+        return all(abs(look[f"{name}_error"]) <= bound[name] for name in CONSTANTS)
 
     def one(history: list[dict[str, float]]) -> dict[str, Any]:
         stay = len(history)
@@ -221,65 +214,102 @@ def found(
             reached = {key: history[stay][key] for key in ("step", "seconds")}
         constants = {}
         for name in CONSTANTS:
-            actual = getattr(config, name)
+            actual = getattr(settings, name)
             first, last = (history[i][f"{name}_error"] for i in (0, -1))
             constants[name] = {
                 "true": actual,
                 "start": actual * (1 + first),
                 "recovered": actual * (1 + last),
                 "relative_error": last,
-                "standard_error": known[name],
+                "standard_error": knowable[name],
             }
         return {"reached": reached, "constants": constants}
 
     return {name: one(entry["history"]) for name, entry in methods.items()}
 
 
-def table(constants: dict[str, Any]) -> str:
-    """The closing table of constants; `constants` is from `found`."""
+def table(constants: Mapping[str, Any]) -> str:
+    """The closing table of constants; `constants` is from `constants_of`."""
     header = ["method", "constant", "true", "start", "recovered", "rel. error"]
-    rows = [[*header, "std. error", "ratio", "updates", "seconds"]]
+    lines = [[*header, "std. error", "ratio", "updates", "seconds"]]
     for method, entry in constants.items():
         reached = entry["reached"]
         when = [f"{reached['step']}", f"{reached['seconds']:.2f}"] if reached else "––"
         for number, (name, x) in enumerate(entry["constants"].items()):
-            error, known = x["relative_error"], x["standard_error"]
-            rows.append(
+            error, knowable = x["relative_error"], x["standard_error"]
+            lines.append(
                 [
                     "" if number else method,
-                    f"{name} [{UNITS[name]}]",
+                    f"{name} [{CONSTANTS[name][1]}]",
                     *(f"{x[key]:.5f}" for key in ("true", "start", "recovered")),
                     f"{error:+.1e}",
-                    f"{known:.1e}" if known < 1 else "∞",
-                    f"{error / known:+.1f}" if 0 < known < 1 else "–",
+                    f"{knowable:.1e}" if knowable < 1 else "∞",
+                    f"{error / knowable:+.1f}" if 0 < knowable < 1 else "–",
                     *(("", "") if number else when),
                 ]
             )
-    lines = runner.aligned(rows)
     noisy = any(x["standard_error"] for x in entry["constants"].values())
     within = "three standard errors" if noisy else f"{EXACT:g}"
     return (
-        f"{lines}\nupdates and seconds: from there on all constants are within {within}"
-        "\nstd. error: what the noise of the data leaves, relative; ratio: error by it"
+        f"{record.aligned(lines)}\n"
+        f"updates and seconds: from there on all constants are within {within}\n"
+        "std. error: what the noise of the data leaves, relative; ratio: error by it"
     )
 
 
-def motion_figure(config: Config, params: Array, method: str):
-    """The first two motions: measured, by the first guess, and as fitted."""
-    problem, model = build(config)
-    for_guess, for_data = _keys(config)
-    inputs, targets = (x[:2] for x in problem.sample(for_data, config.motions))
+def _finish(run: Run) -> None:
+    """The second table, and `constants` in results.json, which the figures read."""
+    found = constants_of(run.settings, run.results["methods"], _knowable(run))
+    run.results["constants"] = found
+    record.write_json(run.out / "results.json", run.results)
+    print("\n" + table(found))
+
+
+def figures(run: Run) -> dict[str, plots.Figure]:
+    """The errors of the constants in time, and the motion that was fitted best."""
+    methods = run.results["methods"]
+    first = next(iter(run.results["constants"].values()))["constants"]
+    knowable = {name: first[name]["standard_error"] for name in CONSTANTS}
+    shown = knowable if run.settings.noise and max(knowable.values()) < 1 else None
+    errors = plots.constant_errors(
+        {name: entry["history"] for name, entry in methods.items()},
+        {name: symbol for name, (symbol, _) in CONSTANTS.items()},
+        shown,
+        looks=run.looks,
+    )
+    best = min(run.params, key=lambda name: methods[name]["final"]["train_loss"])
+    return {"constants": errors, "motion": motion_figure(run, best)}
+
+
+def motion_figure(run: Run, name: str) -> plots.Figure:
+    """The first two motions: measured, by the first guess, and as a row fitted them."""
+    settings, (problem, model) = run.settings, run.built
+    inputs, targets = (x[:2] for x in run.samples.train)
+    simulate = jax.jit(jax.vmap(problem.simulate, (None, 0)))
 
     def angles(flat: Array) -> np.ndarray:
-        return np.asarray(flat).reshape(len(inputs), config.times + 1, -1)
+        return np.asarray(flat).reshape(len(inputs), settings.times + 1, -1)
 
-    simulate = jax.jit(jax.vmap(problem.simulate, (None, 0)))
     return plots.identified_motion(
-        np.linspace(0, config.duration, config.times + 1),
+        np.linspace(0, settings.duration, settings.times + 1),
         angles(targets),
-        angles(simulate(model.init(for_guess), inputs)),
-        angles(simulate(params, inputs)),
+        angles(simulate(model.init(run.keys.network), inputs)),
+        angles(simulate(run.params[name], inputs)),
         inputs,
-        noise=config.noise,
-        method=method,
+        noise=settings.noise,
+        method=run.looks[name].label,
     )
+
+
+EXPERIMENT = steering(
+    "identification",
+    "find a double pendulum's masses and lengths from noisy motion",
+    Settings,
+    build,
+    rows,
+    figures=figures,
+    finish=_finish,
+    milestones=_milestones,
+    monitor=_monitor,
+    options=RunOptions(dtype="float64"),
+)

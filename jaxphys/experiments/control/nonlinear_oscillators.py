@@ -12,23 +12,22 @@ larger steps.
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from jaxphys import models, optim, plots, problems
-from jaxphys.experiments import control, runner
-from jaxphys.experiments.runner import Method, RunOptions, Trained
-from jaxphys.problems.oscillator_control import chain, motion
-from jaxphys.types import Model, Problem, PyTree
+from jaxphys.experiments.control.oscillators import steered_chain
+from jaxphys.experiments.control.rows import Steering, row, steering, usual_rows
+from jaxphys.experiments.engine import Run
+
+__all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Steer nonlinear oscillators back to where they started.
 
     Attributes:
-      options: what every run understands.
       oscillators: their number N.
       control_steps: the number of forces, and of time steps.
       dt: the time each force is held.
@@ -38,7 +37,6 @@ class Config:
       activation: of the hidden layers.
     """
 
-    options: RunOptions = RunOptions()
     oscillators: int = 2
     control_steps: int = 96
     dt: float = 0.125
@@ -54,7 +52,23 @@ RCOND = 1e-6
 FEW = 32
 
 
-def large_steps(batch_size: int) -> optax.GradientTransformation:
+def build(settings: Settings, dtype: jnp.dtype) -> Steering:
+    """The chain, and the network that steers it."""
+    problem = problems.oscillator_control(
+        settings.oscillators,
+        "quartic",
+        num_steps=settings.control_steps,
+        dt=settings.dt,
+        gain=settings.gain,
+        dtype=dtype,
+    )
+    sizes = (problem.num_inputs, *settings.hidden, problem.num_controls)
+    return Steering(
+        problem, models.mlp(sizes, activation=settings.activation, dtype=dtype)
+    )
+
+
+def _large_steps(batch_size: int) -> optax.GradientTransformation:
     """HIG that first overshoots, then settles.
 
     A relative rate above 2 makes the largest singular direction diverge, until the
@@ -69,49 +83,29 @@ def large_steps(batch_size: int) -> optax.GradientTransformation:
     )
 
 
-METHODS = control.usual(
+ROWS = usual_rows(
+    build,
     (512, 3e-4),
     (128, 1.0, RCOND),
     128,
     min_damping=1e-6,
     small=FEW,
     truncated=(16, 1e-2),
-) | {"hig_large_steps": Method(FEW, large_steps)}
+) | {"hig_large_steps": row(build, "hig_large_steps", FEW, _large_steps)}
 
 
-def build(config: Config = Config()) -> tuple[Problem, Model]:
-    """The problem and the network of a config."""
-    dtype = runner.model_dtype(config.options)
-    problem = problems.oscillator_control(
-        config.oscillators,
-        "quartic",
-        num_steps=config.control_steps,
-        dt=config.dt,
-        gain=config.gain,
-        dtype=dtype,
-    )
-    sizes = (problem.num_inputs, *config.hidden, problem.num_controls)
-    return problem, models.mlp(sizes, activation=config.activation, dtype=dtype)
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen method, print the table, write results and figures."""
-    return control.run(
-        "nonlinear_oscillators", build(config), METHODS, config, draw, seconds=60.0
-    )
-
-
-def draw(
-    config: Config, model: Model, params: dict[str, PyTree], best: str
-) -> dict[str, plots.Figure]:
+def figures(run: Run) -> dict[str, plots.Figure]:
     """The motion of one chain, with the best network's control and without any."""
-    problem, _ = build(config)
-    key = jax.random.fold_in(jax.random.key(config.options.seed), 4)
-    (state,), _ = problem.sample(key, 1)
-    system = chain(config.oscillators, "quartic")
-    forces = config.gain * model.apply(params[best], state)
-    (times, controlled), (_, free) = (
-        motion(system, u, state, dt=config.dt, points=4)
-        for u in (forces, jnp.zeros_like(forces))
-    )
-    return {"motion": plots.controlled_motion(times, controlled, free, forces)}
+    params, gain = run.params[run.best], run.settings.gain
+    return {"motion": steered_chain(run, params, "quartic", gain=gain, points=4)}
+
+
+EXPERIMENT = steering(
+    "nonlinear_oscillators",
+    "steer nonlinear oscillators back to their start",
+    Settings,
+    build,
+    ROWS,
+    figures=figures,
+    seconds=60.0,
+)

@@ -16,7 +16,14 @@ from jaxphys.experiments.engine import Run
 from jaxphys.problems.oscillator_control import chain, motion
 from jaxphys.types import PyTree
 
-__all__ = ["EXPERIMENT", "Settings", "motion_figure"]
+__all__ = [
+    "EXPERIMENT",
+    "ROWS",
+    "Settings",
+    "build",
+    "motion_figure",
+    "steered_chain",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +94,27 @@ def figures(run: Run) -> dict[str, plots.Figure]:
 
 def motion_figure(run: Run, params: PyTree) -> plots.Figure:
     """One fresh initial state, with the network's control and without any."""
+    return steered_chain(run, params, run.settings.coupling, points=16)
+
+
+def steered_chain(
+    run: Run, params: PyTree, coupling: str, *, gain: float = 1.0, points: int
+) -> plots.Figure:
+    """A chain from a fresh initial state, with the network's control and without any.
+
+    Args:
+      run: of an experiment whose settings have `oscillators` and `dt`.
+      params: of the network.
+      coupling: of the chain.
+      gain: force for a control of one.
+      points: to draw in each time step.
+    """
     settings, (problem, model) = run.settings, run.built
     (state,), _ = problem.sample(run.keys.draw, 1)
-    system = chain(settings.oscillators, settings.coupling)
-    forces = model.apply(params, state)
+    system = chain(settings.oscillators, coupling)
+    forces = gain * model.apply(params, state)
     (times, controlled), (_, free) = (
-        motion(system, u, state, dt=settings.dt, points=16)
+        motion(system, u, state, dt=settings.dt, points=points)
         for u in (forces, jnp.zeros_like(forces))
     )
     return plots.controlled_motion(times, controlled, free, forces)

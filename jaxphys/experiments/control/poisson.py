@@ -7,32 +7,37 @@ a batch of 64 has 4096 rows of 24 896 columns. Setting: Schnell, Holl & Thuerey,
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from jaxphys import models, optim, plots, problems
-from jaxphys.experiments import control, runner
-from jaxphys.experiments.runner import Method, RunOptions, Trained
+from jaxphys.experiments.control.rows import Steering, row, steering, usual_rows
+from jaxphys.experiments.engine import Run
 from jaxphys.problems.poisson import solve
-from jaxphys.types import Model, Problem, PyTree
+
+__all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Solve Poisson's equation by a network.
 
     Attributes:
-      options: what every run understands.
       size: nodes a side.
       samples: size of the training set, and of the test set.
       hidden: units of each hidden layer.
     """
 
-    options: RunOptions = RunOptions()
     size: int = 8
     samples: int = 4096
     hidden: tuple[int, ...] = (64, 128, 64)
+
+
+def build(settings: Settings, dtype: jnp.dtype) -> Steering:
+    """The Laplacian, and the network that inverts it."""
+    problem = problems.poisson(settings.size, dtype=dtype)
+    sizes = (problem.num_inputs, *settings.hidden, problem.num_controls)
+    return Steering(problem, models.mlp(sizes, dtype=dtype))
 
 
 def _layerwise(batch_size: int) -> optax.GradientTransformation:
@@ -45,45 +50,41 @@ def _layerwise(batch_size: int) -> optax.GradientTransformation:
     )
 
 
-_USUAL = control.usual((64, 3e-4), (64, 0.64, 1e-5), 8, curvature=1.0)
-METHODS = _USUAL | {
-    "hig_kronecker": Method(64, _layerwise),
+def _by_products(batch_size: int) -> optax.GradientTransformation:
+    """Levenberg–Marquardt for more outputs than a matrix of them can have."""
+    del batch_size
+    return optim.levenberg_marquardt(method="lanczos", iterations=30, tolerance=0.1)
+
+
+ROWS = usual_rows(build, (64, 3e-4), (64, 0.64, 1e-5), 8, curvature=1.0) | {
+    "hig_kronecker": row(build, "hig_kronecker", 64, _layerwise),
     # 256 samples ask more than the weights can give, products tell it fast enough.
-    "levenberg_marquardt": Method(
-        256,
-        lambda b: optim.levenberg_marquardt(
-            method="lanczos", iterations=30, tolerance=0.1
-        ),
-        residual=True,
+    "levenberg_marquardt": row(
+        build, "levenberg_marquardt", 256, _by_products, residual=True
     ),
 }
 
 
-def build(config: Config = Config()) -> tuple[Problem, Model]:
-    """The problem and the network of a config."""
-    dtype = runner.model_dtype(config.options)
-    problem = problems.poisson(config.size, dtype=dtype)
-    sizes = (problem.num_inputs, *config.hidden, problem.num_controls)
-    return problem, models.mlp(sizes, dtype=dtype)
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen method, print the table, write results and figures."""
-    return control.run("poisson", build(config), METHODS, config, draw, seconds=60.0)
-
-
-def draw(
-    config: Config, model: Model, params: dict[str, PyTree], best: str
-) -> dict[str, plots.Figure]:
+def figures(run: Run) -> dict[str, plots.Figure]:
     """One fresh source, its potential, and what each method makes of it."""
-    del best
-    problem, _ = build(config)
-    key = jax.random.fold_in(jax.random.key(config.options.seed), 4)
-    (source,), _ = problem.sample(key, 1)
-    shape = (config.size, config.size)
+    problem, model = run.built
+    (source,), _ = problem.sample(run.keys.draw, 1)
+    shape = (run.settings.size, run.settings.size)
     found = {
-        name: jnp.reshape(model.apply(weights, source), shape)
-        for name, weights in params.items()
+        name: jnp.reshape(model.apply(params, source), shape)
+        for name, params in run.params.items()
     }
     square = source.reshape(shape)
-    return {"fields": plots.solved_fields(square, solve(square), found)}
+    figure = plots.solved_fields(square, solve(square), found, looks=run.looks)
+    return {"fields": figure}
+
+
+EXPERIMENT = steering(
+    "poisson",
+    "solve Poisson's equation by a network, through the Laplacian",
+    Settings,
+    build,
+    ROWS,
+    figures=figures,
+    seconds=60.0,
+)

@@ -12,23 +12,23 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import models, plots, problems
-from jaxphys.experiments import control, runner
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments.control.rows import Steering, steering, usual_rows
+from jaxphys.experiments.engine import Run
 from jaxphys.problems.quantum_dipole import (
     motion,
     populations,
     positions,
     superposition,
 )
-from jaxphys.types import Model, Problem, PyTree
+
+__all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Steer a particle in a box from its ground state to a superposition.
 
     Attributes:
-      options: what every run understands.
       points: interior points of the box.
       time_steps: of Crank and Nicolson.
       controls: number of fields, each held for as many steps.
@@ -37,7 +37,6 @@ class Config:
       hidden: units of each hidden layer.
     """
 
-    options: RunOptions = RunOptions()
     points: int = 14
     time_steps: int = 384
     controls: int = 384
@@ -46,55 +45,50 @@ class Config:
     hidden: tuple[int, ...] = (20, 20, 20)
 
 
-METHODS = control.usual((256, 5e-4), (16, 0.5, 1e-5), 16)
-
-
-def build(config: Config = Config()) -> tuple[Problem, Model]:
-    """The problem and the network of a config."""
-    dtype = runner.model_dtype(config.options)
+def build(settings: Settings, dtype: jnp.dtype) -> Steering:
+    """The particle, and the network that steers it."""
     problem = problems.quantum_dipole(
-        config.points,
-        num_steps=config.time_steps,
-        num_controls=config.controls,
-        dt=config.dt,
+        settings.points,
+        num_steps=settings.time_steps,
+        num_controls=settings.controls,
+        dt=settings.dt,
         dtype=dtype,
     )
-    sizes = (problem.num_inputs, *config.hidden, problem.num_controls)
-    return problem, models.mlp(sizes, dtype=dtype)
+    sizes = (problem.num_inputs, *settings.hidden, problem.num_controls)
+    return Steering(problem, models.mlp(sizes, dtype=dtype))
 
 
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen method, print the table, write results and figures."""
-    return control.run(
-        "quantum_dipole",
-        build(config),
-        METHODS,
-        config,
-        draw,
-        seconds=120.0,
-        milestones=(1e-1, 1e-2, 1e-3, 1e-4),
-    )
+ROWS = usual_rows(build, (256, 5e-4), (16, 0.5, 1e-5), 16)
 
 
-def draw(
-    config: Config, model: Model, params: dict[str, PyTree], best: str
-) -> dict[str, plots.Figure]:
+def figures(run: Run) -> dict[str, plots.Figure]:
     """One fresh target, and how the best network's field leads to it."""
-    problem, _ = build(config)
-    key = jax.random.fold_in(jax.random.key(config.options.seed), 4)
-    (goal,), _ = problem.sample(key, 1)
-    fields = model.apply(params[best], goal)
-    first = jnp.asarray(superposition([1.0], config.points), goal.dtype)
-    held = config.time_steps // config.controls
-    path = motion(fields, first, dt=config.dt, held=held)
-    wanted = jax.lax.complex(goal[: config.points], goal[config.points :])
-    times = config.dt * jnp.arange(config.time_steps + 1)
+    settings, (problem, model) = run.settings, run.built
+    (goal,), _ = problem.sample(run.keys.draw, 1)
+    fields = model.apply(run.params[run.best], goal)
+    first = jnp.asarray(superposition([1.0], settings.points), goal.dtype)
+    held = settings.time_steps // settings.controls
+    path = motion(fields, first, dt=settings.dt, held=held)
+    wanted = jax.lax.complex(goal[: settings.points], goal[settings.points :])
+    times = settings.dt * jnp.arange(settings.time_steps + 1)
     figure = plots.controlled_state(
         times,
-        positions(config.points),
+        positions(settings.points),
         jnp.abs(path) ** 2,
         populations(path),
         populations(wanted),
         fields,
     )
     return {"motion": figure}
+
+
+EXPERIMENT = steering(
+    "quantum_dipole",
+    "steer a particle in a box to a superposition, by a field",
+    Settings,
+    build,
+    ROWS,
+    figures=figures,
+    seconds=120.0,
+    milestones=(1e-1, 1e-2, 1e-3, 1e-4),
+)

@@ -15,17 +15,23 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import models, plots, problems
-from jaxphys.experiments import control, runner
-from jaxphys.experiments.runner import RunOptions, Trained
-from jaxphys.types import Array, Model, Problem, PyTree
+from jaxphys.experiments.control.rows import (
+    Steering,
+    control_error,
+    steering,
+    usual_rows,
+)
+from jaxphys.experiments.engine import Run
+from jaxphys.types import Array, PyTree, required
+
+__all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Invert a badly scaled, turned sine by a network.
 
     Attributes:
-      options: what every run understands.
       conditioning: ξ; published are 1 to 64.
       angle: φ, in degrees.
       samples: size of the training set, and of the test set.
@@ -33,7 +39,6 @@ class Config:
       activation: of the hidden layers.
     """
 
-    options: RunOptions = RunOptions()
     conditioning: float = 32.0
     angle: float = 45.0
     samples: int = 4000
@@ -41,41 +46,23 @@ class Config:
     activation: str = "relu"
 
 
-METHODS = control.usual((100, 1e-3), (100, 1.0, 1e-6), 100, curvature=1.0)
-
-
-def build(config: Config = Config()) -> tuple[Problem, Model]:
-    """The problem and the network of a config."""
-    dtype = runner.model_dtype(config.options)
-    problem = problems.rotated_sine(config.conditioning, config.angle, dtype=dtype)
-    sizes = (2, *config.hidden, 2)
-    return problem, models.mlp(sizes, activation=config.activation, dtype=dtype)
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen method, print the table, write results and figures."""
-    built = build(config)
-    return control.run(
-        "rotated_sine",
-        built,
-        METHODS,
-        config,
-        draw,
-        milestones=(1e-1, 1e-3, 1e-5),
-        monitor=control.control_error(built, jnp.linalg.norm, config.options.seed),
-        measures=("control_error",),
+def build(settings: Settings, dtype: jnp.dtype) -> Steering:
+    """The sine, and the network that inverts it."""
+    problem = problems.rotated_sine(settings.conditioning, settings.angle, dtype=dtype)
+    sizes = (2, *settings.hidden, 2)
+    return Steering(
+        problem, models.mlp(sizes, activation=settings.activation, dtype=dtype)
     )
 
 
-def draw(
-    config: Config, model: Model, params: dict[str, PyTree], best: str
-) -> dict[str, plots.Figure]:
+ROWS = usual_rows(build, (100, 1e-3), (100, 1.0, 1e-6), 100, curvature=1.0)
+
+
+def figures(run: Run) -> dict[str, plots.Figure]:
     """How far each method's controls are from a solution, over all targets."""
-    del best
-    problem, _ = build(config)
-    invert = problem.invert
-    assert invert is not None
-    nodes = jnp.linspace(-1.0, 1.0, 101, dtype=config.options.dtype)
+    problem, model = run.built
+    invert = required(problem, "invert")
+    nodes = jnp.linspace(-1.0, 1.0, 101, dtype=run.options.dtype)
     targets = jnp.stack(jnp.meshgrid(nodes, nodes, indexing="ij"), axis=-1)
 
     def distance(params: PyTree, target: Array) -> Array:
@@ -83,8 +70,23 @@ def draw(
         return jnp.linalg.norm(control - invert(control, target, target))
 
     over_square = jax.vmap(jax.vmap(distance, (None, 0)), (None, 0))
-    errors = {name: over_square(weights, targets) for name, weights in params.items()}
     figure = plots.errors_over_targets(
-        nodes, errors, size=r"distance of $u$ to a solution [1]"
+        nodes,
+        {name: over_square(params, targets) for name, params in run.params.items()},
+        size=r"distance of $u$ to a solution [1]",
+        looks=run.looks,
     )
     return {"errors": figure}
+
+
+EXPERIMENT = steering(
+    "rotated_sine",
+    "invert a badly scaled, turned sine by a network",
+    Settings,
+    build,
+    ROWS,
+    figures=figures,
+    milestones=(1e-1, 1e-3, 1e-5),
+    monitor=control_error(jnp.linalg.norm),
+    measured=("control_error",),
+)

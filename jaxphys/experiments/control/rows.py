@@ -167,7 +167,7 @@ def steering(
     summary: str,
     settings: type,
     build: Build,
-    rows: dict[str, Row],
+    rows: Any,
     *,
     measured: tuple[str, ...] = (),
     **rest: Any,
@@ -196,7 +196,8 @@ def steering(
 
     columns = {"train_loss": "train loss", "test_loss": "test loss"}
     columns |= {name: name.replace("_", " ") for name in measured}
-    fields = {"milestones": MILESTONES, "seconds": 15.0, "keys": Keys.folded} | rest
+    usual = {"milestones": MILESTONES, "seconds": 15.0, "keys": Keys.folded}
+    fields = usual | {"columns": columns} | rest
     return Experiment(
         name=name,
         summary=summary,
@@ -204,14 +205,13 @@ def steering(
         settings=settings,
         sample=sample,
         rows=rows,
-        columns=columns,
         check=check_batches,
         **fields,
     )
 
 
 def check_batches(samples: Samples, recipe: Recipe) -> None:
-    """A ValueError where the training set is not whole batches, as published runs are."""
+    """A ValueError where the training set is not whole batches."""
     data.num_batches(samples.train, recipe.batch_size)
 
 

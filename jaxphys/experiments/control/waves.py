@@ -13,86 +13,93 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxphys import models, optim, plots, problems
-from jaxphys.experiments import control, runner
-from jaxphys.experiments.runner import Method, RunOptions, Trained
-from jaxphys.types import Model, Problem, PyTree
+from jaxphys.experiments.control.rows import (
+    Steering,
+    control_error,
+    row,
+    steering,
+    usual_rows,
+)
+from jaxphys.experiments.engine import Run
+from jaxphys.types import Array
+
+__all__ = ["EXPERIMENT", "ROWS", "Settings", "build", "half_square"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Learn two waves, one of them through a physics that makes it tiny.
 
     Attributes:
-      options: what every run understands.
       scale: λ, by which the physics multiplies the second wave.
       samples: size of the training set, and of the test set.
       hidden: units of each hidden layer.
     """
 
-    options: RunOptions = RunOptions()
     scale: float = 0.01
     samples: int = 1024
     hidden: tuple[int, ...] = (7,)
 
 
-_USUAL = control.usual((256, 3e-3), (256, 1.0, 1e-6), 256, curvature=1.0)
-METHODS = _USUAL | {
+def build(settings: Settings, dtype: jnp.dtype) -> Steering:
+    """The physics, and the network that gives both waves."""
+    problem = problems.scaled_waves(settings.scale, dtype=dtype)
+    return Steering(problem, models.mlp((1, *settings.hidden, 2), dtype=dtype))
+
+
+def half_square(error: Array) -> Array:
+    """The published measure of an error in u."""
+    return jnp.sum(error**2) / 2
+
+
+def _bent(batch_size: int) -> optax.GradientTransformation:
+    del batch_size
+    return optim.levenberg_marquardt(max_bend=optim.USUAL_BEND)
+
+
+ROWS = usual_rows(build, (256, 3e-3), (256, 1.0, 1e-6), 256, curvature=1.0) | {
     # Whole data, bent steps: a minimum is reached in some 300 of them.
-    "levenberg_marquardt": Method(
-        1024,
-        lambda b: optim.levenberg_marquardt(max_bend=optim.USUAL_BEND),
-        residual=True,
+    "levenberg_marquardt": row(
+        build, "levenberg_marquardt", 1024, _bent, residual=True
     ),
     # Batches leave some of the local minima that whole data stay in.
-    "levenberg_marquardt_starts": Method(
-        128,
-        lambda b: optim.levenberg_marquardt(max_bend=optim.USUAL_BEND),
-        residual=True,
-        starts=64,
+    "levenberg_marquardt_starts": row(
+        build, "levenberg_marquardt_starts", 128, _bent, residual=True, starts=64
     ),
     # SPRING solves in the space of the outputs, of which 30 parameters reach 30.
-    "spring": _USUAL["spring"]._replace(batch_size=32),
+    "spring": row(build, "spring", 32, lambda b: optim.spring(), residual=True),
 }
 
 
-def build(config: Config = Config()) -> tuple[Problem, Model]:
-    """The problem and the network of a config."""
-    dtype = runner.model_dtype(config.options)
-    problem = problems.scaled_waves(config.scale, dtype=dtype)
-    return problem, models.mlp((1, *config.hidden, 2), dtype=dtype)
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen method, print the table, write results and figures."""
-    built = build(config)
-    return control.run(
-        "waves",
-        built,
-        METHODS,
-        config,
-        draw,
-        milestones=(1e-3, 1e-5, 1e-6),
-        monitor=control.control_error(
-            built, lambda error: jnp.sum(error**2) / 2, config.options.seed
-        ),
-        measures=("control_error",),
-    )
-
-
-def draw(
-    config: Config, model: Model, params: dict[str, PyTree], best: str
-) -> dict[str, plots.Figure]:
+def figures(run: Run) -> dict[str, plots.Figure]:
     """Both waves, what each method makes of them, and its error."""
-    del best
-    x = jnp.linspace(-1.0, 1.0, 401, dtype=config.options.dtype)
-    wanted = jnp.stack([jnp.sin(6 * x), jnp.cos(9 * x)], axis=1)
-    found = {
-        name: jax.vmap(model.apply, (None, 0))(weights, x[:, None])
-        for name, weights in params.items()
-    }
+    x = jnp.linspace(-1.0, 1.0, 401, dtype=run.options.dtype)
+    over_x = jax.vmap(run.built.model.apply, (None, 0))
+    learned = {}
+    for name, params in run.params.items():
+        first, second = over_x(params, x[:, None]).T
+        learned[name] = {r"$\sin 6x$": first, r"$\cos 9x$": second}
     figure = plots.learned_functions(
-        x, wanted, found, argument="$x$ [1]", names=(r"$\sin 6x$", r"$\cos 9x$")
+        x,
+        {r"$\sin 6x$": jnp.sin(6 * x), r"$\cos 9x$": jnp.cos(9 * x)},
+        learned,
+        names=("$x$ [1]", "wave [1]"),
+        looks=run.looks,
     )
     return {"learned": figure}
+
+
+EXPERIMENT = steering(
+    "waves",
+    "learn two waves, one of them through a physics that makes it tiny",
+    Settings,
+    build,
+    ROWS,
+    figures=figures,
+    milestones=(1e-3, 1e-5, 1e-6),
+    monitor=control_error(half_square),
+    measured=("control_error",),
+)

@@ -2,195 +2,196 @@
 
 dq/dt = 2p − 2q, dp/dt = −2q on 25 × 25 points of [−1.2, 1.2]², 500 for training;
 networks of 2 × 256 tanh units, 5000 updates of Adam on 128 points each, with a cosine
-schedule that the authors do not use. A Hamiltonian
-network cannot lose energy and must fail. Published figures: Greydanus & Sosanya,
-Dissipative Hamiltonian Neural Networks, 2022; how long their trajectories are is not
-said, ours last five units of time, five times the decay's.
+schedule that the authors do not use. A Hamiltonian network cannot lose energy and must
+fail. Published figures: Greydanus & Sosanya, Dissipative Hamiltonian Neural Networks,
+2022; how long their trajectories are is not said, ours last five units of time, five
+times the decay's.
 """
 
 import dataclasses
-import pathlib
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, metrics, models, plots
-from jaxphys.experiments import dynamics, judging
-from jaxphys.experiments.dynamics import Material, Row, Study, finite
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys import metrics, models, plots
+from jaxphys.experiments import figures, measures
+from jaxphys.experiments.engine import Experiment, Keys, Run, Samples, Trained
+from jaxphys.experiments.measures import finite
+from jaxphys.experiments.motion.rows import damped, row
 from jaxphys.learning import Recipe
-from jaxphys.plots import Sampled
-from jaxphys.types import Dynamics, PhaseState, PyTree
+from jaxphys.motion import Motion
+from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Trajectories
+
+__all__ = ["EXPERIMENT", "TRUE", "Settings", "sample"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Learn a damped spring's energy and its dissipation from a grid of states.
 
     Attributes:
-      options: what every run understands.
       points: along each side of the grid.
       damping: of q.
       hidden: units of each hidden layer, of the published networks.
       fast: a twentieth of the updates, and fewer rollouts.
     """
 
-    options: RunOptions = RunOptions()
     points: int = 25
     damping: float = 2.0
     hidden: tuple[int, ...] = (256, 256)
     fast: bool = False
 
 
-#: Time of a rollout, and its number of times.
-DURATION, TIMES = 5.0, 101
+#: Half the side of the grid, and the times of a rollout.
+SIDE, TIMES = 1.2, np.linspace(0.0, 5.0, 101)
 
 
-def truth(damping: float) -> Dynamics:
-    """H = q² + p², with a friction that acts on q."""
-    return Dynamics(
-        lambda key: jnp.asarray(damping),
-        lambda t, y, c: PhaseState(2 * y.p - c * y.q, -2 * y.q),
-        energy=lambda c, q, p: q @ q + p @ p,
-    )
+def _damping(key: Array) -> Array:
+    del key
+    return jnp.asarray(Settings.damping)
 
 
-def material(config: Config, seed: int) -> Material:
+def _rate(t: Array, y: PhaseState, damping: PyTree) -> PhaseState:
+    del t
+    return PhaseState(2 * y.p - damping * y.q, -2 * y.q)
+
+
+def _energy(damping: PyTree, q: Array, p: Array) -> Array:
+    del damping
+    return q @ q + p @ p
+
+
+#: H = q² + p², with a friction that acts on q; its constant is the damping.
+TRUE = Motion(Dynamics(_damping, _rate, energy=_energy))
+
+
+def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     """The grid, shuffled, four fifths of it for training."""
-    side = np.linspace(-1.2, 1.2, config.points)
+    del dtype
+    side = np.linspace(-SIDE, SIDE, settings.points)
     q, p = (x.reshape(-1, 1, 1) for x in np.meshgrid(side, side))
-    order = np.random.default_rng(seed).permutation(len(q))
-    q, p = q[order], p[order]
-    grid = PhaseState(jnp.asarray(q), jnp.asarray(p))
-    rate = truth(config.damping).vector_field(0.0, grid, config.damping)
-    dq, dp = (np.asarray(x) for x in rate)
+    order = np.random.default_rng(keys.seed).permutation(len(q))
     cut = int(0.8 * len(q))
-    parts = [
-        data.Trajectories(np.zeros(1), q[part], p[part], dq=dq[part], dp=dp[part])
-        for part in (slice(None, cut), slice(cut, None))
-    ]
-    return Material([parts[0]], [parts[1]], [parts[1]], seed)
+
+    def part(rows: np.ndarray) -> Trajectories:
+        y = PhaseState(q[rows], p[rows])
+        rate = _rate(jnp.zeros(()), y, settings.damping)
+        return Trajectories(np.zeros(1), y, rate)
+
+    train, test = part(order[:cut]), part(order[cut:])
+    return Samples([train], [test], [test])
 
 
-def measure(
-    config: Config, motion: Dynamics, params: PyTree, found: Material
-) -> dict[str, float]:
+def measured(trained: Trained) -> dict[str, float]:
     """Errors of the field, and of rollouts from states of the test set."""
-    (clean,) = found.clean
-    assert clean.p is not None
-    count = 4 if config.fast else 25
-    dtype = jax.tree.leaves(params)[0].dtype
-    first = PhaseState(*(jnp.asarray(x[:count, 0], dtype) for x in (clean.q, clean.p)))
-    ts = np.linspace(0.0, DURATION, TIMES)
-    ours = dynamics.paths(motion, params, first, ts)
-    true = dynamics.paths(
-        truth(config.damping), jnp.asarray(config.damping, dtype), first, ts
-    )
-    square = jnp.mean(jax.vmap(metrics.squared_error)(ours, true))
-    error = judging.field_error(motion, params, found.clean)
+    settings, motion, params = trained.settings, trained.subject.built, trained.params
+    (clean,) = trained.samples.clean
+    count = 4 if settings.fast else 25
+    first = jax.tree.map(lambda x: jnp.asarray(x[:count, 0]), clean.y)
+    constant = jnp.asarray(settings.damping, first.q.dtype)
+    found = motion.path(params, first, TIMES)
+    true = TRUE.path(constant, first, TIMES)
+    error = measures.field_error(motion.dynamics, params, trained.samples.clean)
     return {
-        "trajectory_mse": finite(square),
+        "trajectory_mse": finite(jnp.mean(jax.vmap(metrics.squared_error)(found, true))),
         "test_mse": finite(error.mean_square / 2),
         "field_error": finite(error.relative),
     }
 
 
-def draw(
-    config: Config, trained: judging.Models, found: Material, out: pathlib.Path
-) -> dict[str, plots.Figure]:
-    """Fields, their errors, and a rollout."""
-    side = np.linspace(-1.2, 1.2, 61)
+def draw(run: Run) -> dict[str, plots.Figure]:
+    """Fields, their errors, and rollouts."""
+    side = np.linspace(-SIDE, SIDE, 61)
     axes = (side, side)
-    true_motion = truth(config.damping)
-    constant = jnp.asarray(config.damping)
-    (seen,) = found.train
-    assert seen.p is not None
-    figures = judging.compared_fields(
+    constant = jnp.asarray(run.settings.damping)
+    (seen,), (clean,) = run.samples.train, run.samples.clean
+
+    def followed(motion: Motion, params: PyTree) -> Trajectories:
+        dtype = measures.dtype_of(params)
+        first = jax.tree.map(lambda x: jnp.asarray(x[:4, 0], dtype), clean.y)
+        path = motion.path(params, first, TIMES)
+        energy = TRUE.energy(jnp.asarray(constant, dtype), path)
+        return Trajectories(
+            TIMES, jax.tree.map(np.asarray, path), energy=np.asarray(energy)
+        )
+
+    fields, motions = {}, {}
+    for name, params in run.params.items():
+        motion = run.subjects[name].built
+        fields[name] = measures.field_grid(motion.dynamics, params, axes)
+        motions[name] = followed(motion, params)
+    true = followed(TRUE, constant)
+    drawn = figures.compared_fields(
+        run,
         axes,
-        judging.field_grid(true_motion, constant, axes),
-        {k: judging.field_grid(*model, axes) for k, model in trained.items()},
-        seen=(seen.q.ravel(), seen.p.ravel()),
+        measures.field_grid(TRUE.dynamics, constant, axes),
+        fields,
+        seen=(seen.y.q.ravel(), seen.y.p.ravel()),
         parts=("dq/dt", "dp/dt"),
     )
-    (clean,) = found.clean
-    assert clean.p is not None
-    starts = (clean.q[:4, 0], clean.p[:4, 0])
-    ts = np.linspace(0.0, DURATION, TIMES)
-
-    def sampled(motion: Dynamics, params: PyTree) -> Sampled:
-        dtype = jax.tree.leaves(params)[0].dtype
-        first = (jnp.asarray(x, dtype) for x in starts)
-        q, p = dynamics.paths(motion, params, PhaseState(*first), ts)
-        energy = jnp.sum(q**2 + p**2, axis=-1)
-        return Sampled(ts, *(np.asarray(x) for x in (q, p, energy)))
-
-    motions = {name: sampled(*model) for name, model in trained.items()}
-    true = sampled(true_motion, constant)
-    return figures | {
-        "motion": plots.learned_motion(true, motions),
-        "energy": plots.energy_errors(true, motions),
+    return drawn | {
+        "motion": plots.learned_motion(true, motions, looks=run.looks),
+        "energy": plots.energy_errors(true, motions, looks=run.looks),
     }
 
 
-def _recipe(config: Config) -> Recipe:
-    recipe = Recipe(steps=5000, batch_size=128, learning_rate=1e-2, schedule="cosine")
-    return dynamics.shortened(recipe) if config.fast else recipe
+def _mlp(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+    return models.neural_ode(
+        1, hidden=settings.hidden, kernel_init="lecun_normal", dtype=dtype
+    )
 
 
-def _damped(config: Config) -> Recipe:
-    recipe = Recipe(optimizer="levenberg_marquardt", batch_size=50, seconds=20.0)
-    return dynamics.shortened(recipe) if config.fast else recipe
+def _hnn(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+    model = models.hnn(
+        1, hidden=settings.hidden, kernel_init="lecun_normal", dtype=dtype
+    )
+    return models.dynamics(model)
 
 
-def _compact(config: Any, dtype: jnp.dtype) -> Dynamics:
+def _dissipative(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+    return models.dissipative(
+        1, hidden=settings.hidden, kernel_init="lecun_normal", dtype=dtype
+    )
+
+
+def _compact(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+    del settings
     return models.dissipative(
         1, hidden=(24, 24), kernel_init="glorot_normal", dtype=dtype
     )
 
 
-METHODS = {
-    "mlp": Row(
-        lambda c, dtype: models.neural_ode(
-            1, hidden=c.hidden, kernel_init="lecun_normal", dtype=dtype
-        ),
-        _recipe,
-    ),
-    "hnn": Row(
-        lambda c, dtype: models.dynamics(
-            models.hnn(1, hidden=c.hidden, kernel_init="lecun_normal", dtype=dtype)
-        ),
-        _recipe,
-    ),
-    "dissipative": Row(
-        lambda c, dtype: models.dissipative(
-            1, hidden=c.hidden, kernel_init="lecun_normal", dtype=dtype
-        ),
-        _recipe,
-    ),
-    "dissipative_levenberg_marquardt": Row(_compact, _damped, "float64", "dissipative"),
-}
+ADAM = Recipe(steps=5000, batch_size=128, learning_rate=1e-2, schedule="cosine")
 
-STUDY = Study(
-    "damped_spring",
-    "damped spring",
-    METHODS,
-    material,
-    measure,
-    {
+EXPERIMENT = Experiment(
+    name="damped_spring",
+    summary="split a damped spring into energy and dissipation",
+    title="damped spring",
+    settings=Settings,
+    sample=sample,
+    rows={
+        "mlp": row("mlp", "adam", _mlp, ADAM),
+        "hnn": row("hnn", "adam", _hnn, ADAM),
+        "dissipative": row("dissipative", "adam", _dissipative, ADAM),
+        "dissipative_levenberg_marquardt": row(
+            "dissipative",
+            "levenberg_marquardt",
+            _compact,
+            damped(50, seconds=20.0),
+            dtype="float64",
+            time_of="dissipative",
+        ),
+    },
+    columns={
         "trajectory_mse": "trajectory MSE",
         "test_mse": "test MSE",
         "field_error": "rel. field error",
     },
-    {
+    measures=measured,
+    figures=draw,
+    published={
         "hnn": {"trajectory_mse": 0.29},
         "dissipative": {"trajectory_mse": 3.6e-6},
     },
-    draw,
 )
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    return dynamics.run(STUDY, config)

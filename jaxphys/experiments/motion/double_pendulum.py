@@ -15,22 +15,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import systems
-from jaxphys.experiments import dynamics, lagrangian
-from jaxphys.experiments.judging import Judged
-from jaxphys.experiments.runner import Trained
+from jaxphys.experiments.measures import Judge
+from jaxphys.experiments.motion import lagrangian
 from jaxphys.learning import Recipe
 from jaxphys.models import Normalization
 from jaxphys.types import Array, TangentState
 
+__all__ = ["ENERGY", "EXPERIMENT", "Settings", "at_rest"]
+
 
 @dataclasses.dataclass(frozen=True)
-class Config(lagrangian.Config):
+class Settings(lagrangian.Settings):
     """Learn the Lagrangian of a double pendulum that turns over."""
 
     states: int = 16_384
     compact: tuple[int, ...] = (64, 64)
     compact_delan: tuple[int, ...] = (32, 32)
 
+
+SYSTEM = systems.double_pendulum()
 
 #: The energy that lifts both masses by their rods.
 ENERGY = 29.4
@@ -41,35 +44,28 @@ UNITS = Normalization(
 )
 
 
-def sample(key: Array) -> TangentState:
+def at_rest(key: Array) -> TangentState:
     """Where rollouts start: any angles, hardly moving."""
     first, second = jax.random.split(key)
     q = jax.random.uniform(first, (2,), maxval=2 * jnp.pi)
     return TangentState(q, jax.random.uniform(second, (2,), maxval=0.1))
 
 
-TASK = lagrangian.Task(
-    systems.double_pendulum(), Judged(100.0, 501, 0.005, 40, sample), ENERGY, UNITS
+ADAM = Recipe(steps=150_000, batch_size=64, learning_rate=5e-3, schedule="cosine")
+WIDE = dataclasses.replace(ADAM, batch_size=128)
+
+EXPERIMENT = lagrangian.experiment(
+    Judge(SYSTEM, 100.0, 501, 0.005, 40, at_rest),
+    ENERGY,
+    lagrangian.rows(
+        SYSTEM,
+        {"mlp": WIDE, "lnn": WIDE, "delan": ADAM},
+        {"lnn": (128, 256, 512), "delan": (64, 128, 256, 512)},
+        UNITS,
+    ),
+    name="double_pendulum",
+    summary="learn a double pendulum's Lagrangian, and keep its energy",
+    title="double pendulum",
+    settings=Settings,
+    published={"mlp": {"final_energy": 7.4e-2}, "lnn": {"final_energy": 4.3e-3}},
 )
-
-_ADAM = Recipe(steps=150_000, batch_size=64, learning_rate=5e-3, schedule="cosine")
-_WIDE = dataclasses.replace(_ADAM, batch_size=128)
-
-METHODS = lagrangian.rows(
-    TASK,
-    {"mlp": _WIDE, "lnn": _WIDE, "delan": _ADAM},
-    {"lnn": (128, 256, 512), "delan": (64, 128, 256, 512)},
-)
-
-STUDY = lagrangian.study(
-    "double_pendulum",
-    "double pendulum",
-    TASK,
-    METHODS,
-    {"mlp": {"final_energy": 7.4e-2}, "lnn": {"final_energy": 4.3e-3}},
-)
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    return dynamics.run(STUDY, config)

@@ -10,40 +10,38 @@ import dataclasses
 import numpy as np
 
 from jaxphys import systems
-from jaxphys.experiments import double_pendulum, dynamics, lagrangian
-from jaxphys.experiments.judging import Judged
-from jaxphys.experiments.runner import Trained
+from jaxphys.experiments.measures import Judge
+from jaxphys.experiments.motion import double_pendulum, lagrangian
 from jaxphys.learning import Recipe
+
+__all__ = ["EXPERIMENT", "Settings"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(lagrangian.Config):
+class Settings(lagrangian.Settings):
     """Learn the Lagrangian of a double pendulum that swings, as precisely as can be."""
 
 
-TASK = lagrangian.Task(
-    lagrangian.within(systems.double_pendulum(), -np.pi / 2, np.pi / 2, -2.0, 2.0),
-    Judged(10.0, 501, 0.01, 40),
-    double_pendulum.ENERGY,
+SYSTEM = lagrangian.within(
+    systems.double_pendulum(), -np.pi / 2, np.pi / 2, -2.0, 2.0
 )
 
 #: Small first batches, of many updates, and large ones to end with.
 GROWTH = (64, 128, 256, 512)
 
-METHODS = lagrangian.rows(
-    TASK,
-    {
-        name: Recipe(steps=steps, batch_size=64, learning_rate=5e-3, schedule="cosine")
-        for name, steps in {"mlp": 400_000, "lnn": 400_000, "delan": 200_000}.items()
-    },
-    {"lnn": GROWTH, "delan": GROWTH},
+ADAM = Recipe(steps=400_000, batch_size=64, learning_rate=5e-3, schedule="cosine")
+SHORT = dataclasses.replace(ADAM, steps=200_000)
+
+EXPERIMENT = lagrangian.experiment(
+    Judge(SYSTEM, 10.0, 501, 0.01, 40),
+    double_pendulum.ENERGY,
+    lagrangian.rows(
+        SYSTEM,
+        {"mlp": ADAM, "lnn": ADAM, "delan": SHORT},
+        {"lnn": GROWTH, "delan": GROWTH},
+    ),
+    name="double_pendulum_box",
+    summary="learn a double pendulum's Lagrangian, most precisely",
+    title="double pendulum, |θ| < π/2",
+    settings=Settings,
 )
-
-STUDY = lagrangian.study(
-    "double_pendulum_box", "double pendulum, |θ| < π/2", TASK, METHODS, {}
-)
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    return dynamics.run(STUDY, config)

@@ -11,42 +11,37 @@ import dataclasses
 import numpy as np
 
 from jaxphys import systems
-from jaxphys.experiments import dynamics, hamiltonian
-from jaxphys.experiments.hamiltonian import Compact
-from jaxphys.experiments.judging import Judged
-from jaxphys.experiments.runner import Trained
+from jaxphys.experiments.measures import Judge
+from jaxphys.experiments.motion import hamiltonian
+from jaxphys.experiments.motion.hamiltonian import Compact
 from jaxphys.learning import Recipe
+
+__all__ = ["EXPERIMENT", "Settings"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(hamiltonian.Config):
+class Settings(hamiltonian.Settings):
     """Learn the energy of a pendulum from noisy states."""
 
 
-PUBLISHED = {
-    "mlp": {"test_mse": 3.53e-2, "energy_mse": 4.15e-2},
-    "hnn": {"test_mse": 3.56e-2, "energy_mse": 2.49e-2},
-}
+SYSTEM = systems.pendulum()
 
-METHODS = hamiltonian.rows(
-    systems.pendulum(),
-    Recipe(steps=2000, weight_decay=1e-4, schedule="cosine"),
-    clean=Compact((32, 32), 75),
-    noisy=Compact((12,), None),
-)
-
-STUDY = hamiltonian.study(
-    "pendulum",
-    "pendulum",
-    systems.pendulum(),
-    METHODS,
-    PUBLISHED,
+EXPERIMENT = hamiltonian.experiment(
+    Judge(SYSTEM, 20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
+    hamiltonian.rows(
+        SYSTEM,
+        Recipe(steps=2000, weight_decay=1e-4, schedule="cosine"),
+        clean=Compact((32, 32), 75),
+        noisy=Compact((12,), None),
+    ),
+    name="pendulum",
+    summary="learn the energy of a pendulum from noisy states",
+    title="pendulum",
+    settings=Settings,
     ts=np.linspace(0.0, 3.0, 45),
-    judged=Judged(20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
     extent=3.0,
+    published={
+        "mlp": {"test_mse": 3.53e-2, "energy_mse": 4.15e-2},
+        "hnn": {"test_mse": 3.56e-2, "energy_mse": 2.49e-2},
+    },
 )
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    return dynamics.run(STUDY, config)

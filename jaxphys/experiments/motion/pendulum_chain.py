@@ -11,7 +11,6 @@ Wilson, Simplifying Hamiltonian and Lagrangian Neural Networks via Explicit Cons
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,12 +20,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import data, metrics, models, optim, plots, systems
-from jaxphys.experiments import dynamics, judging, lagrangian
-from jaxphys.experiments.dynamics import Material, Row, Study
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments import figures, measures
+from jaxphys.experiments.engine import Experiment, Keys, Run, Samples, Trained
+from jaxphys.experiments.motion.rows import damped, row, with_layers
 from jaxphys.learning import Recipe
-from jaxphys.plots import Sampled
-from jaxphys.types import Array, Dynamics, PyTree, System, TangentState
+from jaxphys.motion import Motion, of_system
+from jaxphys.types import (
+    Array,
+    Dynamics,
+    PyTree,
+    System,
+    TangentState,
+    Trajectories,
+    required,
+)
+
+__all__ = ["EXPERIMENT", "Settings", "sample"]
 
 DT = 0.03
 TIMES = 101
@@ -39,11 +48,10 @@ RESOLVED = 3e-3
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Learn the energy of a chain of pendula from short pieces of motion.
 
     Attributes:
-      options: what every run understands.
       links: number of pendula.
       pieces: of five points, for training; a trajectory gives one.
       hidden: units of each hidden layer of the networks that Adam trains.
@@ -52,7 +60,6 @@ class Config:
       fast: a twentieth of the updates, and fewer pieces.
     """
 
-    options: RunOptions = RunOptions()
     links: int = 3
     pieces: int = 800
     hidden: tuple[int, ...] = (64, 64)
@@ -66,38 +73,34 @@ def chain(links: int) -> System:
     return systems.pendulum_chain(links, key=jax.random.key(0))
 
 
-def _motions(system: System, key: Array, count: int) -> data.Trajectories:
-    assert system.sample_tangent is not None
-    first = jax.vmap(system.sample_tangent)(jax.random.split(key, count))
-    first = jax.tree.map(lambda x: x.astype(float), first)
-    ts = np.arange(TIMES) * DT
-    path = dynamics.paths(
-        dynamics.truth(system, TangentState), system.params, first, ts, longest=DT / 20
-    )
-    q, v = (np.asarray(x) for x in path)
-    return data.Trajectories(ts, q, v=v)
-
-
-def material(config: Config, seed: int) -> Material:
+def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     """Five points of each of many trajectories; whole ones for the test."""
-    system = chain(config.links)
-    count, test = (40, 8) if config.fast else (config.pieces, config.test)
-    keys = jax.random.split(jax.random.key(seed))
-    whole = _motions(system, keys[0], count)
-    assert whole.v is not None
-    starts = np.random.default_rng(seed).integers(0, TIMES - POINTS, count)
+    del dtype
+    system = chain(settings.links)
+    count, test = (40, 8) if settings.fast else (settings.pieces, settings.test)
+    motion = Motion(of_system(system, TangentState))
+    ts = np.arange(TIMES) * DT
+
+    def followed(key: Array, count: int) -> TangentState:
+        first = jax.vmap(required(system, "sample_tangent"))(jax.random.split(key, count))
+        first = jax.tree.map(lambda x: x.astype(float), first)
+        path = motion.path(system.params, first, ts, longest=DT / 20)
+        return jax.tree.map(np.asarray, path)
+
+    whole, long = followed(keys.train, count), followed(keys.test, test)
+    starts = np.random.default_rng(keys.seed).integers(0, TIMES - POINTS, count)
     rows = starts[:, None] + np.arange(POINTS)
     pick = np.arange(count)[:, None]
-    pieces = data.Trajectories(
-        whole.t[:POINTS], whole.q[pick, rows], v=whole.v[pick, rows]
+    pieces = jax.tree.map(lambda x: x[pick, rows], whole)
+    short = jax.tree.map(lambda x: x[:, :POINTS], long)
+    return Samples(
+        [Trajectories(ts[:POINTS], pieces)],
+        [Trajectories(ts, long)],
+        [Trajectories(ts[:POINTS], short)],
     )
-    long = _motions(system, keys[1], test)
-    assert long.v is not None
-    short = data.Trajectories(long.t[:POINTS], long.q[:, :POINTS], v=long.v[:, :POINTS])
-    return Material([pieces], [long], [short], seed)
 
 
-def accelerated(found: list[data.Trajectories]) -> list[data.Trajectories]:
+def _accelerated(found: list[Trajectories]) -> list[Trajectories]:
     """Pieces as single states with their accelerations; longer motions as they are.
 
     The first and last points are left out, and those where the accelerations of five
@@ -107,57 +110,51 @@ def accelerated(found: list[data.Trajectories]) -> list[data.Trajectories]:
     return [_resolved(x) if len(x.t) == POINTS else x for x in found]
 
 
-def _resolved(pieces: data.Trajectories) -> data.Trajectories:
-    t, q, v = pieces.t, pieces.q, pieces.v
-    assert v is not None
+def _resolved(pieces: Trajectories) -> Trajectories:
+    t, (q, v) = pieces.t, pieces.y
     a, coarse = (data.accelerations(t, q, v, window=w) for w in (POINTS, 3))
     gap = np.max(np.abs(a - coarse), axis=-1)
     kept = gap <= RESOLVED * np.sqrt(np.mean(a**2))
     kept[:, [0, -1]] = False
     q, v, a = (x[kept][:, None] for x in (q, v, a))
-    return data.Trajectories(t[:1], q, v=v, dq=v, dv=a)
+    return Trajectories(t[:1], TangentState(q, v), TangentState(v, a))
 
 
-def seen(y: TangentState) -> Array:
+def embedded(y: TangentState) -> Array:
     """What is matched of a state: (cos q, sin q, v)."""
     return jnp.concatenate([jnp.cos(y.q), jnp.sin(y.q), y.v])
 
 
-def cartesian(system: System, q: Array, v: Array) -> Array:
+def _masses_at(system: System, q: Array) -> Array:
+    """The places of all masses, (2 links,)."""
+    return required(system, "points")(system.params, q)[1:].ravel()
+
+
+def _cartesian(system: System, y: TangentState) -> Array:
     """Positions and velocities of all masses, (4 links,)."""
-    points = system.points
-    assert points is not None
-
-    def place(q: Array) -> Array:
-        return points(system.params, q)[1:].ravel()
-
-    return jnp.concatenate(jax.jvp(place, (q,), (v,)))
+    return jnp.concatenate(jax.jvp(partial(_masses_at, system), (y.q,), (y.v,)))
 
 
-def predicted(
-    motion: Dynamics, params: PyTree, found: data.Trajectories
-) -> TangentState:
+def _predicted(motion: Motion, params: PyTree, true: Trajectories) -> TangentState:
     """The model's motion from the first states, (N, T, n)."""
-    dtype = jax.tree.leaves(params)[0].dtype
-    assert found.v is not None
-    first = TangentState(*(jnp.asarray(x[:, 0], dtype) for x in (found.q, found.v)))
-    return dynamics.paths(motion, params, first, found.t, longest=DT / 3)
+    dtype = measures.dtype_of(params)
+    first = jax.tree.map(lambda x: jnp.asarray(x[:, 0], dtype), true.y)
+    return motion.path(params, first, true.t, longest=DT / 3)
 
 
-def measure(
-    config: Config, motion: Dynamics, params: PyTree, found: Material
-) -> dict[str, float]:
+def measured(trained: Trained) -> dict[str, float]:
     """Geometric means over T = 3, and their geometric mean over trajectories."""
-    system = chain(config.links)
-    (true,) = found.test
-    q, v = predicted(motion, params, true)
+    system = chain(trained.settings.links)
+    (true,) = trained.samples.test
+    found = _predicted(trained.subject.built, trained.params, true)
+    cartesian = jax.vmap(partial(_cartesian, system))
 
     @jax.jit
-    def error(q: Array, v: Array, true_q: Array, true_v: Array) -> Array:
-        each = jax.vmap(lambda q, v: cartesian(system, q, v))
-        return metrics.relative_error(each(q, v), each(true_q, true_v))
+    def error(found: TangentState, true: TangentState) -> Array:
+        return metrics.relative_error(cartesian(found), cartesian(true))
 
-    errors = jax.vmap(error)(q, v, *(jnp.asarray(x, q.dtype) for x in true[1:4:2]))
+    wanted = jax.tree.map(lambda x: jnp.asarray(x, found.q.dtype), true.y)
+    errors = jax.vmap(error)(found, wanted)
     errors = jnp.where(jnp.isfinite(errors), errors, 1e3)
     times = jnp.asarray(true.t, errors.dtype)
     geometric = jax.vmap(lambda e: metrics.geometric_mean(e, times))(errors)
@@ -168,136 +165,121 @@ def measure(
     }
 
 
-def draw(
-    config: Config, trained: judging.Models, found: Material, out: pathlib.Path
-) -> dict[str, plots.Figure]:
+def draw(run: Run) -> dict[str, plots.Figure]:
     """Paths and energies of motions, and fields in a section.
 
     In the section the first pendulum has any angle and velocity, the rest hang still.
     """
-    system = chain(config.links)
-    true = dynamics.truth(system, TangentState)
+    system = chain(run.settings.links)
+    true = Motion(of_system(system, TangentState))
     constants = jax.tree.map(jnp.asarray, system.params)
-    (long,) = found.test
-    assert long.v is not None
-    assert true.energy is not None
-
-    @jax.jit
-    @jax.vmap
-    @jax.vmap
-    def places(q: Array) -> Array:
-        assert system.points is not None
-        return system.points(system.params, q)[1:].ravel()
-
-    energies = jax.jit(jax.vmap(jax.vmap(partial(true.energy, constants))))
-
-    def sampled(q, v) -> tuple[Sampled, Sampled]:
-        """By angles and velocities, and by the places of the masses."""
-        q, v = (jnp.asarray(x[:20], float) for x in (q, v))
-        energy, at = np.asarray(energies(q, v)), np.asarray(places(q))
-        angles = Sampled(long.t, np.asarray(q), np.asarray(v), energy)
-        return angles, Sampled(long.t, at, at, energy)
-
-    motions = {
-        name: sampled(*predicted(*model, long)) for name, model in trained.items()
-    }
-    expected = sampled(long.q, long.v)
-    angles, paths = ({k: x[i] for k, x in motions.items()} for i in (0, 1))
-    names = (r"$\theta_1$ [rad]", r"$\dot{\theta}_1$ [1]")
+    (long,) = run.samples.test
+    places = jax.jit(jax.vmap(jax.vmap(partial(_masses_at, system))))
     axes = (np.linspace(-np.pi, np.pi, 61), np.linspace(-4.0, 4.0, 61))
-    still = np.zeros((2, config.links))
+    still = np.zeros((2, run.settings.links))
 
-    def field(motion: Dynamics, params: PyTree):
-        return judging.field_grid(motion, params, axes, still)
+    def shown(y: TangentState) -> tuple[Trajectories, Trajectories]:
+        """In angles and velocities, and in the places of the masses."""
+        y = jax.tree.map(lambda x: jnp.asarray(x[:20], float), y)
+        energy, at = np.asarray(true.energy(constants, y)), np.asarray(places(y.q))
+        angles = Trajectories(long.t, jax.tree.map(np.asarray, y), energy=energy)
+        return angles, angles._replace(y=TangentState(at, at))
 
-    figures = judging.compared_fields(
+    angles, paths, fields = {}, {}, {}
+    for name, params in run.params.items():
+        motion = run.subjects[name].built
+        angles[name], paths[name] = shown(_predicted(motion, params, long))
+        fields[name] = measures.field_grid(motion.dynamics, params, axes, still)
+    expected, expected_paths = shown(long.y)
+    names = (r"$\theta_1$ [rad]", r"$\dot{\theta}_1$ [1]")
+    drawn = figures.compared_fields(
+        run,
         axes,
-        field(true, constants),
-        {name: field(*model) for name, model in trained.items()},
+        measures.field_grid(true.dynamics, constants, axes, still),
+        fields,
         names,
         parts=(r"d\theta_1/dt", r"d\dot{\theta}_1/dt"),
     )
-    return figures | {
-        "motion": plots.learned_motion(expected[0], angles, names=names),
-        "paths": plots.planar_paths(expected[1], paths),
-        "energy": plots.energy_errors(expected[0], angles),
+    looks = run.looks
+    return drawn | {
+        "motion": plots.learned_motion(expected, angles, names=names, looks=looks),
+        "paths": plots.planar_paths(expected_paths, paths, looks=looks),
+        "energy": plots.energy_errors(expected, angles, looks=looks),
     }
 
 
-def _options(layers: str, config: Config, dtype: jnp.dtype) -> dict[str, Any]:
+def _options(settings: Settings, hidden: tuple[int, ...], dtype) -> dict[str, Any]:
     return {
-        "num_coordinates": config.links,
-        "hidden": getattr(config, layers),
-        "periodic": (True,) * config.links,
+        "num_coordinates": settings.links,
+        "hidden": hidden,
+        "periodic": (True,) * settings.links,
         "kernel_init": "glorot_normal",
         "dtype": dtype,
     }
 
 
-def _structured(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
-    model = models.structured(**_options(layers, config, dtype))
-    motion = models.dynamics(model)
-    return models.in_velocities(motion, model)
-
-
-def _delan(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
-    model = models.delan(**_options(layers, config, dtype))
-    return models.lagrangian_dynamics(model)
-
-
-def _lnn(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
-    return models.lagrangian_dynamics(models.lnn(**_options(layers, config, dtype)))
-
-
-def _naive(config: Config, dtype: jnp.dtype) -> Dynamics:
-    options = _options("hidden", config, dtype)
+def _naive(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
+    options = _options(settings, hidden, dtype)
     return models.neural_ode(state=TangentState, **options)
 
 
-def _second_order(config: Config, dtype: jnp.dtype) -> Dynamics:
-    return models.second_order(**_options("hidden", config, dtype))
+def _second_order(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
+    return models.second_order(**_options(settings, hidden, dtype))
 
 
-def _adam(config: Config) -> Recipe:
-    recipe = Recipe(
-        mode="trajectories",
-        chunk=4,
-        batch_size=200,
-        steps=8000,
-        learning_rate=1e-2,
-        schedule="cosine",
-    )
-    return dynamics.shortened(recipe) if config.fast else recipe
+def _structured(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
+    model = models.structured(**_options(settings, hidden, dtype))
+    return models.in_velocities(models.dynamics(model), model)
 
 
-def _gentle(config: Config) -> Recipe:
-    """Lagrangian networks do not bear the rate of the others."""
-    return dataclasses.replace(_adam(config), learning_rate=2e-3)
+def _lnn(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
+    model = models.lnn(**_options(settings, hidden, dtype))
+    return models.lagrangian_dynamics(model)
 
 
-def _damped(config: Config) -> Recipe:
-    return lagrangian.levenberg_marquardt(
-        (64, 256, 1024), config, 120.0, optim.USUAL_BEND
-    )
+def _delan(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
+    model = models.delan(**_options(settings, hidden, dtype))
+    return models.lagrangian_dynamics(model)
 
 
-_TOLD: dict[str, Callable] = {
+ADAM = Recipe(
+    mode="trajectories",
+    chunk=4,
+    batch_size=200,
+    steps=8000,
+    learning_rate=1e-2,
+    schedule="cosine",
+)
+#: Lagrangian networks do not bear the rate of the others.
+GENTLE = dataclasses.replace(ADAM, learning_rate=2e-3)
+DAMPED = damped(64, 256, 1024, seconds=120.0, max_bend=optim.USUAL_BEND)
+
+_BY_ADAM: dict[str, tuple[Callable, Recipe]] = {
+    "naive": (_naive, ADAM),
+    "second_order": (_second_order, ADAM),
+    "structured": (_structured, ADAM),
+    "lnn": (_lnn, GENTLE),
+    "delan": (_delan, GENTLE),
+}
+_DAMPED: dict[str, Callable] = {
     "lnn": _lnn,
     "structured": _structured,
     "delan": _delan,
 }
 
-METHODS = {
-    "naive": Row(_naive, _adam, observe=seen),
-    "second_order": Row(_second_order, _adam, observe=seen),
-    "structured": Row(partial(_structured, "hidden"), _adam, observe=seen),
-    "lnn": Row(partial(_lnn, "hidden"), _gentle, observe=seen),
-    "delan": Row(partial(_delan, "hidden"), _gentle, observe=seen),
+ROWS = {
+    name: row(name, "adam", with_layers(make, "hidden"), recipe, observe=embedded)
+    for name, (make, recipe) in _BY_ADAM.items()
 } | {
-    f"{name}_levenberg_marquardt": Row(
-        partial(make, "compact"), _damped, "float64", view=accelerated
+    f"{name}_levenberg_marquardt": row(
+        name,
+        "levenberg_marquardt",
+        with_layers(make, "compact"),
+        DAMPED,
+        dtype="float64",
+        view=_accelerated,
     )
-    for name, make in _TOLD.items()
+    for name, make in _DAMPED.items()
 }
 
 #: Links → what was published: of networks for the vector field and for H, and of ones
@@ -309,30 +291,31 @@ PUBLISHED = {
 }
 
 
-def study(links: int) -> Study:
-    """The `Study` of one number of links; by Levenberg–Marquardt the published figures
-    are those of networks with explicit constraints."""
-    published: dict[str, dict[str, float]] = {}
-    if links in PUBLISHED:
-        field, energy, constrained = PUBLISHED[links]
-        errors = {"naive": field, "structured": energy}
-        errors |= {f"{name}_levenberg_marquardt": constrained for name in _TOLD}
-        published = {name: {"rollout_error": x} for name, x in errors.items()}
-    return Study(
-        "pendulum_chain",
-        f"chain of {links} pendula",
-        METHODS,
-        material,
-        measure,
-        {"rollout_error": "rel. rollout error", "valid_time": "valid time"},
-        published,
-        draw,
-    )
+def title(settings: Settings) -> str:
+    """Above tables and figures."""
+    return f"chain of {settings.links} pendula"
 
 
-STUDY = study(Config.links)
+def published(settings: Settings) -> dict[str, dict[str, float]]:
+    """The figures of so many links; by Levenberg–Marquardt those of networks with
+    explicit constraints."""
+    if settings.links not in PUBLISHED:
+        return {}
+    field, energy, constrained = PUBLISHED[settings.links]
+    errors = {"naive": field, "structured": energy}
+    errors |= {f"{name}_levenberg_marquardt": constrained for name in _DAMPED}
+    return {name: {"rollout_error": x} for name, x in errors.items()}
 
 
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    return dynamics.run(study(config.links), config)
+EXPERIMENT = Experiment(
+    name="pendulum_chain",
+    summary="learn the energy of a chain of pendula from pieces of motion",
+    title=title,
+    settings=Settings,
+    sample=sample,
+    rows=ROWS,
+    columns={"rollout_error": "rel. rollout error", "valid_time": "valid time"},
+    measures=measured,
+    figures=draw,
+    published=published,
+)

@@ -11,19 +11,19 @@ momenta as arsinh p.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, mechanics, models, plots, systems
-from jaxphys.experiments import dynamics, judging, lagrangian
-from jaxphys.experiments.dynamics import Material, Row, Study, finite, shortened
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys import data, mechanics, models, plots, systems, trees
+from jaxphys.experiments import measures
+from jaxphys.experiments.engine import Experiment, Keys, Row, Run, Samples, Trained
+from jaxphys.experiments.measures import finite
+from jaxphys.experiments.motion.rows import View, damped, row
 from jaxphys.learning import Recipe
+from jaxphys.motion import Motion
 from jaxphys.names import check_known
 from jaxphys.types import (
     Array,
@@ -31,9 +31,24 @@ from jaxphys.types import (
     Model,
     PhaseState,
     PyTree,
+    State,
     System,
     TangentState,
+    Trajectories,
+    required,
 )
+
+__all__ = [
+    "EXPERIMENT",
+    "LAWS",
+    "Settings",
+    "accelerations",
+    "hamiltonian_dynamics",
+    "in_momenta",
+    "in_velocities",
+    "sample",
+    "system_of",
+]
 
 LAWS = {
     "published": systems.relativistic_particle,
@@ -45,18 +60,16 @@ LENGTH, FIELD = 10.0, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Learn the motion of a relativistic particle.
 
     Attributes:
-      options: what every run understands.
       law: `published`, or `special_relativity`.
       states: for training.
       hidden: units of each hidden layer.
       fast: a twentieth of the time, and fewer states.
     """
 
-    options: RunOptions = RunOptions()
     law: str = "published"
     states: int = 4096
     hidden: tuple[int, ...] = (24, 24)
@@ -77,42 +90,59 @@ def exact(law: str, v: Array, g: Array) -> Array:
     return g * slow**1.5
 
 
-def _states(law: str, key: Array, count: int) -> data.Trajectories:
-    """Random states with their fields; both v and p, each with its rate."""
+def _states(law: str, q: Array, v: Array, g: Array) -> Trajectories:
+    """Single states in q and v under fields g, (N, 1) each, with their exact rates."""
+    q, v, a, g = (np.asarray(x)[:, None] for x in (q, v, exact(law, v, g), g))
+    return Trajectories(np.zeros(1), TangentState(q, v), TangentState(v, a), g)
+
+
+def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
+    """Random states for training and for the test, each in a field of its own."""
+    del dtype
+    draw = required(system_of(settings.law), "sample_tangent")
+
+    def states(key: Array, count: int) -> Trajectories:
+        for_states, for_fields = jax.random.split(key)
+        first = jax.vmap(draw)(jax.random.split(for_states, count))
+        q, v = (x.astype(float) for x in first)
+        g = FIELD * jax.random.normal(for_fields, (count, 1), float)
+        return _states(settings.law, q, v, g)
+
+    train = states(keys.train, 512 if settings.fast else settings.states)
+    test = states(keys.test, 4096)
+    return Samples([train], [test], [test])
+
+
+def in_momenta(law: str) -> View:
+    """The view in canonical momenta: p = ∂L/∂v, whose rate is the field."""
     system = system_of(law)
-    for_states, for_fields = jax.random.split(key)
-    assert system.sample_tangent is not None
-    assert system.lagrangian is not None
-    q, v = jax.vmap(system.sample_tangent)(jax.random.split(for_states, count))
-    q, v = (x.astype(float) for x in (q, v))
-    g = FIELD * jax.random.normal(for_fields, (count, 1), float)
-    momentum = mechanics.momentum(system.lagrangian)
-    p = jax.vmap(momentum, (None, 0, 0))(system.params, q, v)
-    rows = {"q": q, "p": p, "v": v, "dq": v, "dp": g, "dv": exact(law, v, g), "u": g}
-    stacked: dict[str, Any] = {k: np.asarray(x)[:, None] for k, x in rows.items()}
-    return data.Trajectories(np.zeros(1), **stacked)
+    momentum = mechanics.momentum(required(system, "lagrangian"))
+    batched = jax.vmap(jax.vmap(momentum, (None, 0, 0)), (None, 0, 0))
+
+    def one(seen: Trajectories) -> Trajectories:
+        p = np.asarray(batched(system.params, *seen.y))
+        rate = PhaseState(seen.y[1], seen.u)
+        return seen._replace(y=PhaseState(seen.y.q, p), rate=rate)
+
+    def view(found: list[Trajectories]) -> list[Trajectories]:
+        return [one(each) for each in found]
+
+    return view
 
 
-def material(config: Config, seed: int) -> Material:
-    """States for training and for the test."""
-    count = 512 if config.fast else config.states
-    keys = jax.random.split(jax.random.key(seed))
-    train, test = (
-        _states(config.law, key, n) for key, n in zip(keys, (count, 4096), strict=True)
-    )
-    return Material([train], [test], [test], seed)
+def in_velocities(found: list[Trajectories]) -> list[Trajectories]:
+    """The view with velocities where momenta should be: not canonical."""
+    return [
+        each._replace(
+            y=PhaseState(*each.y), rate=each.rate and PhaseState(*each.rate)
+        )
+        for each in found
+    ]
 
 
-def in_velocities(trajectories: data.Trajectories) -> data.Trajectories:
-    """The same, with velocities where momenta should be: not canonical."""
-    return trajectories._replace(
-        p=trajectories.v, dp=trajectories.dv, meta={"canonical": False}
-    )
-
-
-def _network(config: Config, dtype: jnp.dtype, inputs: int, outputs: int = 1) -> Model:
+def _network(settings: Settings, dtype: jnp.dtype, inputs: int) -> Model:
     return models.mlp(
-        (inputs, *config.hidden, outputs),
+        (inputs, *settings.hidden, 1),
         activation="tanh",
         kernel_init="glorot_normal",
         dtype=dtype,
@@ -123,14 +153,14 @@ def _seen(q: Array, speed: Array, g: Array) -> Array:
     return jnp.concatenate([q / LENGTH, speed, g / FIELD])
 
 
-def _lnn(config: Config, dtype: jnp.dtype) -> Dynamics:
+def _lnn(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     """L = K(q, w; g) + ½ w² + V(q; g), with the rapidity w = artanh v.
 
     What depends on v is of size one, the work of a field over a distance a hundred
     times that; one network for both would have masses of that size, of either sign.
     Units are tanh: with softplus a mass may run off to where accelerations vanish.
     """
-    kinetic, potential = _network(config, dtype, 3), _network(config, dtype, 2)
+    kinetic, potential = (_network(settings, dtype, n) for n in (3, 2))
 
     def lagrangian(args: PyTree, q: Array, v: Array) -> Array:
         params, g = args
@@ -162,9 +192,9 @@ def _work(potential: Model, params: PyTree, q: Array, g: Array) -> Array:
     return LENGTH * FIELD * potential.apply(params["potential"], where)[0]
 
 
-def _hnn(config: Config, dtype: jnp.dtype) -> Dynamics:
+def _hnn(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     """H = (1 + p²)^(1/2) T(p) + V(q; g): large where momenta are."""
-    kinetic, potential = _network(config, dtype, 1), _network(config, dtype, 2)
+    kinetic, potential = (_network(settings, dtype, n) for n in (1, 2))
 
     def hamiltonian(args: PyTree, q: Array, p: Array) -> Array:
         params, g = args
@@ -173,138 +203,136 @@ def _hnn(config: Config, dtype: jnp.dtype) -> Dynamics:
         )
         return fast[0] + _work(potential, params, q, g)
 
-    return _hamiltonian_dynamics(_both(kinetic, potential), hamiltonian)
+    return hamiltonian_dynamics(_both(kinetic, potential), hamiltonian)
 
 
-def _hnn_velocities(config: Config, dtype: jnp.dtype) -> Dynamics:
+def _hnn_velocities(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     """H(q, v; g), as if v were the momentum of q."""
-    net = _network(config, dtype, 3)
+    net = _network(settings, dtype, 3)
 
     def hamiltonian(args: PyTree, q: Array, v: Array) -> Array:
         params, g = args
         return LENGTH * net.apply(params, _seen(q, jnp.arctanh(v), g))[0]
 
-    return _hamiltonian_dynamics(net.init, hamiltonian)
+    return hamiltonian_dynamics(net.init, hamiltonian)
 
 
-def _hamiltonian_dynamics(init: Callable, hamiltonian: Callable) -> Dynamics:
+def hamiltonian_dynamics(init: Callable, hamiltonian: Callable) -> Dynamics:
+    """The motion of H((params, g), q, p) in a field g."""
     field = mechanics.hamiltonian_vector_field(hamiltonian)
     return Dynamics(init, field, PhaseState, hamiltonian, num_controls=1)
 
 
-def accelerations(motion: Dynamics, params: PyTree, found: data.Trajectories) -> Array:
+def accelerations(
+    motion: Motion, params: PyTree, found: list[Trajectories], *, canonical: bool
+) -> Array:
     """q̈ as a model has it at the states of a data set, (N,).
 
-    It is the rate of v, where the model is told by v; where it is told by momenta, the
-    rate of dq/dt along its own motion.
+    Args:
+      motion, params: the model.
+      found: single states in q and v, or in q and p.
+      canonical: whether the second half of a state is a canonical momentum; the
+        acceleration is then the rate of dq/dt along the model's own motion. Otherwise
+        it is a velocity, and the acceleration its rate.
     """
-    canonical = found.meta.get("canonical", True)
-    kind = motion.state
-    dtype = jax.tree.leaves(params)[0].dtype
-    assert found.u is not None
-    states = (found.q, judging.second(found, kind), found.u)
-    rows = (jnp.asarray(x[:, 0], dtype) for x in states)
+    field = motion.dynamics.vector_field
+    moments, _ = data.moments(found)
+    states, fields = trees.cast((moments.y, moments.u), measures.dtype_of(params))
 
-    def one(q: Array, x: Array, g: Array) -> Array:
-        def rate(y: PyTree) -> PyTree:
-            return motion.vector_field(0.0, y, (params, g))
+    def one(y: State, g: Array) -> Array:
+        def rate(y: State) -> State:
+            return field(0.0, y, (params, g))
 
-        y = kind(q, x)
         along = rate(y)
-        if kind is TangentState or not canonical:
+        if not canonical:
             return along[1][0]
         return jax.jvp(lambda y: rate(y)[0], (y,), (along,))[1][0]
 
-    return jax.jit(jax.vmap(one))(*rows)
+    return jax.jit(jax.vmap(one))(states, fields)
 
 
-def measure(
-    config: Config, motion: Dynamics, params: PyTree, found: Material
-) -> dict[str, float]:
+def _is_canonical(row: Row) -> bool:
+    """Whether a row's states hold momenta: not velocities, nor these in their place."""
+    return row.view is not None and row.view is not in_velocities
+
+
+def measured(trained: Trained) -> dict[str, float]:
     """The weighted mean of |error of q̈|, and the mean without weights."""
-    (test,) = found.clean
-    assert test.v is not None
-    assert test.dv is not None
-    gap = np.abs(np.asarray(accelerations(motion, params, test)) - test.dv[:, 0, 0])
-    weights = 1 + (1 - test.v[:, 0, 0] ** 2) ** -0.5
+    clean, row = trained.samples.clean, trained.subject.row
+    found = accelerations(
+        trained.subject.built, trained.params, clean, canonical=_is_canonical(row)
+    )
+    moments, rates = data.moments(clean)
+    # The rate of q is the velocity, whatever else the state holds.
+    v, g = (np.asarray(x, float)[:, 0] for x in (rates.q, moments.u))
+    gap = np.abs(np.asarray(found) - exact(trained.settings.law, v, g))
+    weights = 1 + (1 - v**2) ** -0.5
     return {
         "weighted_error": finite(np.sum(gap * weights) / np.sum(weights)),
         "mean_error": finite(np.mean(gap)),
     }
 
 
-def draw(
-    config: Config, trained: judging.Models, found: Material, out: pathlib.Path
-) -> dict[str, plots.Figure]:
+def draw(run: Run) -> dict[str, plots.Figure]:
     """Accelerations over speed in fields of three strengths, and their errors."""
-    law = config.law
-    system = system_of(law)
-    assert system.lagrangian is not None
-    momentum = mechanics.momentum(system.lagrangian)
-    v = np.tanh(np.linspace(-3.5, 3.5, 141))
-    column = jnp.asarray(v)[:, None]
-    p = jax.vmap(momentum, (None, 0, 0))(system.params, 0 * column, column)
+    law = run.settings.law
+    v = np.tanh(np.linspace(-3.5, 3.5, 141))[:, None]
     true: dict[str, np.ndarray] = {}
-    learned: dict[str, dict[str, np.ndarray]] = {name: {} for name in trained}
+    learned: dict[str, dict[str, np.ndarray]] = {name: {} for name in run.params}
     for strength in (-10.0, 3.0, 10.0):
-        case = f"$g$ = {strength:g}"
-        u = np.full((len(v), 1, 1), strength)
-        states = data.Trajectories(
-            np.zeros(1),
-            np.ones_like(u),
-            np.asarray(p)[:, None],
-            v[:, None, None],
-            u=u,
-        )
-        true[case] = np.asarray(exact(law, jnp.asarray(v), jnp.asarray(strength)))
-        for name, (motion, params) in trained.items():
-            seen = METHODS[name].view([states])[0]
-            learned[name][case] = np.asarray(accelerations(motion, params, seen))
+        case, g = f"$g$ = {strength:g}", np.full_like(v, strength)
+        states = [_states(law, np.ones_like(v), v, g)]
+        true[case] = np.asarray(exact(law, v, g))[:, 0]
+        for name, params in run.params.items():
+            subject = run.subjects[name]
+            seen = subject.sees(Samples(states, states, states)).clean
+            found = accelerations(
+                subject.built, params, seen, canonical=_is_canonical(subject.row)
+            )
+            learned[name][case] = np.asarray(found)
     names = ("speed $v$ [c]", r"$\ddot{q}$ [1]")
-    return {"accelerations": plots.laws(v, true, learned, names=names)}
+    figure = plots.laws(v[:, 0], true, learned, names=names, looks=run.looks)
+    return {"accelerations": figure}
 
 
-def _damped(config: Config) -> Recipe:
-    return lagrangian.levenberg_marquardt((64, 256), config)
+ADAM = Recipe(steps=20_000, batch_size=128, learning_rate=3e-3, schedule="one_cycle")
+DAMPED = damped(64, 256)
 
 
-def _adam(config: Config) -> Recipe:
-    recipe = Recipe(
-        steps=20_000, batch_size=128, learning_rate=3e-3, schedule="one_cycle"
-    )
-    return shortened(recipe) if config.fast else recipe
+def rows(settings: Settings) -> dict[str, Row]:
+    """L in q and v; H in q and v, which must fail; H in q and p of the law."""
+    optimizer, dtype = "levenberg_marquardt", "float64"
+    return {
+        "lnn": row("lnn", "adam", _lnn, ADAM),
+        "lnn_levenberg_marquardt": row("lnn", optimizer, _lnn, DAMPED, dtype=dtype),
+        "hnn_velocities_levenberg_marquardt": row(
+            "hnn_velocities",
+            optimizer,
+            _hnn_velocities,
+            DAMPED,
+            dtype=dtype,
+            view=in_velocities,
+        ),
+        "hnn_levenberg_marquardt": row(
+            "hnn", optimizer, _hnn, DAMPED, dtype=dtype, view=in_momenta(settings.law)
+        ),
+    }
 
 
-METHODS = {
-    "lnn": Row(_lnn, _adam),
-    "lnn_levenberg_marquardt": Row(_lnn, _damped, "float64"),
-    "hnn_velocities_levenberg_marquardt": Row(
-        _hnn_velocities,
-        _damped,
-        "float64",
-        view=lambda found: [in_velocities(each) for each in found],
-    ),
-    "hnn_levenberg_marquardt": Row(_hnn, _damped, "float64"),
-}
-
-STUDY = Study(
-    "relativistic",
-    "relativistic particle",
-    METHODS,
-    material,
-    measure,
-    {"weighted_error": "weighted L1", "mean_error": "mean L1"},
-    {
+EXPERIMENT = Experiment(
+    name="relativistic",
+    summary="learn a relativistic particle's motion, by L and by H",
+    title="relativistic particle",
+    settings=Settings,
+    sample=sample,
+    rows=rows,
+    columns={"weighted_error": "weighted L1", "mean_error": "mean L1"},
+    measures=measured,
+    figures=draw,
+    published={
         "lnn": {"weighted_error": 7.9e-4},
         "lnn_levenberg_marquardt": {"weighted_error": 7.9e-4},
         "hnn_velocities_levenberg_marquardt": {"weighted_error": 0.41},
         "hnn_levenberg_marquardt": {"weighted_error": 2.4e-4},
     },
-    draw,
 )
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    check_known("law", config.law, LAWS)
-    return dynamics.run(STUDY, config)

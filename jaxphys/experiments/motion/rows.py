@@ -12,9 +12,10 @@ from jaxphys.motion import Motion
 from jaxphys.problems import Target
 from jaxphys.types import Array, Dynamics, PyTree, Trajectories
 
-__all__ = ["damped", "row"]
+__all__ = ["damped", "row", "with_layers"]
 
 Make = Callable[[Any, jnp.dtype], Dynamics]
+Sized = Callable[[Any, tuple[int, ...], jnp.dtype], Dynamics]
 View = Callable[[list[Trajectories]], list[Trajectories]]
 
 
@@ -78,3 +79,17 @@ def damped(
         seconds=seconds,
         **options,
     )
+
+
+def with_layers(make: Sized, layers: str) -> Make:
+    """The `make` of a row whose layers are a setting of that name.
+
+    Args:
+      make: `make(settings, hidden, dtype) -> Dynamics`.
+      layers: the setting, such as "hidden" or "compact".
+    """
+
+    def made(settings: Any, dtype: jnp.dtype) -> Dynamics:
+        return make(settings, getattr(settings, layers), dtype)
+
+    return made

@@ -10,20 +10,20 @@ import dataclasses
 import numpy as np
 
 from jaxphys import systems
-from jaxphys.experiments import lagrangian, seed_lagrangian
-from jaxphys.experiments.runner import Trained
+from jaxphys.experiments.motion import lagrangian, seed_lagrangian
+
+__all__ = ["EXPERIMENT", "Settings"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(seed_lagrangian.Config):
+class Settings(seed_lagrangian.Settings):
     """Learn the Lagrangian of a double pendulum from short motions."""
 
 
-SYSTEM = lagrangian.within(systems.double_pendulum(), -np.pi / 2, np.pi / 2, -1.0, 1.0)
-STUDY = seed_lagrangian.study("seed_double_pendulum", "double pendulum", SYSTEM)
-METHODS = STUDY.rows
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the tables, write results and figures."""
-    return seed_lagrangian.run(STUDY, SYSTEM, config)
+EXPERIMENT = seed_lagrangian.experiment(
+    lagrangian.within(systems.double_pendulum(), -np.pi / 2, np.pi / 2, -1.0, 1.0),
+    name="seed_double_pendulum",
+    summary="learn a double pendulum's Lagrangian from short motions",
+    title="double pendulum",
+    settings=Settings,
+)

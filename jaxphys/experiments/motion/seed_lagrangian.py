@@ -8,22 +8,35 @@ there: some of them run away.
 """
 
 import dataclasses
-import functools
 import json
-import pathlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, learning, mechanics, metrics, models, plots
-from jaxphys.experiments import dynamics, judging, lagrangian, runner
-from jaxphys.experiments.dynamics import Material, Row, Study, finite
-from jaxphys.experiments.judging import Judged
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys import data, learning, metrics, models, plots, trees
+from jaxphys.experiments import figures, record
+from jaxphys.experiments.engine import (
+    Experiment,
+    Keys,
+    Row,
+    Run,
+    Samples,
+    Trained,
+    shortened,
+)
+from jaxphys.experiments.measures import (
+    Judge,
+    acceleration_error,
+    finite,
+    rollout_errors,
+)
+from jaxphys.experiments.motion.rows import damped, row
 from jaxphys.learning import Recipe
-from jaxphys.types import Array, Dynamics, PyTree, System, TangentState
+from jaxphys.types import Array, Dynamics, System, TangentState, Trajectories, required
+
+__all__ = ["TIMES", "Settings", "adam", "experiment", "followed"]
 
 #: Times of a training motion.
 TIMES = np.linspace(0.0, 3.0, 4)
@@ -38,11 +51,10 @@ STATISTICS = metrics.Summary._fields
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Learn a Lagrangian from 512 motions of four points.
 
     Attributes:
-      options: what every run understands.
       motions: for training, four points each.
       batch: points an update of Adam.
       hidden: units of each hidden layer.
@@ -51,7 +63,6 @@ class Config:
       fast: a twentieth of the epochs or of the time, and fewer rollouts.
     """
 
-    options: RunOptions = RunOptions()
     motions: int = 512
     batch: int = 4
     hidden: tuple[int, ...] = (16, 16, 16)
@@ -60,107 +71,27 @@ class Config:
     fast: bool = False
 
 
-def followed(
-    system: System, key: Array, count: int, ts: np.ndarray
-) -> data.Trajectories:
-    """True motions, told by q and v, with the exact accelerations along them."""
-    assert system.sample_tangent is not None
-    assert system.lagrangian is not None
-    first = jax.vmap(system.sample_tangent)(jax.random.split(key, count))
+def followed(judge: Judge, key: Array, count: int, ts: np.ndarray) -> Trajectories:
+    """True motions in q and v, with the exact accelerations along them."""
+    true, params = judge.truth(TangentState), judge.system.params
+    first = jax.vmap(required(judge.system, "sample_tangent"))(
+        jax.random.split(key, count)
+    )
     first = jax.tree.map(lambda x: x.astype(float), first)
-    true = dynamics.truth(system, TangentState)
-    q, v = dynamics.paths(true, system.params, first, ts, longest=0.005)
-    accelerate = mechanics.acceleration(system.lagrangian)
-    each = jax.vmap(jax.vmap(functools.partial(accelerate, system.params)))
-    rows = (np.asarray(x) for x in (q, v, jax.jit(each)(q, v)))
-    q, v, a = rows
-    return data.Trajectories(ts, q, v=v, dq=v, dv=a)
+    path = true.path(params, first, ts, longest=0.005)
+    flat = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), path)
+    rate = true.rate(params, flat)
+    shape = path.q.shape
+    y, rates = jax.tree.map(lambda x: np.asarray(x).reshape(shape), (path, rate))
+    return Trajectories(ts, y, rates)
 
 
-def material(system: System, config: Config, seed: int) -> Material:
-    """Motions for training and for the test."""
-    keys = jax.random.split(jax.random.key(seed))
-    count = 64 if config.fast else config.motions
-    train = followed(system, keys[0], count, TIMES)
-    test = followed(system, keys[1], 256, TIMES)
-    return Material([train], [test], [test], seed)
-
-
-def judged(system: System, config: Config) -> Judged:
-    """Rollouts over ten units of time."""
-    count = 16 if config.fast else config.rollouts
-    return Judged(10.0, 201, 0.01, count, system.sample_tangent)
-
-
-def measure(
-    system: System, config: Config, motion: Dynamics, params: PyTree, found: Material
-) -> dict[str, float]:
-    """The squared error of each coordinate over each motion, by all its statistics."""
-    how = judged(system, config)
-    dtype = jax.tree.leaves(params)[0].dtype
-    first = judging.starts(how, found, dtype, TangentState)
-    each = judging.rollouts(system, how, motion, params, first)
-    square = jnp.mean((each.found.q - each.true.q) ** 2, axis=1)
-    measured = {
-        "acceleration_error": lagrangian.acceleration_error(motion, params, found.clean)
-    }
-    for i in range(square.shape[1]):
-        known = metrics.summary(square[:, i])
-        for name, value in zip(STATISTICS, known, strict=True):
-            measured[f"{name}_{i + 1}"] = finite(value)
-    return measured | judging.rollout_errors(each)
-
-
-def statistics(system: System, results: dict[str, Any]) -> str:
-    """All statistics of the first seed's models, a row a coordinate of each."""
-    header = ["model", "coordinate", *(name.replace("_", " ") for name in STATISTICS)]
-    rows = [[*header, "valid time"]]
-    for name, entry in results["methods"].items():
-        end = runner.finals(entry)[0]
-        for i, coordinate in enumerate(system.coordinates):
-            cells = [f"{end[f'{kind}_{i + 1}']:.2e}" for kind in STATISTICS]
-            shown = coordinate.replace("\\", "").replace("_{", "").replace("}", "")
-            rows.append([name, shown, *cells, f"{end['valid_time']:.2f}"])
-    note = "mean squared error of each coordinate over a motion, of all starts"
-    return f"\n{note}\n{runner.aligned(rows)}"
-
-
-def draw(
-    system: System,
-    config: Config,
-    trained: judging.Models,
-    found: Material,
-    out: pathlib.Path,
-) -> dict[str, plots.Figure]:
-    """What `lagrangian.draw` draws, of twenty motions."""
-    how = judged(system, config)._replace(rollouts=min(20, config.rollouts))
-    task = lagrangian.Task(system, how, 1.0)
-    return lagrangian.draw(task, config, trained, found, out)
-
-
-def _network(system: System, config: Config, dtype: jnp.dtype) -> Dynamics:
-    """The seed's network: coordinates as they are, the authors' first weights."""
-    n = len(system.periodic)
-    return models.lagrangian_dynamics(
-        models.lnn(n, hidden=config.hidden, dtype=dtype, kernel_init="lagrangian")
-    )
-
-
-def _glorot(system: System, config: Config, dtype: jnp.dtype) -> Dynamics:
-    """The same network from smaller weights, which suit large steps."""
-    n = len(system.periodic)
-    return models.lagrangian_dynamics(
-        models.lnn(n, hidden=config.hidden, dtype=dtype, kernel_init="glorot_normal")
-    )
-
-
-def recipe(config: Config, batch: int | None = None) -> Recipe:
+def adam(settings: Settings, batch: int | None = None) -> Recipe:
     """Adam, 100 epochs, the learning rate halved every ten."""
-    batch = config.batch if batch is None else batch
-    motions = 64 if config.fast else config.motions
-    updates = motions * len(TIMES) // batch
+    batch = settings.batch if batch is None else batch
+    updates = _motions(settings) * len(TIMES) // batch
     return Recipe(
-        steps=(EPOCHS // 20 if config.fast else EPOCHS) * updates,
+        steps=EPOCHS * updates,
         batch_size=batch,
         learning_rate=1e-3,
         schedule="step",
@@ -169,57 +100,138 @@ def recipe(config: Config, batch: int | None = None) -> Recipe:
     )
 
 
-def rows(system: System) -> dict[str, Row]:
+def _motions(settings: Settings) -> int:
+    return 64 if settings.fast else settings.motions
+
+
+def _network(n: int, settings: Settings, dtype: jnp.dtype, kernel_init: str) -> Dynamics:
+    model = models.lnn(n, hidden=settings.hidden, dtype=dtype, kernel_init=kernel_init)
+    return models.lagrangian_dynamics(model)
+
+
+def rows(n: int) -> dict[str, Row]:
     """The network by Adam, and by Levenberg–Marquardt in the time that this takes."""
+
+    def published(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+        """Coordinates as they are, the authors' first weights."""
+        return _network(n, settings, dtype, "lagrangian")
+
+    def glorot(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+        """The same network from smaller weights, which suit large steps."""
+        return _network(n, settings, dtype, "glorot_normal")
+
     return {
-        "lnn": Row(functools.partial(_network, system), recipe),
-        "lnn_levenberg_marquardt": Row(
-            functools.partial(_glorot, system),
-            functools.partial(lagrangian.levenberg_marquardt, (64, 128, 256)),
-            "float64",
+        "lnn": row("lnn", "adam", published, adam),
+        "lnn_levenberg_marquardt": row(
             "lnn",
+            "levenberg_marquardt",
+            glorot,
+            damped(64, 128, 256),
+            dtype="float64",
+            time_of="lnn",
         ),
     }
 
 
-def study(name: str, title: str, system: System) -> Study:
-    """The `Study` of one system."""
+def experiment(system: System, **fields: Any) -> Experiment:
+    """The `Experiment` of one system.
+
+    Args:
+      system: its `sample_tangent` draws the starts of all motions.
+      fields: further fields of `Experiment`.
+    """
+    # Rollouts over ten units of time.
+    judge = Judge(system, 10.0, 201, 0.01, 1000, system.sample_tangent)
+
+    def judge_of(settings: Settings) -> Judge:
+        return judge.shorter(rollouts=16 if settings.fast else settings.rollouts)
+
+    def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
+        """Motions for training and for the test."""
+        del dtype
+        train = followed(judge, keys.train, _motions(settings), TIMES)
+        test = followed(judge, keys.test, 256, TIMES)
+        return Samples([train], [test], [test])
+
+    def measured(trained: Trained) -> dict[str, float]:
+        """The squared error of each coordinate over each motion, in all statistics."""
+        found = judge_of(trained.settings).rollouts_of(trained)
+        square = jnp.mean((found.found.q - found.true.q) ** 2, axis=1)
+        errors = {
+            "acceleration_error": acceleration_error(
+                trained.subject.built.dynamics, trained.params, trained.samples.clean
+            )
+        }
+        for i in range(square.shape[1]):
+            known = metrics.summary(square[:, i])
+            for name, value in zip(STATISTICS, known, strict=True):
+                errors[f"{name}_{i + 1}"] = finite(value)
+        return errors | rollout_errors(found)
+
+    def draw(run: Run) -> figures.Figures:
+        return figures.lagrangian_figures(judge_of(run.settings), run)
+
+    def finish(run: Run) -> None:
+        print(statistics(system, run.results["methods"]))
+        if run.settings.sweep and not run.interrupted:
+            write_sweep(run)
+
     columns = {"acceleration_error": "rel. MSE of accel."}
     for i, _ in enumerate(system.coordinates):
         columns[f"mean_{i + 1}"] = f"mean MSE, q{i + 1}"
         columns[f"median_{i + 1}"] = "median"
-    return Study(
-        name,
-        title,
-        rows(system),
-        functools.partial(material, system),
-        functools.partial(measure, system),
-        columns | {"valid_time": "valid time"},
-        {},
-        functools.partial(draw, system),
+    return Experiment(
+        sample=sample,
+        rows=rows(len(system.periodic)),
+        columns=columns | {"valid_time": "valid time"},
+        measures=measured,
+        figures=draw,
+        finish=finish,
+        **fields,
     )
 
 
-def sweep(system: System, config: Config) -> dict[str, Any]:
+def statistics(system: System, methods: dict[str, Any]) -> str:
+    """All statistics of the first seed's models, a row a coordinate of each."""
+    header = ["model", "coordinate", *(name.replace("_", " ") for name in STATISTICS)]
+    table = [[*header, "valid time"]]
+    for name, entry in methods.items():
+        end = record.finals(entry)[0]
+        for i, coordinate in enumerate(system.coordinates):
+            cells = [f"{end[f'{kind}_{i + 1}']:.2e}" for kind in STATISTICS]
+            shown = coordinate.replace("\\", "").replace("_{", "").replace("}", "")
+            table.append([name, shown, *cells, f"{end['valid_time']:.2f}"])
+    note = "mean squared error of each coordinate over a motion, of all starts"
+    return f"\n{note}\n{record.aligned(table)}"
+
+
+def sweep(run: Run) -> dict[str, Any]:
     """Adam with other batch sizes and learning rates: errors, medians over seeds.
 
     Those of one batch size train side by side, all rates and seeds at once.
     """
-    found = material(system, config, config.options.seed)
-    dtype = runner.model_dtype(config.options)
-    found = found.cast(dtype)
-    motion = _network(system, config, dtype)
-    seeds = jax.random.split(jax.random.key(config.options.seed), SWEPT)
+    settings, seed = run.settings, run.options.seed
+    dtype = trees.real_dtype(run.options.dtype)
+    train, clean = (
+        data.cast(part, dtype) for part in (run.samples.train, run.samples.clean)
+    )
+    n = train[0].y.q.shape[2]
+    motion = _network(n, settings, dtype, "lagrangian")
+    keys = jax.random.split(jax.random.key(seed), SWEPT)
     rates = jnp.repeat(jnp.asarray(RATES, dtype), SWEPT)
-    keys = jnp.tile(seeds, len(RATES))
     errors, losses = [], []
     for batch in BATCHES:
+        recipe = adam(settings, batch)
         many = learning.learn_many(
-            motion, recipe(config, batch), found.train, rates=rates, keys=keys
+            motion,
+            shortened(recipe) if settings.fast else recipe,
+            train,
+            rates=rates,
+            keys=jnp.tile(keys, len(RATES)),
         )
         each = [
-            lagrangian.acceleration_error(
-                motion, jax.tree.map(lambda x, i=i: x[i], many.params), found.clean
+            acceleration_error(
+                motion, jax.tree.map(lambda x, i=i: x[i], many.params), clean
             )
             for i in range(len(rates))
         ]
@@ -233,16 +245,10 @@ def sweep(system: System, config: Config) -> dict[str, Any]:
     }
 
 
-def run(which: Study, system: System, config: Config) -> Trained:
-    """Train every chosen row, print the tables, write results and figures."""
-    trained = dynamics.run(which, config)
-    print(statistics(system, trained.results))
-    if config.sweep and not trained.interrupted:
-        swept = sweep(system, config)
-        (trained.out / "sweep.json").write_text(json.dumps(swept))
-        middle = np.median(np.asarray(swept["acceleration_error"]), axis=2)
-        figure = plots.sweep(
-            RATES, BATCHES, middle, what="rel. MSE of accelerations [1]"
-        )
-        plots.save(figure, trained.out / "sweep.png")
-    return trained
+def write_sweep(run: Run) -> None:
+    """The sweep, as sweep.json and as a figure."""
+    swept = sweep(run)
+    (run.out / "sweep.json").write_text(json.dumps(swept))
+    middle = np.median(np.asarray(swept["acceleration_error"]), axis=2)
+    figure = plots.sweep(RATES, BATCHES, middle, what="rel. MSE of accelerations [1]")
+    plots.save(figure, run.out / "sweep.png")

@@ -7,20 +7,20 @@ measures. Recipe and statistics are those of `seed_lagrangian`.
 import dataclasses
 
 from jaxphys import systems
-from jaxphys.experiments import seed_lagrangian
-from jaxphys.experiments.runner import Trained
+from jaxphys.experiments.motion import seed_lagrangian
+
+__all__ = ["EXPERIMENT", "Settings"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(seed_lagrangian.Config):
+class Settings(seed_lagrangian.Settings):
     """Learn the Lagrangian of a pendulum on a spring from short motions."""
 
 
-SYSTEM = systems.elastic_pendulum()
-STUDY = seed_lagrangian.study("seed_polar", "pendulum on a spring, (r, θ)", SYSTEM)
-METHODS = STUDY.rows
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the tables, write results and figures."""
-    return seed_lagrangian.run(STUDY, SYSTEM, config)
+EXPERIMENT = seed_lagrangian.experiment(
+    systems.elastic_pendulum(),
+    name="seed_polar",
+    summary="learn a spring pendulum's Lagrangian in (r, θ) from short motions",
+    title="pendulum on a spring, (r, θ)",
+    settings=Settings,
+)

@@ -8,47 +8,55 @@ out as (p, −q).
 """
 
 import dataclasses
-import pathlib
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import models, plots, systems
-from jaxphys.experiments import dynamics, hamiltonian, judging, runner
-from jaxphys.experiments.dynamics import Material, Row
-from jaxphys.experiments.hamiltonian import Judged
-from jaxphys.experiments.runner import Trained
+from jaxphys import models, systems
+from jaxphys.experiments import measures, record
+from jaxphys.experiments.engine import Run, Trained
+from jaxphys.experiments.measures import Judge
+from jaxphys.experiments.motion import hamiltonian
+from jaxphys.experiments.motion.rows import damped, row
 from jaxphys.learning import Recipe
 from jaxphys.systems.record import ring
-from jaxphys.types import Dynamics, PyTree
+from jaxphys.types import Array, Dynamics, PhaseState, PyTree
+
+__all__ = ["EXPERIMENT", "Settings", "derivatives"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(hamiltonian.Config):
+class Settings(hamiltonian.Settings):
     """Learn H = (q² + p²)/2 well enough for a table of its derivatives."""
 
     noise: float = 0.0
     hidden: tuple[int, ...] = (128, 128, 128)
 
 
-def spring():
-    """m = k = 1, with states over the whole of what the table asks for."""
-    return systems.mass_spring(1.0, 1.0)._replace(
-        sample=lambda key: ring(key, 0.05, 1.6)
-    )
+def _wide(key: Array) -> PhaseState:
+    """States over the whole of what the table asks for."""
+    return ring(key, 0.05, 1.6)
 
+
+SYSTEM = systems.mass_spring(1.0, 1.0)._replace(sample=_wide)
 
 #: Of data that fill a disk of radius 1.6: their root mean squares.
 UNITS = models.Normalization(*(np.array([x]) for x in (0.0, 0.65, 0.65, 0.65, 0.65)))
 
 
-def _network(config: Config, dtype: jnp.dtype) -> Dynamics:
-    return models.dynamics(
-        models.hnn(1, hidden=config.hidden, normalization=UNITS, dtype=dtype)
+def _mlp(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+    return models.neural_ode(
+        1, hidden=settings.hidden, normalization=UNITS, dtype=dtype
     )
 
 
-def _compact(config: Config, dtype: jnp.dtype) -> Dynamics:
+def _hnn(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+    model = models.hnn(1, hidden=settings.hidden, normalization=UNITS, dtype=dtype)
+    return models.dynamics(model)
+
+
+def _compact(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+    del settings
     model = models.hnn(
         1,
         hidden=(24, 24),
@@ -59,97 +67,76 @@ def _compact(config: Config, dtype: jnp.dtype) -> Dynamics:
     return models.dynamics(model)
 
 
-def _mlp(config: Config, dtype: jnp.dtype) -> Dynamics:
-    return models.neural_ode(1, hidden=config.hidden, normalization=UNITS, dtype=dtype)
+ADAM = Recipe(
+    steps=5000,
+    batch_size=100,
+    schedule="cosine",
+    weight_decay=1e-7,
+    patience=50,
+    look_every=100,
+)
 
-
-def _recipe(config: Config) -> Recipe:
-    recipe = Recipe(
-        steps=5000,
-        batch_size=100,
-        schedule="cosine",
-        weight_decay=1e-7,
-        patience=50,
-        look_every=100,
-    )
-    return dynamics.shortened(recipe) if config.fast else recipe
-
-
-def _damped(config: Config) -> Recipe:
-    recipe = Recipe(
-        optimizer="levenberg_marquardt", batch_size=50, seconds=20.0, patience=50
-    )
-    return dynamics.shortened(recipe) if config.fast else recipe
-
-
-METHODS = {
-    "mlp": Row(_mlp, _recipe),
-    "hnn": Row(_network, _recipe),
-    "hnn_levenberg_marquardt": Row(_compact, _damped, "float64", "hnn"),
+ROWS = {
+    "mlp": row("mlp", "adam", _mlp, ADAM),
+    "hnn": row("hnn", "adam", _hnn, ADAM),
+    "hnn_levenberg_marquardt": row(
+        "hnn",
+        "levenberg_marquardt",
+        _compact,
+        damped(50, seconds=20.0, patience=50),
+        dtype="float64",
+        time_of="hnn",
+    ),
 }
 
-_STUDY = hamiltonian.study(
-    "seed_spring",
-    "mass on a spring, m = k = 1",
-    spring(),
-    METHODS,
-    {},
+_USUAL = hamiltonian.experiment(
+    Judge(SYSTEM, 20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
+    ROWS,
+    name="seed_spring",
+    summary="learn a unit spring's energy, and tabulate its derivatives",
+    title="mass on a spring, m = k = 1",
+    settings=Settings,
     ts=np.linspace(0.0, 10.0, 40),
-    judged=Judged(20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
     extent=1.0,
 )
 
 
-def at_table(
+def derivatives(
     motion: Dynamics, params: PyTree, count: int = 10
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """q = p, ∂H/∂p and −∂H/∂q at `count` points from −1 to 1."""
     points = np.linspace(-1.0, 1.0, count)
-    dq, dp = judging.field_grid(motion, params, (points, points))
+    dq, dp = measures.field_grid(motion, params, (points, points))
     return points, np.diagonal(dq), np.diagonal(dp)
 
 
-def measure(
-    config: Config, motion: Dynamics, params: PyTree, found: Material
-) -> dict[str, float]:
+def measured(trained: Trained) -> dict[str, float]:
     """What the other experiments measure, and the largest error of the table."""
-    points, dq, dp = at_table(motion, params)
+    points, dq, dp = derivatives(trained.subject.built.dynamics, trained.params)
     worst = max(np.abs(dq - points).max(), np.abs(dp + points).max())
-    rest = _STUDY.measure(config, motion, params, found)
-    return rest | {"table_error": float(worst)}
+    return _USUAL.measures(trained) | {"table_error": float(worst)}
 
 
-def draw(
-    config: Config,
-    trained: judging.Models,
-    found: Material,
-    out: pathlib.Path,
-) -> dict[str, plots.Figure]:
-    """The figures of every one-coordinate experiment, and the table."""
+def write_table(run: Run) -> None:
+    """The derivatives of every row beside the true ones, printed and in table.txt."""
     header = ["q = p", "expected"]
     columns = []
-    for name, model in trained.items():
-        header += [f"{plots.label(name)} dH/dp", "-dH/dq"]
-        points, dq, dp = at_table(*model)
-        columns += [dq, dp]
+    for name, params in run.params.items():
+        header += [f"{run.looks[name].label} dH/dp", "-dH/dq"]
+        columns += derivatives(run.subjects[name].built.dynamics, params)[1:]
     rows = [
         [f"{x:+.2f}", f"{x:+.4f} {-x:+.4f}", *(f"{c[i]:+.4f}" for c in columns)]
-        for i, x in enumerate(points)
+        for i, x in enumerate(np.linspace(-1.0, 1.0, 10))
     ]
-    text = runner.aligned([header, *rows])
+    text = record.aligned([header, *rows])
     print("\n" + text)
-    (out / "table.txt").write_text(text + "\n")
-    return _STUDY.draw(config, trained, found, out)
+    (run.out / "table.txt").write_text(text + "\n")
 
 
-STUDY = _STUDY._replace(
-    measure=measure,
-    draw=draw,
-    columns={"table_error": "largest error of the table", **_STUDY.columns},
+EXPERIMENT = dataclasses.replace(
+    _USUAL,
+    measures=measured,
+    finish=write_table,
+    columns={"table_error": "largest error of the table", **_USUAL.columns},
     published={"hnn": {"table_error": 0.9}},
 )
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the tables, write results and figures."""
-    return dynamics.run(STUDY, config)

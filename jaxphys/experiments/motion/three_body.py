@@ -13,57 +13,59 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import models, systems
-from jaxphys.experiments import dynamics, hamiltonian
-from jaxphys.experiments.hamiltonian import Compact
-from jaxphys.experiments.judging import Judged
-from jaxphys.experiments.runner import Trained
+from jaxphys.experiments.measures import Judge
+from jaxphys.experiments.motion import hamiltonian
+from jaxphys.experiments.motion.hamiltonian import Compact
+from jaxphys.experiments.motion.rows import row
 from jaxphys.learning import Recipe
 from jaxphys.types import Dynamics
 
+__all__ = ["EXPERIMENT", "Settings"]
+
 
 @dataclasses.dataclass(frozen=True)
-class Config(hamiltonian.Config):
+class Settings(hamiltonian.Settings):
     """Learn the energy of three bodies under gravity."""
 
     trajectories: int = 4000
     noise: float = 0.0
 
 
-PUBLISHED = {
-    "mlp": {"test_mse": 3.8e-1, "energy_mse": 1.1e2},
-    "hnn": {"test_mse": 4.9e-1, "energy_mse": 4.19e-2},
-}
-
-METHODS = hamiltonian.rows(
-    systems.three_body(),
-    Recipe(steps=10_000, batch_size=600, schedule="cosine", weight_decay=1e-4),
-    clean=Compact((64, 64), 64),
-    noisy=Compact((64, 64), 512),
-)
-
-
-def _pairwise(config: Config, dtype: jnp.dtype) -> Dynamics:
+def _pairwise(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+    del settings
     model = models.pairwise(3, kernel_init="glorot_normal", dtype=dtype)
     return models.dynamics(model)
 
 
-METHODS["pairwise_levenberg_marquardt"] = METHODS["hnn_levenberg_marquardt"]._replace(
-    make=_pairwise
+SYSTEM = systems.three_body()
+
+ROWS = hamiltonian.rows(
+    SYSTEM,
+    Recipe(steps=10_000, batch_size=600, schedule="cosine", weight_decay=1e-4),
+    clean=Compact((64, 64), 64),
+    noisy=Compact((64, 64), 512),
+)
+ROWS["pairwise_levenberg_marquardt"] = row(
+    "pairwise",
+    "levenberg_marquardt",
+    _pairwise,
+    ROWS["hnn_levenberg_marquardt"].recipe,
+    dtype="float64",
+    time_of="hnn",
 )
 
-STUDY = hamiltonian.study(
-    "three_body",
-    "three bodies",
-    systems.three_body(),
-    METHODS,
-    PUBLISHED,
+EXPERIMENT = hamiltonian.experiment(
+    Judge(SYSTEM, 5.0, 201, 0.005, 25),
+    ROWS,
+    name="three_body",
+    summary="learn the energy of three bodies under gravity",
+    title="three bodies",
+    settings=Settings,
     ts=np.linspace(0.0, 5.0, 20),
-    test_share=0.25,
-    judged=Judged(5.0, 201, 0.005, 25),
     extent=0.3,
+    test_share=0.25,
+    published={
+        "mlp": {"test_mse": 3.8e-1, "energy_mse": 1.1e2},
+        "hnn": {"test_mse": 4.9e-1, "energy_mse": 4.19e-2},
+    },
 )
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    return dynamics.run(STUDY, config)

@@ -13,23 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import systems
-from jaxphys.experiments import dynamics, hamiltonian
-from jaxphys.experiments.hamiltonian import Compact
-from jaxphys.experiments.judging import Judged
-from jaxphys.experiments.runner import Trained
+from jaxphys.experiments.measures import Judge
+from jaxphys.experiments.motion import hamiltonian
+from jaxphys.experiments.motion.hamiltonian import Compact
 from jaxphys.learning import Recipe
 from jaxphys.types import Array, PhaseState
 
+__all__ = ["EXPERIMENT", "Settings", "near_circle"]
+
 
 @dataclasses.dataclass(frozen=True)
-class Config(hamiltonian.Config):
+class Settings(hamiltonian.Settings):
     """Learn the energy of two bodies under gravity."""
 
     trajectories: int = 800
     noise: float = 0.0
 
 
-def sample(key: Array) -> PhaseState:
+def near_circle(key: Array) -> PhaseState:
     """A near-circular orbit about the common center, as published.
 
     The first body is at (x, y), both U[0.5, 1.5), the second opposite; speeds are the
@@ -43,34 +44,25 @@ def sample(key: Array) -> PhaseState:
     return PhaseState(jnp.concatenate([at, -at]), jnp.concatenate([p, -p]))
 
 
-SYSTEM = systems.two_body()._replace(sample=sample)
+SYSTEM = systems.two_body()._replace(sample=near_circle)
 
-
-PUBLISHED = {
-    "mlp": {"test_mse": 2.96e-5, "energy_mse": 6.33e-2},
-    "hnn": {"test_mse": 2.82e-6, "energy_mse": 3.88e-5},
-}
-
-METHODS = hamiltonian.rows(
-    SYSTEM,
-    Recipe(steps=10_000, batch_size=200, schedule="cosine"),
-    clean=Compact((64, 64), 64),
-    noisy=Compact((64, 64), 512),
-)
-
-STUDY = hamiltonian.study(
-    "two_body",
-    "two bodies",
-    SYSTEM,
-    METHODS,
-    PUBLISHED,
+EXPERIMENT = hamiltonian.experiment(
+    Judge(SYSTEM, 20.0, 401, 0.025, 25),
+    hamiltonian.rows(
+        SYSTEM,
+        Recipe(steps=10_000, batch_size=200, schedule="cosine"),
+        clean=Compact((64, 64), 64),
+        noisy=Compact((64, 64), 512),
+    ),
+    name="two_body",
+    summary="learn the energy of two bodies under gravity",
+    title="two bodies",
+    settings=Settings,
     ts=np.linspace(0.0, 20.0, 50),
-    test_share=0.25,
-    judged=Judged(20.0, 401, 0.025, 25),
     extent=0.3,
+    test_share=0.25,
+    published={
+        "mlp": {"test_mse": 2.96e-5, "energy_mse": 6.33e-2},
+        "hnn": {"test_mse": 2.82e-6, "energy_mse": 3.88e-5},
+    },
 )
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    return dynamics.run(STUDY, config)

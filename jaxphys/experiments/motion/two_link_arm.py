@@ -10,24 +10,27 @@ Combining Physics and Deep Learning to learn Continuous-Time Dynamics Models, 20
 
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import data, mechanics, models, plots, systems
-from jaxphys.experiments import dynamics, judging, lagrangian
-from jaxphys.experiments.dynamics import Material, Row, Study, finite, shortened
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys.experiments import measures
+from jaxphys.experiments.engine import Experiment, Keys, Run, Samples, Trained
+from jaxphys.experiments.measures import finite
+from jaxphys.experiments.motion.rows import damped, row, with_layers
 from jaxphys.learning import Recipe
 from jaxphys.mechanics import TorqueParts
 from jaxphys.models import Normalization
-from jaxphys.types import Array, Dynamics, PyTree, TangentState
+from jaxphys.types import Array, Dynamics, PyTree, TangentState, Trajectories, required
+
+__all__ = ["ARM", "EXPERIMENT", "PARTS", "Settings", "points", "sample", "true_parts"]
 
 ARM = systems.two_link_arm()
-PERIODIC = (True, True)
+LAGRANGIAN = required(ARM, "lagrangian")
 
 #: Times of a motion, in s.
 TIMES = np.linspace(0.0, 2.0, 50)
@@ -41,187 +44,154 @@ PARTS = TorqueParts._fields
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Learn the torques of an arm.
 
     Attributes:
-      options: what every run understands.
       motions: for training, 50 times each.
       hidden: units of each hidden layer of the networks that Adam trains.
       compact: of those that Levenberg–Marquardt trains.
       fast: a twentieth of the updates or of the time, and fewer motions.
     """
 
-    options: RunOptions = RunOptions()
     motions: int = 64
     hidden: tuple[int, ...] = (64, 64)
     compact: tuple[int, ...] = (24, 24)
     fast: bool = False
 
 
-def _moved(coefficients: Array, t: Array) -> Array:
+def _angles(coefficients: Array, t: Array) -> Array:
     """Angles at a time: a middle, and three sines a joint."""
     middle, size, rate, phase = coefficients
     return middle[:, 0] + jnp.sum(size * jnp.sin(rate * t + phase), axis=1)
 
 
-def motions(key: Array, count: int) -> data.Trajectories:
-    """Reference motions with velocities, accelerations, and the torques they take."""
+def _drawn(key: Array) -> Array:
+    """Random middles, sizes, rates and phases of one motion, (4, 2, 3)."""
     bounds = jnp.array([[-np.pi, np.pi], [0.2, 0.8], [1.0, 5.0], [-np.pi, np.pi]])
+    low, high = (bounds[:, i, None, None] for i in (0, 1))
+    return jax.random.uniform(key, (4, 2, 3), float, low, high)
 
-    def drawn(key: Array) -> Array:
-        low, high = (bounds[:, i, None, None] for i in (0, 1))
-        return jax.random.uniform(key, (4, 2, 3), float, low, high)
+
+def reference_motions(key: Array, count: int) -> Trajectories:
+    """Reference motions with velocities, accelerations, and the torques they take."""
 
     def at(coefficients: Array, t: Array) -> tuple[Array, Array, Array]:
-        angles = functools.partial(_moved, coefficients)
+        angles = functools.partial(_angles, coefficients)
         q, v = jax.jvp(angles, (t,), (jnp.ones_like(t),))
         a = jax.jacfwd(jax.jacfwd(angles))(t)
         return q, v, a
 
+    inverse = functools.partial(mechanics.inverse_dynamics(LAGRANGIAN), ARM.params)
     each = jax.vmap(jax.vmap(at, (None, 0)), (0, None))
-    coefficients = jax.vmap(drawn)(jax.random.split(key, count))
+    coefficients = jax.vmap(_drawn)(jax.random.split(key, count))
     q, v, a = jax.jit(each)(coefficients, jnp.asarray(TIMES, float))
-    assert ARM.lagrangian is not None
-    inverse = mechanics.inverse_dynamics(ARM.lagrangian)
-    batched = jax.vmap(jax.vmap(functools.partial(inverse, ARM.params)))
-    rows = (np.asarray(x) for x in (q, v, a, jax.jit(batched)(q, v, a)))
-    q, v, a, u = rows
-    return data.Trajectories(TIMES, q, v=v, dv=a, u=u)
+    u = jax.jit(jax.vmap(jax.vmap(inverse)))(q, v, a)
+    q, v, a, u = (np.asarray(x) for x in (q, v, a, u))
+    return Trajectories(TIMES, TangentState(q, v), TangentState(v, a), u)
 
 
-def material(config: Config, seed: int) -> Material:
+def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     """Motions for training and for the test."""
-    keys = jax.random.split(jax.random.key(seed))
-    count, test = (8, 4) if config.fast else (config.motions, 32)
-    train, other = motions(keys[0], count), motions(keys[1], test)
-    return Material([train], [other], [other], seed)
+    del dtype
+    count, tests = (8, 4) if settings.fast else (settings.motions, 32)
+    train = reference_motions(keys.train, count)
+    test = reference_motions(keys.test, tests)
+    return Samples([train], [test], [test])
 
 
-def _pointwise(found: data.Trajectories) -> tuple[Array, Array, Array]:
-    assert found.v is not None
-    assert found.dv is not None
-    q, v, a = (jnp.asarray(x.reshape(-1, 2)) for x in (found.q, found.v, found.dv))
-    return q, v, a
+def points(found: list[Trajectories]) -> tuple[Array, Array, Array, Array]:
+    """q, v, q̈ and the torque at all times of all motions, (N, 2) each."""
+    moments, rates = data.moments(found)
+    q, v, a, u = jax.tree.leaves((moments.y, rates.v, moments.u))
+    return q, v, a, u
 
 
 def true_parts(q: Array, v: Array, a: Array) -> TorqueParts:
     """What the arm's torques are spent on, (N, 2) each."""
-    assert ARM.lagrangian is not None
-    parts = functools.partial(mechanics.torque_parts(ARM.lagrangian), ARM.params)
+    parts = functools.partial(mechanics.torque_parts(LAGRANGIAN), ARM.params)
     return jax.jit(jax.vmap(parts))(q, v, a)
 
 
-def parts_of(motion: Dynamics, params: PyTree, q: Array, v: Array, a: Array):
+def _parts_of(motion: Dynamics, params: PyTree, *at: Array) -> TorqueParts:
     """The same of a model with an inverse."""
-    assert motion.inverse is not None
-    parts = functools.partial(mechanics.split_torque(motion.inverse), params)
-    dtype = jax.tree.leaves(params)[0].dtype
-    return jax.jit(jax.vmap(parts))(*(x.astype(dtype) for x in (q, v, a)))
+    split = mechanics.split_torque(required(motion, "inverse"))
+    dtype = measures.dtype_of(params)
+    batched = jax.vmap(functools.partial(split, params))
+    return jax.jit(batched)(*(x.astype(dtype) for x in at))
 
 
-def torques_of(motion: Dynamics, params: PyTree, q: Array, v: Array, a: Array) -> Array:
+def _torques_of(motion: Dynamics, params: PyTree, *at: Array) -> Array:
     """The torques of a model, (N, 2)."""
-    assert motion.inverse is not None
-    dtype = jax.tree.leaves(params)[0].dtype
-    batched = jax.vmap(functools.partial(motion.inverse, params))
-    return jax.jit(batched)(*(x.astype(dtype) for x in (q, v, a)))
+    dtype = measures.dtype_of(params)
+    batched = jax.vmap(functools.partial(required(motion, "inverse"), params))
+    return jax.jit(batched)(*(x.astype(dtype) for x in at))
 
 
-def measure(
-    config: Config, motion: Dynamics, params: PyTree, found: Material
-) -> dict[str, float]:
-    """Mean squared errors of torques, of their parts, and of the forward model."""
-    (test,) = found.clean
-    points = _pointwise(test)
-    assert test.u is not None
-    gap = torques_of(motion, params, *points) - test.u.reshape(-1, 2)
-    measured = {"torque_mse": finite(jnp.mean(gap**2))}
-    wanted = true_parts(*points)
-    learned = parts_of(motion, params, *points)
-    for name, x, y in zip(PARTS, learned, wanted, strict=True):
-        measured[f"{name}_mse"] = finite(jnp.mean((x - y) ** 2))
-    return measured
+def measured(trained: Trained) -> dict[str, float]:
+    """Mean squared errors of torques and of their parts."""
+    motion, params = trained.subject.built.dynamics, trained.params
+    *at, torques = points(trained.samples.clean)
+    gap = _torques_of(motion, params, *at) - torques
+    errors = {"torque_mse": finite(jnp.mean(gap**2))}
+    both = zip(_parts_of(motion, params, *at), true_parts(*at), strict=True)
+    for name, (x, y) in zip(PARTS, both, strict=True):
+        errors[f"{name}_mse"] = finite(jnp.mean((x - y) ** 2))
+    return errors
 
 
-def draw(
-    config: Config, trained: judging.Models, found: Material, out: pathlib.Path
-) -> dict[str, plots.Figure]:
+def draw(run: Run) -> dict[str, plots.Figure]:
     """Torques along a test motion and their parts; masses over the second angle."""
-    (test,) = found.clean
-    assert test.v is not None
-    assert test.dv is not None
-    q, v, a = (jnp.asarray(x[0]) for x in (test.q, test.v, test.dv))
+    *at, torques = (x[: len(TIMES)] for x in points(run.samples.clean))
 
     def shown(total: Array, parts: TorqueParts) -> dict[str, np.ndarray]:
         named = zip(("inertial", "Coriolis", "gravity"), parts, strict=True)
         every = {r"torque $\tau$": total, **{f"{k} part": x for k, x in named}}
         return {name: np.asarray(x) for name, x in every.items()}
 
-    parts = true_parts(q, v, a)
-    true = shown(jnp.sum(jnp.stack(parts), axis=0), parts)
-    learned = {
-        name: shown(torques_of(*model, q, v, a), parts_of(*model, q, v, a))
-        for name, model in trained.items()
-    }
-    figures = {"torques": plots.torques(TIMES, true, learned)}
     x = np.linspace(-np.pi, np.pi, 121)
-    masses = {
-        name: _masses(*model, x)
-        for name, model in trained.items()
-        if model[0].energy is not None
-    }
-    expected = _masses(dynamics.truth(ARM, TangentState), ARM.params, x)
+    learned, masses = {}, {}
+    for name, params in run.params.items():
+        motion = run.subjects[name].built.dynamics
+        total, parts = (f(motion, params, *at) for f in (_torques_of, _parts_of))
+        learned[name] = shown(total, parts)
+        if motion.energy is not None:
+            masses[name] = _masses(motion.energy, params, x)
+    true = shown(torques, true_parts(*at))
+    figures = {"torques": plots.torques(TIMES, true, learned, looks=run.looks)}
     if masses:
+        expected = _masses(mechanics.energy(LAGRANGIAN), ARM.params, x)
         figures["masses"] = plots.mass_matrices(
-            x, expected, masses, name="$q_2$ [rad]", unit="kg m²"
+            x, expected, masses, name="$q_2$ [rad]", unit="kg m²", looks=run.looks
         )
     return figures
 
 
-def _masses(motion: Dynamics, params: PyTree, x: np.ndarray) -> np.ndarray:
-    mass = lagrangian.mass_at_rest(motion)
-    dtype = jnp.result_type(*jax.tree.leaves(params))
+def _masses(energy: Callable, params: PyTree, x: np.ndarray) -> np.ndarray:
+    mass = measures.mass_at_rest(energy)
 
     def at(angle: Array) -> Array:
         return mass(params, jnp.stack([jnp.zeros_like(angle), angle]))
 
+    dtype = measures.dtype_of(params)
     return np.asarray(jax.jit(jax.vmap(at))(jnp.asarray(x, dtype)))
 
 
-def _options(hidden: tuple[int, ...], dtype: jnp.dtype) -> dict:
+def _options(hidden: tuple[int, ...], dtype: jnp.dtype) -> dict[str, Any]:
     return {
         "hidden": hidden,
-        "periodic": PERIODIC,
+        "periodic": (True, True),
         "normalization": UNITS,
         "kernel_init": "glorot_normal",
         "dtype": dtype,
     }
 
 
-def _delan(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
-    model = models.delan(2, **_options(getattr(config, layers), dtype))
-    return models.lagrangian_dynamics(model)
-
-
-def _lnn(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
-    options = _options(getattr(config, layers), dtype)
-    return models.lagrangian_dynamics(models.lnn(2, **options))
-
-
-def _structured(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
-    """The Hamiltonian network's motion told by q and v, with the torques of it."""
-    options = _options(getattr(config, layers), dtype)
-    model = models.structured(2, activation="softplus", **options)
-    told = models.in_velocities(models.dynamics(model), model)
-    inverse = mechanics.inverse_dynamics(model.parts["lagrangian"])
-    return told._replace(inverse=inverse)
-
-
-def _mlp(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
+def _mlp(settings: Settings, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dynamics:
     """A network of (cos q, sin q, v, q̈) that is the torque, and knows no mechanics."""
+    del settings
     net = models.mlp(
-        (8, *getattr(config, layers), 2),
+        (8, *hidden, 2),
         activation="softplus",
         kernel_init="glorot_normal",
         dtype=dtype,
@@ -232,62 +202,82 @@ def _mlp(layers: str, config: Config, dtype: jnp.dtype) -> Dynamics:
         return 10.0 * net.apply(params, seen)
 
     def field(t: Array, y: TangentState, params: PyTree) -> TangentState:
-        raise ValueError("this network tells torques of accelerations alone.")
+        raise ValueError(
+            "this network gives the torque of an acceleration, and no acceleration of "
+            "a state; take lnn, structured or delan to follow a motion."
+        )
 
     return Dynamics(net.init, field, TangentState, inverse=inverse)
 
 
-def _adam(config: Config) -> Recipe:
-    recipe = Recipe(
-        mode="torques",
-        steps=40_000,
-        batch_size=64,
-        learning_rate=3e-3,
-        schedule="cosine",
-    )
-    return shortened(recipe) if config.fast else recipe
+def _lnn(settings: Settings, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dynamics:
+    del settings
+    return models.lagrangian_dynamics(models.lnn(2, **_options(hidden, dtype)))
 
 
-def _damped(config: Config) -> Recipe:
-    recipe = lagrangian.levenberg_marquardt((64, 256), config)
-    return dataclasses.replace(recipe, mode="torques")
+def _structured(
+    settings: Settings, hidden: tuple[int, ...], dtype: jnp.dtype
+) -> Dynamics:
+    """The Hamiltonian network's motion in q and v, with the torques of it."""
+    del settings
+    model = models.structured(2, activation="softplus", **_options(hidden, dtype))
+    motion = models.in_velocities(models.dynamics(model), model)
+    inverse = mechanics.inverse_dynamics(required(model, "lagrangian"))
+    return motion._replace(inverse=inverse)
 
 
-MAKERS: dict[str, Callable] = {
+def _delan(settings: Settings, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dynamics:
+    del settings
+    return models.lagrangian_dynamics(models.delan(2, **_options(hidden, dtype)))
+
+
+ADAM = Recipe(
+    mode="torques",
+    steps=40_000,
+    batch_size=64,
+    learning_rate=3e-3,
+    schedule="cosine",
+)
+DAMPED = damped(64, 256, mode="torques")
+
+_MAKERS: dict[str, Callable] = {
     "mlp": _mlp,
     "lnn": _lnn,
     "structured": _structured,
     "delan": _delan,
 }
 
-METHODS = {
-    name: Row(functools.partial(make, "hidden"), _adam) for name, make in MAKERS.items()
+ROWS = {
+    name: row(name, "adam", with_layers(make, "hidden"), ADAM)
+    for name, make in _MAKERS.items()
 } | {
-    f"{name}_levenberg_marquardt": Row(
-        functools.partial(make, "compact"), _damped, "float64", name
+    f"{name}_levenberg_marquardt": row(
+        name,
+        "levenberg_marquardt",
+        with_layers(make, "compact"),
+        DAMPED,
+        dtype="float64",
+        time_of=name,
     )
-    for name, make in MAKERS.items()
+    for name, make in _MAKERS.items()
 }
 
 _PUBLISHED = {"mlp": 6.2e-4, "lnn": 2.8e-5, "structured": 5.4e-6, "delan": 2.2e-5}
 
-STUDY = Study(
-    "two_link_arm",
-    "two-link arm",
-    METHODS,
-    material,
-    measure,
-    {
+EXPERIMENT = Experiment(
+    name="two_link_arm",
+    summary="learn the torques of a robot arm, and what they are spent on",
+    title="two-link arm",
+    settings=Settings,
+    sample=sample,
+    rows=ROWS,
+    columns={
         "torque_mse": "torque MSE",
         "inertia_mse": "inertial",
         "coriolis_mse": "Coriolis",
         "gravity_mse": "gravity",
     },
-    {name: {"torque_mse": value} for name, value in _PUBLISHED.items()},
-    draw,
+    measures=measured,
+    figures=draw,
+    published={name: {"torque_mse": value} for name, value in _PUBLISHED.items()},
 )
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    return dynamics.run(STUDY, config)

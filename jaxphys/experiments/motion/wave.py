@@ -9,34 +9,41 @@ The published experiment is qualitative: Cranmer et al., Lagrangian Neural Netwo
 """
 
 import dataclasses
-import pathlib
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, metrics, models, plots, systems
-from jaxphys.experiments import dynamics, judging, lagrangian
-from jaxphys.experiments.dynamics import Material, Row, Study, finite, shortened
-from jaxphys.experiments.judging import Judged
-from jaxphys.experiments.runner import RunOptions, Trained
+from jaxphys import metrics, models, plots, systems
+from jaxphys.experiments import figures
+from jaxphys.experiments.engine import Experiment, Keys, Run, Samples, Trained
+from jaxphys.experiments.measures import (
+    Judge,
+    acceleration_error,
+    finite,
+    rollout_errors,
+)
+from jaxphys.experiments.motion.rows import damped, row
 from jaxphys.learning import Recipe
-from jaxphys.types import Dynamics, PyTree, TangentState
+from jaxphys.motion import Simulator
+from jaxphys.types import Array, Dynamics, TangentState, Trajectories
+
+__all__ = ["EXPERIMENT", "Settings", "sample"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """Learn the Lagrangian density of a wave.
 
     Attributes:
-      options: what every run understands.
       nodes: of the ring.
       motions: for training, eight states each.
       hidden: units of each hidden layer.
       fast: a twentieth of the updates or of the time, and shorter rollouts.
     """
 
-    options: RunOptions = RunOptions()
     nodes: int = 64
     motions: int = 64
     hidden: tuple[int, ...] = (16, 16)
@@ -46,108 +53,108 @@ class Config:
 #: Typical sizes of the field, of its slope and of its velocity, of four long waves.
 UNITS = models.FieldUnits(1.0, 2 * np.pi, 2 * np.pi)
 
-#: Ten periods of the longest wave, in steps that RK4 is stable with.
-JUDGED = Judged(10.0, 401, 0.004, 8)
+#: When a training motion is seen, over one period of the longest wave.
+TIMES = np.linspace(0.0, 1.0, 8)
 
 
-def _motions(config: Config, key, count: int) -> data.Trajectories:
-    """Motions at eight times of a period, with velocities and accelerations."""
-    system = systems.wave(config.nodes)
-    found = data.simulated(system, key, count, np.linspace(0.0, 1.0, 8))
-    spacing = float(system.params.spacing)
-    assert found.dp is not None
-    return data.Trajectories(found.t, found.q, v=found.v, dv=found.dp / spacing)
+@functools.cache
+def _judge(nodes: int) -> Judge:
+    """Ten periods of the longest wave, in steps that RK4 is stable with."""
+    return Judge(systems.wave(nodes), 10.0, 401, 0.004, 8)
 
 
-def material(config: Config, seed: int) -> Material:
-    """Motions for training and for the test."""
-    keys = jax.random.split(jax.random.key(seed))
-    count, test = (8, 8) if config.fast else (config.motions, 32)
-    train, other = _motions(config, keys[0], count), _motions(config, keys[1], test)
-    return Material([train], [other], [other], seed)
+def judge_of(settings: Settings) -> Judge:
+    """How motions of a ring of so many nodes are judged."""
+    judge = _judge(settings.nodes)
+    if settings.fast:
+        return judge.shorter(duration=1.0, times=41, rollouts=2)
+    return judge
 
 
-def _judged(config: Config) -> Judged:
-    if config.fast:
-        return JUDGED._replace(duration=1.0, times=41, rollouts=2)
-    return JUDGED
+def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
+    """Motions for training and for the test, in velocities and accelerations."""
+    del dtype
+    system = judge_of(settings).system
+    simulator, spacing = Simulator(system), float(system.params.spacing)
+
+    def seen(key: Array, count: int) -> Trajectories:
+        found = simulator.simulated(key, count, TIMES)
+        rate: Any = found.rate  # which simulated motions have
+        return Trajectories(
+            found.t,
+            TangentState(found.y.q, rate.q),
+            TangentState(rate.q, rate.p / spacing),
+        )
+
+    count, tests = (8, 8) if settings.fast else (settings.motions, 32)
+    train, test = seen(keys.train, count), seen(keys.test, tests)
+    return Samples([train], [test], [test])
 
 
-def measure(
-    config: Config, motion: Dynamics, params: PyTree, found: Material
-) -> dict[str, float]:
+def measured(trained: Trained) -> dict[str, float]:
     """Accelerations, and the energy's largest error over ten periods."""
-    system, judged = systems.wave(config.nodes), _judged(config)
-    dtype = jax.tree.leaves(params)[0].dtype
-    first = judging.starts(judged, found, dtype, TangentState)
-    each = judging.rollouts(system, judged, motion, params, first)
-    drifts = jax.vmap(metrics.energy_drift)(dynamics.energies(system, each.found))
+    judge = judge_of(trained.settings)
+    found = judge.rollouts_of(trained)
+    drifts = jax.vmap(metrics.energy_drift)(judge.energies(found.found))
     return {
-        "acceleration_error": lagrangian.acceleration_error(
-            motion, params, found.clean
+        "acceleration_error": acceleration_error(
+            trained.subject.built.dynamics, trained.params, trained.samples.clean
         ),
         "energy_drift": finite(metrics.quartiles(drifts.relative).median),
-    } | judging.rollout_errors(each)
+    } | rollout_errors(found)
 
 
-def draw(
-    config: Config, trained: judging.Models, found: Material, out: pathlib.Path
-) -> dict[str, plots.Figure]:
+def draw(run: Run) -> dict[str, plots.Figure]:
     """A wave over space and time, its errors, and the energies of several."""
-    system, judged = systems.wave(config.nodes), _judged(config)
-    first = judging.starts(judged, found, float, TangentState)
-    true, learned = judging.sampled_rollouts(system, judged, trained, first)
+    judge = judge_of(run.settings)
+    first = judge.starts(run.samples, run.keys, float, TangentState)
+    true, learned = figures.followed(judge, run, first)
     shown = true.t <= 3.0
-    x = np.arange(config.nodes) * float(system.params.spacing)
-    fields = {name: each.q[0, shown] for name, each in learned.items()}
+    x = np.arange(run.settings.nodes) * float(judge.system.params.spacing)
+    fields = {name: each.y.q[0, shown] for name, each in learned.items()}
+    t, expected = true.t[shown], true.y.q[0, shown]
     return {
-        "waves": plots.waves(true.t[shown], x, true.q[0, shown], fields),
-        "energy": plots.energy_errors(true, learned),
+        "waves": plots.waves(t, x, expected, fields, looks=run.looks),
+        "energy": plots.energy_errors(true, learned, looks=run.looks),
     }
 
 
-def _lattice(config: Config, dtype: jnp.dtype) -> Dynamics:
+def _lattice(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     model = models.lattice(
-        1 / config.nodes,
+        1 / settings.nodes,
         units=UNITS,
-        hidden=config.hidden,
+        hidden=settings.hidden,
         kernel_init="glorot_normal",
         dtype=dtype,
     )
     return models.lagrangian_dynamics(model)
 
 
-def _adam(config: Config) -> Recipe:
-    recipe = Recipe(steps=10_000, batch_size=16, learning_rate=3e-3, schedule="cosine")
-    return shortened(recipe) if config.fast else recipe
+ADAM = Recipe(steps=10_000, batch_size=16, learning_rate=3e-3, schedule="cosine")
 
-
-def _damped(config: Config) -> Recipe:
-    return lagrangian.levenberg_marquardt((2, 8), config)
-
-
-METHODS = {
-    "lattice": Row(_lattice, _adam),
-    "lattice_levenberg_marquardt": Row(_lattice, _damped, "float64", "lattice"),
-}
-
-STUDY = Study(
-    "wave",
-    "wave on a ring",
-    METHODS,
-    material,
-    measure,
-    {
+EXPERIMENT = Experiment(
+    name="wave",
+    summary="learn the Lagrangian density of a wave on a ring",
+    title="wave on a ring",
+    settings=Settings,
+    sample=sample,
+    rows={
+        "lattice": row("lattice", "adam", _lattice, ADAM),
+        "lattice_levenberg_marquardt": row(
+            "lattice",
+            "levenberg_marquardt",
+            _lattice,
+            damped(2, 8),
+            dtype="float64",
+            time_of="lattice",
+        ),
+    },
+    columns={
         "acceleration_error": "rel. MSE of accel.",
         "energy_drift": "energy drift",
         "rollout_error": "rel. rollout error",
         "valid_time": "valid time",
     },
-    {},
-    draw,
+    measures=measured,
+    figures=draw,
 )
-
-
-def run(config: Config = Config()) -> Trained:
-    """Train every chosen row, print the table, write results and figures."""
-    return dynamics.run(STUDY, config)
