@@ -7,7 +7,8 @@ import pytest
 from flax import linen, nnx
 
 from jaxphys import mechanics, models, trees
-from jaxphys.optim import layers, linearise
+from jaxphys._jaxpr import layers
+from jaxphys.optim import linearise
 from jaxphys.optim.linearise import pull_back
 
 

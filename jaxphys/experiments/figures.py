@@ -170,7 +170,7 @@ def lagrangian_figures(judge: Judge, run: Run) -> Figures:
     names, _ = coordinate_names(system)
     looks = run.looks
     best = list(run.params)[-1]
-    animated = plots.compared_animation(
+    animated = plots.animation(
         true.t,
         {
             "true": joints(system, true),

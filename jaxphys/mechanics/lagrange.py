@@ -13,7 +13,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys.curvature import curvature
+from jaxphys._jaxpr.curvature import curvature
+from jaxphys._jaxpr.walk import exact_jvp
 from jaxphys.linalg import cyclic_solve, symmetric_solve
 from jaxphys.mechanics._checks import Force, scalar
 from jaxphys.mechanics.hamilton import hamiltonian_vector_field
@@ -190,7 +191,8 @@ def _solved(
     moving, first = jax.closure_convert(motion, *point)
     balance, second = jax.closure_convert(unbalanced, point[0], *point)
 
-    @jax.custom_jvp
+    # The rule is the derivative itself, so networks are followed through it.
+    @exact_jvp
     def solve(point: tuple, first: list, second: list) -> Array:
         return symmetric_solve(*moving(*point, *first), positive=positive)
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import linalg, trees
-from jaxphys.optim import layers
+from jaxphys._jaxpr import layers
 from jaxphys.types import Array, PyTree
 
 #: Plain columns of J beyond this many bytes are formed in blocks, one after another.

@@ -291,7 +291,7 @@ def draw(run: Run) -> dict[str, plots.Figure]:
             )
             learned[name][case] = np.asarray(found)
     names = ("speed $v$ [c]", r"$\ddot{q}$ [1]")
-    figure = plots.laws(v[:, 0], true, learned, names=names, looks=run.looks)
+    figure = plots.learned_functions(v[:, 0], true, learned, names=names, looks=run.looks)
     return {"accelerations": figure}
 
 

@@ -6,7 +6,7 @@ is what lets a Gram matrix be built without the Jacobian: (δ·δ′)(x·x′) f
 The uses are found in the function's jaxpr, so any network qualifies that applies its
 weights by `dot_general`, whoever wrote it: linen, nnx, or a plain `x @ w`. A bias is
 the weight of a constant input one. A weight used in any other way (a convolution, a
-scan over layers) is left to the caller.
+scan over layers, a function with derivatives of its own) is left to the caller.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
 
-from jaxphys import jaxprs
+from jaxphys._jaxpr import walk
 from jaxphys.types import Array, PyTree
-
-_RULED = "custom_jvp_call"
-#: Weights are followed into these; derivatives of their own are then JAX's.
-_ENTERED = (*jaxprs.PLAIN, _RULED)
 
 
 class Site(NamedTuple):
@@ -50,8 +45,8 @@ class Trace(NamedTuple):
         with `probes[i]` added to the product of site i, and returns the x of each site.
       sites: the uses of the weights that are used in products or as biases alone.
       others: indices of the leaves used in any other way.
-      ruled: whether weights were followed into a function with derivatives of its own,
-        which those of `run` do not heed.
+      ruled: whether weights were followed into a `walk.exact_jvp`, whose own
+        derivatives are cheaper than those of `run`, and the same.
     """
 
     run: Callable[[list, PyTree, list], tuple[Array, list]]
@@ -63,14 +58,15 @@ class Trace(NamedTuple):
 class _Value(NamedTuple):
     """A value in evaluation, and which leaf it is where it is still a leaf itself.
 
-    A row is a leaf whose entries all lie along its last axis, as a bias does; a
-    transposed value is the transpose of its leaf.
+    A row is a leaf whose entries all lie along its last axis, as a bias does; repeated,
+    it is there several times. A transposed value is the transpose of its leaf.
     """
 
     value: Any
     leaf: int | None = None
     row: bool = False
     transposed: bool = False
+    repeated: bool = False
 
 
 def _dense_site(eqn, values) -> Site | None:
@@ -80,17 +76,24 @@ def _dense_site(eqn, values) -> Site | None:
         return None
     weight_first = leaves[0] is not None
     weight, other = values if weight_first else values[::-1]
-    name, shape = eqn.primitive.name, eqn.outvars[0].aval.shape
+    name, (out,) = eqn.primitive.name, eqn.outvars
+    shape = out.aval.shape
+    # δ is the derivative by a real probe. A complex z has a second, imaginary part, and
+    # a whole number none, so their weights are left to JAX.
+    if not jnp.issubdtype(out.aval.dtype, jnp.floating):
+        return None
     if name == "add":
         same = jnp.shape(weight.value) == jnp.shape(other.value) == shape
         is_bias = weight.row and same
         return Site(weight.leaf, None, 0, weight_first, shape) if is_bias else None
-    if name != "dot_general" or jnp.ndim(weight.value) != 2:
+    # A row repeated into a matrix has fewer entries of its own than x ⊗ δ.
+    if name != "dot_general" or jnp.ndim(weight.value) != 2 or weight.repeated:
         return None
     contracting, batch = eqn.params["dimension_numbers"]
     axes, x_axes = contracting if weight_first else contracting[::-1]
     if batch[0] or len(axes) != 1 or jnp.ndim(other.value) < 1:
         return None
+    # Axes are told of the leaf, of which the operand may be the transpose.
     contracted = 1 - axes[0] if weight.transposed else axes[0]
     return Site(weight.leaf, contracted, x_axes[0], weight_first, shape)
 
@@ -100,16 +103,21 @@ def _still_leaf(eqn, value: _Value) -> _Value | None:
 
     Repeated it may be along leading axes, as a bias is for several points.
     """
-    name, shape = eqn.primitive.name, eqn.outvars[0].aval.shape
+    name, aval = eqn.primitive.name, eqn.outvars[0].aval
+    shape = aval.shape
     if name == "convert_element_type":
-        return value
+        # As whole numbers a leaf has no derivative, so it is no leaf any more.
+        return value if jnp.issubdtype(aval.dtype, jnp.inexact) else None
     if name == "transpose" and eqn.params["permutation"] == (1, 0):
         return value._replace(transposed=not value.transposed, row=False)
     if not value.row or not shape or shape[-1] != jnp.shape(value.value)[-1]:
         return None
     if name == "broadcast_in_dim":
         last = eqn.params["broadcast_dimensions"][-1:]
-        return value if last == (len(shape) - 1,) else None
+        if last != (len(shape) - 1,):
+            return None
+        more = aval.size > jnp.size(value.value)
+        return value._replace(repeated=value.repeated or more)
     one_row = name == "reshape" and jnp.size(value.value) == shape[-1]
     return value if one_row else None
 
@@ -121,28 +129,20 @@ def _evaluate(
 
     `on_site(site, x, z)` may replace the result of a weight's use, `on_other(leaf)`
     hears of every leaf that meets an equation this module does not know, and
-    `on_entry(name)` of every call that a leaf is followed into.
+    `on_entry(exact)` of every call that a leaf is followed into, and whether it is one
+    of `walk.exact_jvp`.
     """
-    environment: dict = {}
 
-    def read(atom) -> _Value:
-        if isinstance(atom, core.Literal):
-            return _Value(atom.val)
-        return environment[atom]
-
-    for var, const in zip(jaxpr.constvars, consts, strict=True):
-        environment[var] = _Value(const)
-    environment.update(zip(jaxpr.invars, args, strict=True))
-    for eqn in jaxpr.eqns:
-        values = [read(atom) for atom in eqn.invars]
+    def apply(eqn, values: list[_Value]) -> list[_Value]:
         leaves = [v.leaf for v in values if v.leaf is not None]
-        inner = jaxprs.inner(eqn, _ENTERED)
+        # A call without a leaf is run as it is, and so keeps derivatives of its own.
+        # With a leaf it is entered, if its derivatives are those of its inside.
+        exact = bool(leaves) and walk.is_exact(eqn)
+        inner = walk.inner(eqn) if exact else walk.inner(eqn, walk.PLAIN)
         if leaves and inner is not None:
-            on_entry(eqn.primitive.name)
-            results = _evaluate(*inner, values, on_site, on_other, on_entry)
-            environment.update(zip(eqn.outvars, results, strict=True))
-            continue
-        results = jaxprs.bind(eqn, [v.value for v in values])
+            on_entry(exact)
+            return _evaluate(*inner, values, on_site, on_other, on_entry)
+        results = walk.bind(eqn, [v.value for v in values])
         if leaves:
             site = _dense_site(eqn, values)
             kept = _still_leaf(eqn, values[0]) if len(values) == 1 else None
@@ -150,14 +150,17 @@ def _evaluate(
                 other = next(v.value for v in values if v.leaf is None)
                 results = [on_site(site, other, results[0])]
             elif kept is not None:
-                environment[eqn.outvars[0]] = kept._replace(value=results[0])
-                continue
+                return [kept._replace(value=results[0])]
             else:
                 for leaf in leaves:
                     on_other(leaf)
-        for var, value in zip(eqn.outvars, results, strict=True):
-            environment[var] = _Value(value)
-    return [read(atom) for atom in jaxpr.outvars]
+        return [_Value(result) for result in results]
+
+    def lift(value, aval) -> _Value:
+        del aval
+        return _Value(value)
+
+    return walk.run(jaxpr, consts, args, lift, apply)
 
 
 def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
@@ -189,7 +192,7 @@ def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
 
     found: list[Site] = []
     others: set[int] = set()
-    entered: set[str] = set()
+    entered: set[bool] = set()
 
     def note(site, x, z):
         del x
@@ -213,11 +216,12 @@ def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
             if site.leaf in others:
                 return z
             operands.append(x)
-            return z + next(remaining)
+            # A network may compute in less than its parameters' precision.
+            return z + next(remaining).astype(z.dtype)
 
         return evaluate(leaves, sample, add_probe), operands
 
-    return Trace(run, sites, sorted(others | unused), _RULED in entered)
+    return Trace(run, sites, sorted(others | unused), True in entered)
 
 
 def factors(site: Site, x: Array, delta: Array) -> tuple[Array | None, Array]:

@@ -1,0 +1,12 @@
+"""All that reads a traced function equation by equation.
+
+| module | reads |
+|---|---|
+| `walk` | any jaxpr: runs its equations in order, and enters the calls among them |
+| `layers` | a network's dense layers, and its Jacobian off them |
+| `curvature` | second derivatives of a scalar, in one sweep each way |
+| `scalars` | small arrays, taken apart into numbers |
+
+What they know of JAX's primitives is in one table, `primitives.KINDS`. A primitive that
+is not there is run, and differentiated, by JAX itself.
+"""
