@@ -5,28 +5,37 @@ field is a function of time, one state and its arguments. All are unbatched: bat
 come from `jax.vmap`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
 PyTree = Any
+
+# States hold arrays of JAX in computations and arrays of NumPy in `Trajectories`. A
+# union of the two would not pass for either of them with a type checker.
+_AnyArray = Any
 
 
 class PhaseState(NamedTuple):
     """A point of phase space: positions `q` and momenta `p`, each of shape (n,)."""
 
-    q: Array
-    p: Array
+    q: _AnyArray
+    p: _AnyArray
 
 
 class TangentState(NamedTuple):
     """A point of the tangent bundle: positions `q` and velocities `v`, each (n,)."""
 
-    q: Array
-    v: Array
+    q: _AnyArray
+    v: _AnyArray
+
+
+State = PhaseState | TangentState
 
 
 def phase_state(flat: Array) -> PhaseState:
@@ -213,6 +222,42 @@ class Dynamics(NamedTuple):
     chart: Chart | None = None
     inverse: Callable[..., Array] | None = None
     lagrangian: Lagrangian | None = None
+
+
+class Trajectories(NamedTuple):
+    """Motions of one system, all at the same times: in q and p, or in q and v.
+
+    NumPy arrays, simulated or measured. The class of `y` says which of the two it is.
+    Motions with times of their own are a list of `Trajectories`, N = 1 each.
+
+    Attributes:
+      t: times, increasing, shape (T,); the steps between them may differ.
+      y: the states, a `PhaseState` or a `TangentState` of arrays (N, T, n): N
+        trajectories, T times, n coordinates. Angles are not wrapped.
+      rate: dy/dt, of the same class and shapes as y, or None where it is not known.
+        `rate.q` is the velocity of a motion in q and p.
+      u: inputs, shape (N, T, m), each held until the next time; or None.
+      energy: shape (N, T), or None.
+      meta: whatever else is known, in types that JSON has: numbers, strings, lists and
+        dicts. `jaxphys.data.save_trajectories` lists the keys that are used.
+
+    A trajectory that could not be followed to the end is NaN from there on.
+
+    Example:
+      >>> t = np.linspace(0.0, 1.0, 5)[:, None]
+      >>> fall = TangentState(-4.9 * t[None] ** 2, -9.8 * t[None])
+      >>> gravity = np.full((1, 5, 1), -9.8)
+      >>> found = Trajectories(t[:, 0], fall, TangentState(fall.v, gravity))
+      >>> found.y.q.shape, found.rate.v[0, 0]
+      ((1, 5, 1), array([-9.8]))
+    """
+
+    t: np.ndarray
+    y: State
+    rate: State | None = None
+    u: np.ndarray | None = None
+    energy: np.ndarray | None = None
+    meta: Mapping[str, Any] = MappingProxyType({})
 
 
 class Problem(NamedTuple):
