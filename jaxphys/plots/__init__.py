@@ -42,7 +42,6 @@ from jaxphys.plots.maps import (
     waves,
 )
 from jaxphys.plots.motions import (
-    MANY,
     energy,
     energy_error,
     energy_figure,
@@ -67,11 +66,9 @@ from jaxphys.plots.style import (
     Look,
     looks,
     save,
-    shades,
 )
 
 __all__ = [
-    "MANY",
     "MODELS",
     "OPTIMIZERS",
     "STYLE",
@@ -108,7 +105,6 @@ __all__ = [
     "power_colors",
     "save",
     "save_animation",
-    "shades",
     "solved_fields",
     "space_time",
     "sweep",

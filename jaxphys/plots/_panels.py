@@ -67,6 +67,15 @@ def label_outer(grid: np.ndarray, x: str, y: str) -> None:
         panel.set_ylabel(y)
 
 
+def labeled_lines(panels: np.ndarray) -> tuple[list[Any], list[str]]:
+    """A line and a label of each row that any of the panels has."""
+    found: dict[str, Any] = {}
+    for panel in panels.ravel():
+        lines, labels = panel.get_legend_handles_labels()
+        found |= dict(zip(labels, lines, strict=True))
+    return [*found.values()], [*found]
+
+
 def legend_outside(
     figure: Figure,
     handles: Sequence[Any],

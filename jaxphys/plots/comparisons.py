@@ -138,7 +138,7 @@ def comparison(
         figure.suptitle(run.get("title", run["experiment"]), fontsize=11)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     kinds = [Line2D([], [], color="black", **line) for line in (_TEST, _TRAIN)]
-    grid[0, 0].legend(kinds, ["test", "train"], loc="lower left", fontsize=9)
+    handles, labels = [*handles, *kinds], [*labels, "test loss", "train loss"]
     _panels.legend_outside(figure, handles, labels, place="right center", columns=1)
     return figure
 

@@ -63,7 +63,7 @@ def coordinates_in_time(
         panel.set_xlabel(time)
     grid[0, 1].set_title(f"median of {len(true.y.q)} motions", fontsize=10)
     grid[0, 0].set_title("one of them", fontsize=10)
-    _panels.legend_outside(figure, *grid[0, 0].get_legend_handles_labels())
+    _panels.legend_outside(figure, *_panels.labeled_lines(grid))
     return figure
 
 
@@ -117,7 +117,8 @@ def learned_motion(
     plane.set_ylabel(names[1])
     for panel, name in ((first, names[0]), (second, names[1]), (third, energy)):
         panel.set_ylabel(name)
-        panel.label_outer()
+    for panel in (first, second):
+        panel.tick_params(labelbottom=False)
     third.set_xlabel(time)
     _panels.legend_outside(figure, *plane.get_legend_handles_labels())
     return figure
@@ -246,7 +247,7 @@ def followed_motion(
             _panels.frame(panel, None, seen)
             panel.set_ylabel(f"${symbol}_{{{i + 1}}}$ [as in the data]")
         column[-1].set_xlabel("time $t$ [as in the data]")
-    _panels.legend_outside(figure, *grid[0, 0].get_legend_handles_labels())
+    _panels.legend_outside(figure, *_panels.labeled_lines(grid))
     return figure
 
 
@@ -335,7 +336,7 @@ def mass_matrices(
         _lines(panel, x, expected[:, i, j], values, styles)
         panel.set_xlabel(name)
         panel.set_ylabel(f"$M_{{{i + 1}{j + 1}}}$ [{unit}]")
-    _panels.legend_outside(figure, *panels[0].get_legend_handles_labels())
+    _panels.legend_outside(figure, *_panels.labeled_lines(panels))
     return figure
 
 
@@ -373,7 +374,7 @@ def torques(
     for joint, (top, *_, bottom) in enumerate([*grid.T]):
         top.set_title(f"joint {joint + 1}", fontsize=10)
         bottom.set_xlabel(time)
-    _panels.legend_outside(figure, *grid[0, 0].get_legend_handles_labels())
+    _panels.legend_outside(figure, *_panels.labeled_lines(grid))
     return figure
 
 
@@ -397,21 +398,22 @@ def learned_functions(
     """
     expected = {title: np.asarray(values) for title, values in true.items()}
     styles = _panels.dashed(learned, looks)
-    size = (2.2 + 3.6 * len(true), 5.4)
+    size = (2.8 + 3.6 * len(true), 5.4)
     figure, grid = _panels.panels(2, len(true), size, sharex=True, sharey="row")
     errors = []
     for (above, below), (title, values) in zip(grid.T, expected.items(), strict=True):
         found = {row: np.asarray(of[title]) for row, of in learned.items()}
         _lines(above, x, values, found, styles)
         for row, got in found.items():
-            errors.append(np.abs(got - values))
+            errors.append(np.maximum(np.abs(got - values), 1e-17))
             below.semilogy(x, errors[-1], color=styles[row]["color"])
         above.set_title(title, fontsize=10)
     _panels.frame(grid[0, 0], None, np.concatenate([*expected.values()]))
-    # Where an error changes its sign it is zero: the range leaves that out.
+    # Where an error changes its sign it is about zero: the range leaves that out.
     low, high = _panels.error_range(errors)
     grid[1, 0].set_ylim(low / 2, 2 * high)
     _panels.label_outer(grid, names[0], f"error of {names[1]}")
     grid[0, 0].set_ylabel(names[1])
-    _panels.legend_outside(figure, *grid[0, 0].get_legend_handles_labels(), columns=5)
+    legend = _panels.labeled_lines(grid)
+    _panels.legend_outside(figure, *legend, place="right center", columns=1)
     return figure

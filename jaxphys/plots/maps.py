@@ -69,6 +69,9 @@ def fields(
             panel.plot(*seen, ".", color="black", ms=1.2, alpha=0.35)
         panel.set_title(title, fontsize=10)
         panel.grid(False)
+    # Training data may lie outside of what the fields are drawn on.
+    panels[0, 0].set_xlim(q[0], q[-1])
+    panels[0, 0].set_ylim(p[0], p[-1])
     _panels.label_outer(panels, *names)
     figure.colorbar(lines.lines, ax=panels, label="speed [1]", shrink=0.85)
     return figure
@@ -198,6 +201,7 @@ def waves(
     grid[0, 0].tick_params(labelbottom=True)
     grid[0, 0].set_ylabel("time $t$ [1]")
     grid[0, 1].set_ylabel("")
+    grid[1, 1].tick_params(labelleft=True)
     return figure
 
 
@@ -220,6 +224,7 @@ def _with_errors(
     figure, grid = _panels.panels(
         2, count, (1.4 + 2.8 * count, 5.6), sharex=True, sharey=True
     )
+    grid[0, 0].locator_params(axis="x", nbins=4)
     title, bar = labels
     titles = [title, *(own[row].label for row in found)]
     for panel, name in zip(grid[0], titles, strict=True):

@@ -18,7 +18,6 @@ from jaxphys.plots.style import STYLE, shades
 from jaxphys.types import TangentState, Trajectories
 
 __all__ = [
-    "MANY",
     "energy",
     "energy_error",
     "energy_figure",
@@ -32,7 +31,7 @@ __all__ = [
 ]
 
 #: More coordinates than this are drawn as a map over space and time.
-MANY = 12
+_MANY = 12
 
 #: Trajectories drawn into one figure, at most.
 _SHOWN = 24
@@ -175,7 +174,7 @@ def space_time(
     )
     axes.grid(False)
     axes.set_xlabel(_time_label(trajectories))
-    axes.set_ylabel("node $i$")
+    axes.set_ylabel("node $i$ [1]")
     # q_{1} of a lattice is the first of q_i.
     name = _label(trajectories, 1 if momenta else 0, 0).replace("{1}", "i")
     axes.figure.colorbar(mesh, ax=axes, label=name)
@@ -252,10 +251,10 @@ def _titled(figure: Figure, trajectories: Trajectories) -> Figure:
 def phase_portraits(trajectories: Trajectories) -> Figure:
     """Every coordinate with its momentum; of lattices, positions and momenta over time.
 
-    A lattice is here what has more than `MANY` coordinates.
+    A lattice is here what has more than twelve coordinates.
     """
     n = trajectories.y.q.shape[2]
-    if n > MANY:
+    if n > _MANY:
         figure, ((left, right),) = _panels.panels(1, 2, (10.5, 4.2), sharey=True)
         space_time(left, trajectories)
         space_time(right, trajectories, momenta=True)
@@ -279,7 +278,7 @@ def phase_portraits(trajectories: Trajectories) -> Figure:
 def motion(trajectories: Trajectories) -> Figure:
     """Every coordinate over time, one below the other; six of a lattice."""
     n = trajectories.y.q.shape[2]
-    shown = range(n) if n <= MANY else np.linspace(0, n - 1, 6).astype(int)
+    shown = range(n) if n <= _MANY else np.linspace(0, n - 1, 6).astype(int)
     size = (7.5, max(3.0, 0.9 + 1.35 * len(shown)))
     figure, grid = _panels.panels(len(shown), 1, size, sharex=True)
     for i, panel in zip(shown, grid[:, 0], strict=True):

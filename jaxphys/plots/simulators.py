@@ -76,7 +76,8 @@ def controlled_motion(
         (lost, "end, left alone"),
     ):
         position.plot([], [], color="black", label=name, **style)
-    _panels.legend_outside(figure, *position.get_legend_handles_labels())
+    legend = position.get_legend_handles_labels()
+    _panels.legend_outside(figure, *legend, columns=9)
     return figure
 
 
@@ -119,7 +120,7 @@ def controlled_state(
     for k, color in enumerate(shades(levels.shape[1])):
         level.plot(times, levels[:, k], color=color, label=f"$k = {k + 1}$")
         level.plot(times[-1:], wanted[k : k + 1], "*", color=color, **star)
-    level.plot([], [], "*", color="black", label="wanted", **star)
+    level.plot([], [], "*", color="black", ms=9, label="wanted")
     level.set_ylabel(r"population $|\langle\phi_k|\psi\rangle|^2$ [1]")
     # Above the panel: beside it, it would push the color bar away from its own.
     above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
@@ -205,24 +206,24 @@ def constant_errors(
       looks: method → its label and color.
     """
     figure, grid, used = _panels.wrapped_panels(len(symbols), 2.7, 2.9, sharex=True)
-    styles: dict[str, Any] = {
-        label: {"color": color}
-        for label, color in _panels.completed(histories, looks).values()
-    }
+    own = _panels.completed(histories, looks)
     guess: Any = {"color": "black", "lw": 0.8, "ls": ":"}
     bound: Any = {"color": "black", "lw": 1.0, "ls": "--"}
     for panel, (name, symbol) in zip(used, symbols.items(), strict=True):
-        for history, style in zip(histories.values(), styles.values(), strict=True):
+        for method, history in histories.items():
             # The guess, at zero seconds, has no place on a log axis.
             points = [(h["seconds"], abs(h[f"{name}_error"])) for h in history[1:]]
-            panel.loglog(*np.array(points).reshape(-1, 2).T, **style)
+            x, y = np.array(points).reshape(-1, 2).T
+            panel.loglog(x, y, color=own[method].color)
             panel.axhline(abs(history[0][f"{name}_error"]), **guess)
         if standard_errors:
             panel.axhline(standard_errors[name], **bound)
         panel.set_title(f"${symbol}$", fontsize=11)
     _panels.label_outer(grid, "training time [s]", "relative error [1]")
-    styles |= {"first guess": guess}
-    styles |= {"standard error": bound} if standard_errors else {}
-    handles = [Line2D([], [], **style) for style in styles.values()]
-    _panels.legend_outside(figure, handles, [*styles], columns=4)
+    handles = [Line2D([], [], color=own[method].color) for method in histories]
+    labels = [own[method].label for method in histories]
+    known: Any = {"first guess": guess}
+    known |= {"standard error": bound} if standard_errors else {}
+    handles += [Line2D([], [], **style) for style in known.values()]
+    _panels.legend_outside(figure, handles, [*labels, *known], columns=4)
     return figure

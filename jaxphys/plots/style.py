@@ -68,6 +68,10 @@ OPTIMIZERS = {
 #: The optimizer that leaves the label and the color of a model as they are.
 _USUAL = "adam"
 
+#: Models in whose own color a darker shade is hard to tell, and their color by any
+#: other optimizer.
+_OTHER = {"hnn": "#1f3f8f", "symoden_embedded": "#1f3f8f"}
+
 #: Optimizers that have a shorter name beside a model's.
 _SHORT = {"levenberg_marquardt": "LM"}
 
@@ -148,7 +152,7 @@ def _of_pair(model: str, optimizer: str) -> Look:
     short = _SHORT.get(optimizer, _named(optimizer, OPTIMIZERS).label)
     red, green, blue = to_rgb(own.color or "black")
     dark = to_hex((red / 2, green / 2, blue / 2)) if own.color else ""
-    return Look(f"{own.label}, {short}", dark)
+    return Look(f"{own.label}, {short}", _OTHER.get(model, dark))
 
 
 def _told_apart(found: Mapping[str, Look]) -> dict[str, Look]:
