@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxphys import cli, losses, optim, plots, training
+from jaxphys import cli, losses, optim, training
 from jaxphys.experiments import ablations, runner
 from jaxphys.experiments.runner import RunOptions
 
@@ -172,19 +172,6 @@ def test_what_cannot_be_meant_is_told_before_anything_is_written(
     with pytest.raises(ValueError, match=message):
         ablations.run(config)
     assert not (tmp_path / "run").exists()
-
-
-def test_figures_leave_out_what_is_not_finite(tmp_path):
-    sweep = plots.Sweep("b", {"hig": {8: [1.0, 1e300], 16: [1e300], 32: [0.1, 0.2]}})
-    figure = plots.ablations({"batch": sweep}, {}, {"adam": [1e300]}, title="a")
-    (panel,) = figure.axes
-    shown = [line for line in panel.get_lines() if line.get_marker() != "x"]
-    drawn = np.concatenate([line.get_ydata() for line in shown])
-    assert drawn.size
-    assert np.max(drawn) <= 1
-    (crosses,) = (line for line in panel.get_lines() if line.get_marker() == "x")
-    assert list(crosses.get_xdata()) == [8, 16]
-    plots.save(figure, tmp_path / "a.png")
 
 
 @pytest.mark.long

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import cli, experiments, losses, plots, problems, training
+from jaxphys import cli, experiments, losses, problems, training
 from jaxphys.experiments import (
     control,
     exponential,
@@ -62,50 +62,6 @@ def test_an_experiment_runs_by_two_methods(name, tmp_path):
     methods = ["adam", "levenberg_marquardt"]
     results = run(name, tmp_path / "run", "--method", *methods)
     check(results, tmp_path / "run", methods)
-
-
-def test_figures_name_what_diverged_whether_it_has_a_curve_or_not(tmp_path):
-    def entry(status, *losses):
-        history = [
-            {"step": i, "seconds": float(i), "test_loss": x, "train_loss": x}
-            for i, x in enumerate(losses)
-        ]
-        return {"history": history, "final": {"status": status}}
-
-    methods = {
-        "adam": entry("finished", 1.0, 0.5, 0.1),
-        "gauss_newton": entry("diverged", 1.0, 20.0, 300.0),
-        "gauss_newton_true_step": entry("diverged", 1.0),
-        "hig": entry("finished", 1.0, 0.1)
-        | {"repeats": [entry("diverged", 1.0, 2.0), entry("finished", 1.0, 0.2)]},
-    }
-    run = {"experiment": "a", "methods": methods}
-    figure = plots.comparison({"a": run})
-    (legend,) = figure.legends
-    names = [text.get_text() for text in legend.get_texts()]
-    assert names == [
-        "Adam",
-        "Gauss–Newton, published step\n(diverged)",
-        "Gauss–Newton, true step\n(diverged)",
-        "HIG\n(diverged in 1 of 3)",
-    ]
-    crossed = [line.get_marker() == "x" for line in legend.get_lines()]
-    assert crossed == [False, True, True, True]
-    tests = [x for x in figure.axes[0].get_lines() if x.get_linestyle() == "-"]
-    drawn = [len(line.get_xdata()) > 0 for line in tests[:4]]
-    assert drawn == [True, True, False, True]
-    only = {"gauss_newton": methods["gauss_newton_true_step"]}
-    alone = plots.comparison({"a": {"experiment": "a", "methods": only}})
-    plots.save(alone, tmp_path / "alone.png")
-    plots.save(figure, tmp_path / "all.png")
-    # Two runs have dashes of their own, of all their methods.
-    both = plots.comparison({"a": run, "b": run}).axes[0].get_lines()
-    solid = [x for x in both if str(x.get_label()).startswith(("a", "b"))]
-    styles = {
-        name: {x.get_linestyle() for x in solid if x.get_label()[0] == name}
-        for name in "ab"
-    }
-    assert styles == {"a": {"-"}, "b": {"--"}}
 
 
 def test_a_memory_limit_of_the_command_line_reaches_the_optimizer(tmp_path, capsys):

@@ -373,13 +373,6 @@ def test_files_that_do_not_fit_are_told(tmp_path):
         data.load_trajectories(tmp_path / "missing.npz")
 
 
-def test_angles_are_wrapped_without_lines_across():
-    x, y = plots.wrapped(np.linspace(0, 7, 50), np.arange(50.0))
-    assert np.nanmax(np.abs(x)) <= np.pi
-    assert np.sum(np.isnan(x)) == np.sum(np.isnan(y)) == 2 - 1
-    assert np.nanmax(np.abs(np.diff(x))) < 0.2
-
-
 def test_an_energy_near_zero_is_measured_by_the_motion():
     t, q = np.arange(3.0), np.zeros((1, 3, 1))
     p = np.full((1, 3, 1), 2.0)

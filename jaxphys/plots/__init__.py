@@ -1,48 +1,47 @@
 """Figures. Functions draw on the Axes they are given and return them.
 
 Whole figures come as `matplotlib.figure.Figure`, free of pyplot's global state, so that
-they work on machines without a display.
+they work on machines without a display. A function that draws several rows, methods or
+models, takes them as a mapping row → data, and `looks`, row → label and color, as
+`looks` makes them of the rows' models and optimizers.
+
+| module | what it draws |
+|---|---|
+| `style` | nothing: labels and colors of rows, fonts, files |
+| `comparisons` | losses against time and updates, work against precision |
+| `ablations` | losses against one choice after another |
+| `simulators` | simulators under a control, and constants found through them |
+| `maps` | fields over two variables, and their errors |
+| `learned` | motions, energies, masses and functions beside the true ones |
+| `motions` | trajectories of one system |
+| `animations` | motion in the plane |
 """
 
 from matplotlib.figure import Figure
 
 from jaxphys.plots.ablations import Sweep, ablations, power_colors
-from jaxphys.plots.comparisons import (
-    comparison,
-    constant_errors,
-    controlled_motion,
-    identified_motion,
-    loss_curves,
-    work_precision,
-)
-from jaxphys.plots.controlled import (
-    controlled_state,
-    errors_over_targets,
-    learned_functions,
-    solved_fields,
-)
-from jaxphys.plots.lagrangians import (
-    coordinates_in_time,
-    laws,
-    mass_matrices,
-    sweep,
-    torques,
-    waves,
-)
+from jaxphys.plots.animations import animation, save_animation
+from jaxphys.plots.comparisons import comparison, loss_curves, work_precision
 from jaxphys.plots.learned import (
-    Sampled,
+    coordinates_in_time,
     energy_errors,
     energy_levels,
-    error_maps,
-    fields,
     followed_motion,
+    learned_functions,
     learned_motion,
+    mass_matrices,
     planar_paths,
+    torques,
+)
+from jaxphys.plots.maps import (
+    error_maps,
+    errors_over_targets,
+    fields,
+    solved_fields,
+    sweep,
+    waves,
 )
 from jaxphys.plots.motions import (
-    MANY,
-    animation,
-    compared_animation,
     energy,
     energy_error,
     energy_figure,
@@ -50,24 +49,34 @@ from jaxphys.plots.motions import (
     phase_portraits,
     phase_space,
     planar_units,
-    save_animation,
     space_time,
     time_series,
     wrapped,
 )
-from jaxphys.plots.style import COLORS, LABELS, STYLE, label, save, shades
+from jaxphys.plots.simulators import (
+    constant_errors,
+    controlled_motion,
+    controlled_state,
+    identified_motion,
+)
+from jaxphys.plots.style import (
+    MODELS,
+    OPTIMIZERS,
+    STYLE,
+    Look,
+    looks,
+    save,
+)
 
 __all__ = [
-    "COLORS",
-    "LABELS",
-    "MANY",
+    "MODELS",
+    "OPTIMIZERS",
     "STYLE",
     "Figure",
-    "Sampled",
+    "Look",
     "Sweep",
     "ablations",
     "animation",
-    "compared_animation",
     "comparison",
     "constant_errors",
     "controlled_motion",
@@ -83,10 +92,9 @@ __all__ = [
     "fields",
     "followed_motion",
     "identified_motion",
-    "label",
-    "laws",
     "learned_functions",
     "learned_motion",
+    "looks",
     "loss_curves",
     "mass_matrices",
     "motion",
@@ -97,7 +105,6 @@ __all__ = [
     "power_colors",
     "save",
     "save_animation",
-    "shades",
     "solved_fields",
     "space_time",
     "sweep",

@@ -1,346 +1,419 @@
-"""Learned motions beside the true one: fields, their errors, rollouts and energies."""
+"""What was learned beside what is true: motions, energies, masses, functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from jaxphys.plots.style import COLORS, STYLE, label
+from jaxphys.plots import _panels
+from jaxphys.plots.style import STYLE, Look
+from jaxphys.types import PhaseState, Trajectories
 
-TRUE: dict[str, Any] = {"color": "black", "linewidth": 1.0, "zorder": 1}
-
-
-class Sampled(NamedTuple):
-    """A motion as figures need it.
-
-    Attributes:
-      t: times, (T,).
-      q, p: positions and momenta, (N, T, n).
-      energy: the true energy along it, (N, T), or None.
-    """
-
-    t: np.ndarray
-    q: np.ndarray
-    p: np.ndarray
-    energy: np.ndarray | None = None
+__all__ = [
+    "coordinates_in_time",
+    "energy_errors",
+    "energy_levels",
+    "followed_motion",
+    "learned_functions",
+    "learned_motion",
+    "mass_matrices",
+    "planar_paths",
+    "torques",
+]
 
 
-def _color(name: str, number: int) -> str:
-    return COLORS.get(name, f"C{number}")
-
-
-def line_style(name: str, number: int) -> dict[str, Any]:
-    """How the line of a model looks, the number-th in its figure."""
-    dashes = (0, (5, 1.7 + 0.7 * number))
-    return {"color": _color(name, number), "linewidth": 1.4, "linestyle": dashes}
-
-
-def _axis(names: Sequence[str], i: int) -> str:
-    return f"{names[i]} [1]" if "[" not in names[i] else names[i]
-
-
-def fields(
-    grid: tuple[ArrayLike, ArrayLike],
-    true: tuple[ArrayLike, ArrayLike],
-    learned: Mapping[str, tuple[ArrayLike, ArrayLike]],
+@mpl.rc_context(STYLE)
+def coordinates_in_time(
+    true: Trajectories,
+    learned: Mapping[str, Trajectories],
+    names: Sequence[str],
     *,
-    names: Sequence[str] = ("$q$", "$p$"),
-    seen: tuple[ArrayLike, ArrayLike] | None = None,
+    time: str = "time $t$ [1]",
+    looks: Mapping[str, Look] | None = None,
 ) -> Figure:
-    """Vector fields of one coordinate: the true one, and each learned one.
+    """Each coordinate of one motion against time; beside it the error of several.
 
     Args:
-      grid: q and p, each (k,).
-      true: dq/dt and dp/dt on the grid, each (k, k), rows being p.
-      learned: model → the same.
-      names: labels of the two axes.
-      seen: q and p of the training data, drawn as dots.
+      true: the motion of the system.
+      learned: row → its own from the same states.
+      names: labels of the coordinates, with units.
+      time: label of time, with its unit.
+      looks: row → its label and color.
     """
-    q, p = (np.asarray(x) for x in grid)
-    with mpl.rc_context(STYLE):
-        count = len(learned) + 1
-        width = 3.1 if count <= 4 else 2.4
-        figure = Figure(figsize=(0.6 + width * count, 3.5), layout="constrained")
-        panels = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
-        top = float(np.max(np.hypot(*(np.asarray(x) for x in true))))
-        for panel, (name, field) in zip(
-            panels, {"true": true, **learned}.items(), strict=True
-        ):
-            dq, dp = (np.asarray(x) for x in field)
-            speed = np.hypot(dq, dp)
-            lines = panel.streamplot(
-                q,
-                p,
-                dq,
-                dp,
-                color=speed,
-                cmap="viridis",
-                norm=mpl.colors.Normalize(0, top),
-                density=0.9,
-                linewidth=0.9,
-                arrowsize=0.8,
-            )
-            if seen is not None:
-                panel.plot(*seen, ".", color="black", ms=1.2, alpha=0.35)
-            panel.set_title("true field" if name == "true" else label(name))
-            panel.set_xlabel(_axis(names, 0))
-            panel.grid(False)
-        panels[0].set_ylabel(_axis(names, 1))
-        figure.colorbar(lines.lines, ax=panels, label="speed [1]", shrink=0.85)
+    count = min(len(names), 4)
+    styles = _panels.dashed(learned, looks)
+    figure, grid = _panels.panels(count, 2, (11.0, 1.0 + 2.3 * count), sharex=True)
+    for i, (left, right) in enumerate(grid):
+        expected = true.y.q[:, :, i]
+        left.plot(true.t, expected[0], label="true", **_panels.TRUE)
+        for row, motion in learned.items():
+            left.plot(motion.t, motion.y.q[0, :, i], **styles[row])
+            _, middle, _ = _panels.quartiles(np.abs(motion.y.q[:, :, i] - expected))
+            right.plot(motion.t[1:], middle[1:], color=styles[row]["color"])
+        _panels.frame(left, None, expected[0])
+        left.set_ylabel(names[i])
+        right.set_yscale("log")
+        symbol, _, unit = names[i].partition(" ")
+        right.set_ylabel(f"error of {symbol} {unit}")
+    for panel in grid[-1]:
+        panel.set_xlabel(time)
+    grid[0, 1].set_title(f"median of {len(true.y.q)} motions", fontsize=10)
+    grid[0, 0].set_title("one of them", fontsize=10)
+    _panels.legend_outside(figure, *_panels.labeled_lines(grid))
     return figure
 
 
-def error_maps(
-    grid: tuple[ArrayLike, ArrayLike],
-    true: tuple[ArrayLike, ArrayLike],
-    learned: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    *,
-    names: Sequence[str] = ("$q$", "$p$"),
-    parts: Sequence[str] = (r"\partial H/\partial p", r"-\partial H/\partial q"),
-) -> Figure:
-    """Heat maps of the errors of ∂H/∂p and −∂H/∂q, a column a model; see `fields`."""
-    q, p = (np.asarray(x) for x in grid)
-    gaps = {
-        name: [
-            np.abs(np.asarray(a) - np.asarray(b))
-            for a, b in zip(field, true, strict=True)
-        ]
-        for name, field in learned.items()
-    }
-    every = np.concatenate([np.ravel(gap) for pair in gaps.values() for gap in pair])
-    every = every[np.isfinite(every) & (every > 0)]
-    low, high = np.percentile(every, [2, 100]) if len(every) else (1e-3, 1.0)
-    norm = LogNorm(low, max(high, 1.01 * low), clip=True)
-    with mpl.rc_context(STYLE):
-        count = len(gaps)
-        figure = Figure(figsize=(1.2 + 2.6 * count, 5.2), layout="constrained")
-        panels = figure.subplots(2, count, sharex=True, sharey=True, squeeze=False)
-        for column, (name, pair) in zip(panels.T, gaps.items(), strict=True):
-            for panel, gap in zip(column, pair, strict=True):
-                # An error of zero has no logarithm: it counts as the least one.
-                image = panel.pcolormesh(
-                    q, p, np.maximum(gap, low), norm=norm, cmap="magma", rasterized=True
-                )
-                panel.grid(False)
-            column[0].set_title(label(name), fontsize=10)
-            column[1].set_xlabel(_axis(names, 0))
-        for panel in panels[:, 0]:
-            panel.set_ylabel(_axis(names, 1))
-        for row, what in zip(panels, parts, strict=True):
-            figure.colorbar(image, ax=row, label=f"error of ${what}$ [1]")
-    return figure
-
-
+@mpl.rc_context(STYLE)
 def learned_motion(
-    true: Sampled,
-    learned: dict[str, Sampled],
+    true: Trajectories,
+    learned: Mapping[str, Trajectories],
     *,
-    names: Sequence[str] = ("$q$", "$p$"),
+    names: Sequence[str] = ("$q$ [1]", "$p$ [1]"),
+    time: str = "time $t$ [1]",
+    energy: str = "true energy [1]",
+    looks: Mapping[str, Look] | None = None,
 ) -> Figure:
-    """Rollouts: phase plane, q(t) and p(t) of the first coordinate, the true energy.
+    """Rollouts: phase plane and first coordinate in time, and the energy there.
 
     Args:
-      true: the motion of the system; of the first trajectory times are drawn, in the
-        phase plane the first six.
-      learned: model → its own from the same states.
-      names: labels of position and momentum.
+      true: the motion of the system. Of it and the learned ones the first trajectory
+        is drawn against time, and the first six in the phase plane.
+      learned: row → its own from the same states; each with the true energy along it,
+        where that is known.
+      names: labels of the coordinate and its momentum, or velocity, with units.
+      time, energy: labels of time and of the energy, with units.
+      looks: row → its label and color.
     """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11.0, 6.0), layout="constrained")
-        grid = figure.add_gridspec(3, 2, width_ratios=(1, 1.5))
-        plane = figure.add_subplot(grid[:, 0])
-        first = figure.add_subplot(grid[0, 1])
-        second = figure.add_subplot(grid[1, 1], sharex=first)
-        third = figure.add_subplot(grid[2, 1], sharex=first)
-        everything = {"true": true, **learned}
-        for number, (name, each) in enumerate(everything.items()):
-            style = TRUE if name == "true" else line_style(name, number - 1)
-            shown = "true" if name == "true" else label(name)
-            for i, (q, p) in enumerate(zip(each.q[:6], each.p[:6], strict=True)):
-                plane.plot(q[:, 0], p[:, 0], label=shown if i == 0 else None, **style)
-            first.plot(each.t, each.q[0, :, 0], **style)
-            second.plot(each.t, each.p[0, :, 0], **style)
-            if each.energy is not None:
-                third.plot(each.t, each.energy[0], **style)
-        plane.plot(true.q[:6, 0, 0], true.p[:6, 0, 0], "o", color="black", mfc="white")
-        frame(plane, true.q[:6, :, 0], true.p[:6, :, 0])
-        frame(first, None, true.q[0, :, 0])
-        frame(second, None, true.p[0, :, 0])
-        spans = [np.ptp(limits) for limits in (plane.get_xlim(), plane.get_ylim())]
-        if max(spans) < 3 * min(spans):
-            plane.set_aspect("equal", adjustable="box")
-        plane.set_xlabel(_axis(names, 0))
-        plane.set_ylabel(_axis(names, 1))
-        first.set_ylabel(_axis(names, 0))
-        second.set_ylabel(_axis(names, 1))
-        third.set_ylabel("true energy [1]")
-        third.set_xlabel("time $t$ [1]")
-        for panel in (first, second):
-            panel.tick_params(labelbottom=False)
-        figure.legend(loc="outside upper center", ncols=len(everything))
+    figure = Figure(figsize=(11.0, 6.0), layout="constrained")
+    grid = figure.add_gridspec(3, 2, width_ratios=(1, 1.5))
+    plane = figure.add_subplot(grid[:, 0])
+    first = figure.add_subplot(grid[0, 1])
+    second = figure.add_subplot(grid[1, 1], sharex=first)
+    third = figure.add_subplot(grid[2, 1], sharex=first)
+    dashed = _panels.dashed(learned, looks).values()
+    styles = [_panels.TRUE | {"label": "true"}, *dashed]
+    for motion, style in zip([true, *learned.values()], styles, strict=True):
+        q, p = (x[:6, :, 0] for x in motion.y)
+        unnamed = style | {"label": None}
+        plane.plot(q[0], p[0], **style)
+        plane.plot(q[1:].T, p[1:].T, **unnamed)
+        first.plot(motion.t, q[0], **unnamed)
+        second.plot(motion.t, p[0], **unnamed)
+        if motion.energy is not None:
+            third.plot(motion.t, motion.energy[0], **unnamed)
+    q, p = (x[:6, :, 0] for x in true.y)
+    plane.plot(q[:, 0], p[:, 0], "o", color="black", mfc="white")
+    _panels.frame(plane, q, p)
+    _panels.frame(first, None, q[0])
+    _panels.frame(second, None, p[0])
+    spans = [np.ptp(limits) for limits in (plane.get_xlim(), plane.get_ylim())]
+    if max(spans) < 3 * min(spans):
+        plane.set_aspect("equal", adjustable="box")
+    plane.set_xlabel(names[0])
+    plane.set_ylabel(names[1])
+    for panel, name in ((first, names[0]), (second, names[1]), (third, energy)):
+        panel.set_ylabel(name)
+    for panel in (first, second):
+        panel.tick_params(labelbottom=False)
+    third.set_xlabel(time)
+    _panels.legend_outside(figure, *plane.get_legend_handles_labels())
     return figure
 
 
-def frame(axes: Axes, x: np.ndarray | None, y: np.ndarray) -> None:
-    """Show what the truth passes through, and somewhat more, whatever models do."""
-
-    def limits(values: np.ndarray) -> tuple[float, float]:
-        low, high = float(np.min(values)), float(np.max(values))
-        room = 0.35 * (high - low) or 1.0
-        return low - room, high + room
-
-    if x is not None:
-        axes.set_xlim(limits(x))
-    axes.set_ylim(limits(y))
-
-
+@mpl.rc_context(STYLE)
 def energy_errors(
-    true: Sampled, learned: dict[str, Sampled], *, relative: bool = True
+    true: Trajectories,
+    learned: Mapping[str, Trajectories],
+    *,
+    relative: bool = True,
+    time: str = "time $t$ [1]",
+    unit: str = "1",
+    looks: Mapping[str, Look] | None = None,
 ) -> Figure:
     """|E(t) − E(0)| of the true energy along rollouts: median and quartiles.
 
     Args:
       true: the motion as simulated, which shows what the integrator does.
-      learned: model → its own from the same states.
+      learned: row → its own from the same states, with the true energy along it.
       relative: whether it is over |E(0)|.
+      time: label of time, with its unit.
+      unit: of energy, where the error is not relative.
+      looks: row → its label and color.
     """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-        axes = figure.subplots()
-        for number, (name, each) in enumerate({"true": true, **learned}.items()):
-            if each.energy is None:
-                continue
-            gap = np.abs(each.energy - each.energy[:, :1])
-            if relative:
-                gap = gap / np.abs(each.energy[:, :1])
-            gap = np.where(np.isfinite(gap), gap, np.inf)[:, 1:]
-            low, middle, high = np.quantile(
-                gap, [0.25, 0.5, 0.75], axis=0, method="lower"
-            )
-            shown = "true field, integrated" if name == "true" else label(name)
-            color = "black" if name == "true" else _color(name, number - 1)
-            floor = 1e-17
-            axes.plot(each.t[1:], np.maximum(middle, floor), color=color, label=shown)
-            axes.fill_between(
-                each.t[1:],
-                np.maximum(low, floor),
-                np.maximum(high, floor),
-                color=color,
-                alpha=0.15,
-                linewidth=0,
-            )
-        axes.set_yscale("log")
-        axes.set_xlabel("time $t$ [1]")
-        unit = "/|E(0)|$ [1]" if relative else "$ [1]"
-        axes.set_ylabel("$|E(t) - E(0)|" + unit)
-        axes.legend(fontsize=8)
+    own = _panels.completed(learned, looks)
+    figure, ((axes,),) = _panels.panels(1, 1, (7.4, 4.2))
+    drawn = [(Look("true field, integrated", "black"), true)]
+    drawn += [(own[row], motion) for row, motion in learned.items()]
+    for (label, color), motion in drawn:
+        if motion.energy is None:
+            continue
+        # A motion that diverged has an infinite error from there on.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error = np.abs(motion.energy - motion.energy[:, :1])
+            error = error / np.abs(motion.energy[:, :1]) if relative else error
+        low, middle, high = _panels.quartiles(error[:, 1:])
+        axes.plot(motion.t[1:], middle, color=color, label=label)
+        shade = {"color": color, "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(motion.t[1:], low, high, **shade)
+    axes.set_yscale("log")
+    axes.set_xlabel(time)
+    size = "/|E(0)|$ [1]" if relative else f"$ [{unit}]"
+    axes.set_ylabel("$|E(t) - E(0)|" + size)
+    legend = axes.get_legend_handles_labels()
+    _panels.legend_outside(figure, *legend, place="right center", columns=1)
     return figure
 
 
+@mpl.rc_context(STYLE)
 def planar_paths(
-    true: Sampled, learned: dict[str, Sampled], *, number: int = 0
+    true: Trajectories,
+    learned: Mapping[str, Trajectories],
+    *,
+    number: int = 0,
+    unit: str = "1",
+    looks: Mapping[str, Look] | None = None,
 ) -> Figure:
-    """Bodies in the plane, q = (x₁, y₁, x₂, …): the true paths, and each model's.
+    """Bodies in the plane, q = (x₁, y₁, x₂, …): the true paths, and the learned ones.
 
     Args:
       true, learned: as in `learned_motion`.
       number: which trajectory.
+      unit: of length.
+      looks: row → its label and color.
     """
-    with mpl.rc_context(STYLE):
-        count = len(learned)
-        figure = Figure(figsize=(0.6 + 3.4 * count, 4.2), layout="constrained")
-        panels = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
-        bodies = true.q.shape[2] // 2
-        for panel, (name, each) in zip(panels, learned.items(), strict=True):
-            for body in range(bodies):
-                color = f"C{body}"
-                x, y = (true.q[number, :, 2 * body + k] for k in (0, 1))
-                panel.plot(x, y, color="black", lw=0.8, alpha=0.7)
-                panel.plot(x[0], y[0], "o", color=color, mfc="white", ms=6)
-                x, y = (each.q[number, :, 2 * body + k] for k in (0, 1))
-                panel.plot(x, y, color=color, lw=1.5, ls="--")
-                panel.plot(x[-1], y[-1], "o", color=color, ms=5)
-            panel.set_title(label(name), fontsize=10)
-            panel.set_xlabel("$x$ [1]")
-            xs, ys = true.q[number, :, 0::2], true.q[number, :, 1::2]
-            frame(panel, xs, ys)
-            panel.set_aspect("equal", adjustable="box")
-        panels[0].plot([], [], color="black", lw=0.8, label="true")
-        panels[0].plot([], [], color="gray", lw=1.5, ls="--", label="learned")
-        panels[0].legend(fontsize=8, loc="upper left")
-        panels[0].set_ylabel("$y$ [1]")
+    own = _panels.completed(learned, looks)
+    count = len(learned)
+    figure, (row,) = _panels.panels(
+        1, count, (0.6 + 3.4 * count, 4.2), sharex=True, sharey=True
+    )
+    x, y = true.y.q[number, :, 0::2].T, true.y.q[number, :, 1::2].T
+    for panel, (name, motion) in zip(row, learned.items(), strict=True):
+        found = motion.y.q[number, :, 0::2].T, motion.y.q[number, :, 1::2].T
+        for body, (xs, ys, found_x, found_y) in enumerate(
+            zip(x, y, *found, strict=True)
+        ):
+            color = f"C{body}"
+            panel.plot(xs, ys, color="black", lw=0.8, alpha=0.7)
+            panel.plot(xs[0], ys[0], "o", color=color, mfc="white", ms=6)
+            panel.plot(found_x, found_y, color=color, lw=1.5, ls="--")
+            panel.plot(found_x[-1], found_y[-1], "o", color=color, ms=5)
+        panel.set_title(own[name].label, fontsize=10)
+        panel.set_xlabel(f"$x$ [{unit}]")
+        _panels.frame(panel, x, y)
+        panel.set_aspect("equal", adjustable="box")
+    row[0].plot([], [], color="black", lw=0.8, label="true")
+    row[0].plot([], [], color="gray", lw=1.5, ls="--", label="learned")
+    row[0].plot([], [], "o", color="gray", mfc="white", label="start")
+    row[0].plot([], [], "o", color="gray", ms=5, label="end, learned")
+    row[0].set_ylabel(f"$y$ [{unit}]")
+    _panels.legend_outside(figure, *row[0].get_legend_handles_labels())
     return figure
 
 
+@mpl.rc_context(STYLE)
 def followed_motion(
-    t: ArrayLike,
-    measured: tuple[ArrayLike, ArrayLike],
-    followed: tuple[ArrayLike, ArrayLike],
+    measured: Trajectories,
+    learned: Mapping[str, Trajectories],
     *,
-    symbol: str = "p",
-    kind: str = "",
+    number: int = 0,
+    looks: Mapping[str, Look] | None = None,
 ) -> Figure:
-    """One measured trajectory and the model's motion from its first state.
+    """A measured trajectory and the learned motions from its first state.
 
     Args:
-      t: times, (T,).
-      measured, followed: positions, and momenta or velocities, each (T, n).
-      symbol: "p" or "v".
-      kind: of the model, for the legend.
+      measured: of it at most four coordinates are drawn, each with its momentum or
+        velocity.
+      learned: row → its motion at the same times or at others.
+      number: which trajectory.
+      looks: row → its label and color.
     """
-    t = np.asarray(t)
-    count = min(np.asarray(measured[0]).shape[1], 4)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 0.8 + 2.6 * count), layout="constrained")
-        panels = figure.subplots(count, 2, sharex=True, squeeze=False)
-        for i, row in enumerate(panels):
-            for panel, name, seen, found in zip(
-                row, ("q", symbol), measured, followed, strict=True
-            ):
-                seen, found = np.asarray(seen)[:, i], np.asarray(found)[:, i]
-                panel.plot(t, seen, ".", color="black", ms=3, label="measured")
-                panel.plot(t, found, color="#d62728", lw=1.4, label=f"learned, {kind}")
-                frame(panel, None, seen)
-                panel.set_ylabel(f"${name}_{{{i + 1}}}$ [as in the data]")
-        for panel in panels[-1]:
-            panel.set_xlabel("time $t$ [as in the data]")
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    count = min(measured.y.q.shape[2], 4)
+    own = _panels.completed(learned, looks)
+    figure, grid = _panels.panels(count, 2, (9.0, 0.8 + 2.6 * count), sharex=True)
+    for part, (column, symbol) in enumerate(
+        zip(grid.T, measured.y._fields, strict=True)
+    ):
+        for i, panel in enumerate(column):
+            seen = measured.y[part][number, :, i]
+            panel.plot(measured.t, seen, ".", color="black", ms=3, label="measured")
+            for row, motion in learned.items():
+                label, color = own[row]
+                style = {"color": color, "lw": 1.4, "label": f"learned, {label}"}
+                panel.plot(motion.t, motion.y[part][number, :, i], **style)
+            _panels.frame(panel, None, seen)
+            panel.set_ylabel(f"${symbol}_{{{i + 1}}}$ [as in the data]")
+        column[-1].set_xlabel("time $t$ [as in the data]")
+    _panels.legend_outside(figure, *_panels.labeled_lines(grid))
     return figure
 
 
+@mpl.rc_context(STYLE)
 def energy_levels(
     energy: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    seen: Sequence[tuple[ArrayLike, ArrayLike]],
-    *,
-    symbol: str = "p",
+    measured: Sequence[Trajectories],
 ) -> Figure:
     """Lines of equal learned energy of one coordinate, with the data upon them.
 
     Args:
-      energy: `energy(q, p) -> (len(p), len(q))`, on a grid.
-      seen: q and p of each trajectory.
-      symbol: "p" or "v".
+      energy: `energy(q, p) -> (len(p), len(q))` on a grid of positions and momenta, or
+        velocities.
+      measured: trajectories of one coordinate.
     """
-    q = np.concatenate([np.asarray(a) for a, _ in seen])
-    p = np.concatenate([np.asarray(b) for _, b in seen])
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.4, 4.6), layout="constrained")
-        axes = figure.subplots()
-        frame(axes, q, p)
-        grid = [
-            np.linspace(*limits, 101) for limits in (axes.get_xlim(), axes.get_ylim())
-        ]
-        lines = axes.contourf(*grid, energy(*grid), levels=24, cmap="viridis")
-        axes.contour(*grid, energy(*grid), levels=24, colors="white", linewidths=0.4)
-        axes.plot(q, p, ".", color="black", ms=2, alpha=0.6)
-        axes.grid(False)
-        axes.set_xlabel("$q$ [as in the data]")
-        axes.set_ylabel(f"${symbol}$ [as in the data]")
-        figure.colorbar(lines, ax=axes, label="learned energy [as in the data]")
+    q, p = (
+        np.concatenate([np.ravel(motion.y[part]) for motion in measured])
+        for part in (0, 1)
+    )
+    symbol = "p" if isinstance(measured[0].y, PhaseState) else "v"
+    figure, ((axes,),) = _panels.panels(1, 1, (5.4, 4.6))
+    _panels.frame(axes, q, p)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    grid = np.linspace(left, right, 101), np.linspace(bottom, top, 101)
+    values = energy(*grid)
+    filled = axes.contourf(*grid, values, levels=24, cmap="viridis")
+    axes.contour(*grid, values, levels=24, colors="white", linewidths=0.4)
+    axes.plot(q, p, ".", color="black", ms=2, alpha=0.6)
+    axes.grid(False)
+    axes.set_xlabel("$q$ [as in the data]")
+    axes.set_ylabel(f"${symbol}$ [as in the data]")
+    figure.colorbar(filled, ax=axes, label="learned energy [as in the data]")
+    return figure
+
+
+def _lines(
+    panel: Axes,
+    x: ArrayLike,
+    true: np.ndarray,
+    learned: Mapping[str, np.ndarray],
+    styles: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """The true values and each row's, in the range of the true ones."""
+    panel.plot(x, true, label="true", **(_panels.TRUE | {"linewidth": 2}))
+    for row, values in learned.items():
+        panel.plot(x, values, **styles[row])
+    _panels.frame(panel, None, true)
+
+
+@mpl.rc_context(STYLE)
+def mass_matrices(
+    x: ArrayLike,
+    true: ArrayLike,
+    learned: Mapping[str, ArrayLike],
+    *,
+    name: str,
+    unit: str = "1",
+    looks: Mapping[str, Look] | None = None,
+) -> Figure:
+    """Entries of the mass matrix along one coordinate, each row's and the true one.
+
+    What multiplies a Lagrangian is free: each learned matrix is drawn with the factor
+    that brings it nearest to the true one.
+
+    Args:
+      x: values of the coordinate, (k,).
+      true: M there, (k, n, n).
+      learned: row → the same.
+      name: label of the coordinate, with its unit.
+      unit: of the entries.
+      looks: row → its label and color.
+    """
+    expected = np.asarray(true)
+    found = {row: np.asarray(matrix) for row, matrix in learned.items()}
+    scaled = {
+        row: matrix * (np.sum(matrix * expected) / np.sum(matrix**2))
+        for row, matrix in found.items()
+    }
+    n = min(expected.shape[1], 3)
+    entries = [(i, j) for i in range(n) for j in range(i, n)]
+    styles = _panels.dashed(learned, looks)
+    size = (1.0 + 3.3 * len(entries), 3.6)
+    figure, (panels,) = _panels.panels(1, len(entries), size)
+    for panel, (i, j) in zip(panels, entries, strict=True):
+        values = {row: matrix[:, i, j] for row, matrix in scaled.items()}
+        _lines(panel, x, expected[:, i, j], values, styles)
+        panel.set_xlabel(name)
+        panel.set_ylabel(f"$M_{{{i + 1}{j + 1}}}$ [{unit}]")
+    _panels.legend_outside(figure, *_panels.labeled_lines(panels))
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def torques(
+    t: ArrayLike,
+    true: Mapping[str, ArrayLike],
+    learned: Mapping[str, Mapping[str, ArrayLike]],
+    *,
+    unit: str = "N m",
+    time: str = "time $t$ [s]",
+    looks: Mapping[str, Look] | None = None,
+) -> Figure:
+    """Torques along a motion and what they are spent on, a row of panels a part.
+
+    Args:
+      t: times, (T,).
+      true: part → its torques, (T, n).
+      learned: row → the same; parts may be missing.
+      unit: of torque.
+      time: label of time, with its unit.
+      looks: row → its label and color.
+    """
+    expected = {part: np.asarray(values) for part, values in true.items()}
+    n = next(iter(expected.values())).shape[1]
+    styles = _panels.dashed(learned, looks)
+    size = (1.0 + 4.6 * n, 0.8 + 1.9 * len(true))
+    figure, grid = _panels.panels(len(true), n, size, sharex=True)
+    for panels, (part, values) in zip(grid, expected.items(), strict=True):
+        found = {row: np.asarray(x[part]) for row, x in learned.items() if part in x}
+        for joint, panel in enumerate(panels):
+            of_joint = {row: torque[:, joint] for row, torque in found.items()}
+            _lines(panel, t, values[:, joint], of_joint, styles)
+        panels[0].set_ylabel(f"{part} [{unit}]")
+    for joint, (top, *_, bottom) in enumerate([*grid.T]):
+        top.set_title(f"joint {joint + 1}", fontsize=10)
+        bottom.set_xlabel(time)
+    _panels.legend_outside(figure, *_panels.labeled_lines(grid))
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def learned_functions(
+    x: ArrayLike,
+    true: Mapping[str, ArrayLike],
+    learned: Mapping[str, Mapping[str, ArrayLike]],
+    *,
+    names: Sequence[str],
+    looks: Mapping[str, Look] | None = None,
+) -> Figure:
+    """Functions of one variable, what each row made of them, and the errors below.
+
+    Args:
+      x: where, (k,).
+      true: title → the true values, (k,), a column of panels each.
+      learned: row → title → its values.
+      names: labels of x and of the values, with units.
+      looks: row → its label and color.
+    """
+    expected = {title: np.asarray(values) for title, values in true.items()}
+    styles = _panels.dashed(learned, looks)
+    size = (2.8 + 3.6 * len(true), 5.4)
+    figure, grid = _panels.panels(2, len(true), size, sharex=True, sharey="row")
+    errors = []
+    for (above, below), (title, values) in zip(grid.T, expected.items(), strict=True):
+        found = {row: np.asarray(of[title]) for row, of in learned.items()}
+        _lines(above, x, values, found, styles)
+        for row, got in found.items():
+            errors.append(np.maximum(np.abs(got - values), 1e-17))
+            below.semilogy(x, errors[-1], color=styles[row]["color"])
+        above.set_title(title, fontsize=10)
+    _panels.frame(grid[0, 0], None, np.concatenate([*expected.values()]))
+    # Where an error changes its sign it is about zero: the range leaves that out.
+    low, high = _panels.error_range(errors)
+    grid[1, 0].set_ylim(low / 2, 2 * high)
+    _panels.label_outer(grid, names[0], f"error of {names[1]}")
+    grid[0, 0].set_ylabel(names[1])
+    legend = _panels.labeled_lines(grid)
+    _panels.legend_outside(figure, *legend, place="right center", columns=1)
     return figure

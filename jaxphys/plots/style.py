@@ -1,82 +1,86 @@
-"""What all figures share: names and colors of methods, fonts, and how to save."""
+"""What all figures share: labels and colors of rows, fonts, and how to save."""
 
 import pathlib
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-LABELS = {
-    "adam": "Adam",
-    "sip": "SIP",
-    "sip_true_step": "SIP, true step",
-    "hig": "HIG",
-    "hig_small": "HIG, small batches",
-    "hig_large_steps": "HIG, small batches and large steps",
-    "hig_kronecker": "HIG by layers, momentum",
-    "gauss_newton": "Gauss–Newton, published step",
-    "gauss_newton_true_step": "Gauss–Newton, true step",
-    "gauss_newton_truncated": "Gauss–Newton, truncated",
-    "levenberg_marquardt": "Levenberg–Marquardt",
-    "levenberg_marquardt_starts": "Levenberg–Marquardt, 64 starts",
-    "spring": "SPRING",
-    "mlp": "MLP",
-    "hnn": "HNN",
-    "hnn_velocities": "HNN of q and v",
-    "lnn": "LNN",
-    "delan": "DeLaN",
-    "pairwise": "pairwise HNN",
-    "dissipative": "D-HNN",
-    "naive": "neural ODE",
-    "naive_embedded": "neural ODE, embedded",
-    "symoden": "SymODEN",
-    "symoden_embedded": "SymODEN, embedded",
-    "second_order": "second order",
-    "structured": "structured HNN",
+__all__ = [
+    "MODELS",
+    "OPTIMIZERS",
+    "STYLE",
+    "Look",
+    "looks",
+    "save",
+    "shades",
+]
+
+
+class Look(NamedTuple):
+    """How a row is drawn.
+
+    Attributes:
+      label: its name for people.
+      color: a color of matplotlib.
+    """
+
+    label: str
+    color: str
+
+
+MODELS = {
+    "mlp": Look("MLP", "#7f7f7f"),
+    "hnn": Look("HNN", "#d62728"),
+    "hnn_velocities": Look("HNN of q and v", "#e377c2"),
+    "pairwise": Look("pairwise HNN", "#9467bd"),
+    "dissipative": Look("D-HNN", "#2ca02c"),
+    "structured": Look("structured HNN", "#9467bd"),
+    "lnn": Look("LNN", "#ff7f0e"),
+    "delan": Look("DeLaN", "#2ca02c"),
+    "lattice": Look("lattice", "#1f77b4"),
+    "naive": Look("neural ODE", "#7f7f7f"),
+    "naive_embedded": Look("neural ODE, embedded", "#17becf"),
+    "second_order": Look("second order", "#17becf"),
+    "symoden": Look("SymODEN", "#9467bd"),
+    "symoden_embedded": Look("SymODEN, embedded", "#d62728"),
 }
 
-#: What the rows of a model that Levenberg–Marquardt trains are called by.
-_DAMPED = "_levenberg_marquardt"
-
-#: What the spectral steps of a sweep over κ are called by.
-_POWER = "kappa_"
-
-COLORS = {
-    "adam": "#7f7f7f",
-    "sip": "#c49c94",
-    "sip_true_step": "#8c564b",
-    "hig": "#d62728",
-    "hig_small": "#ff9896",
-    "hig_large_steps": "#8b0000",
-    "hig_kronecker": "#e377c2",
-    "levenberg_marquardt_starts": "#7f9fe0",
-    "gauss_newton": "#9edae5",
-    "gauss_newton_true_step": "#17becf",
-    "gauss_newton_truncated": "#0b7285",
-    "levenberg_marquardt": "#1f3f8f",
-    "spring": "#2ca02c",
-    "mlp": "#7f7f7f",
-    "naive": "#7f7f7f",
-    "naive_embedded": "#c7c7c7",
-    "second_order": "#c49c94",
-    "hnn": "#d62728",
-    "structured": "#d62728",
-    "symoden": "#ff9896",
-    "symoden_embedded": "#d62728",
-    "hnn_levenberg_marquardt": "#1f3f8f",
-    "pairwise_levenberg_marquardt": "#9467bd",
-    "symoden_levenberg_marquardt": "#9edae5",
-    "symoden_embedded_levenberg_marquardt": "#1f3f8f",
-    "dissipative": "#2ca02c",
-    "dissipative_levenberg_marquardt": "#1f3f8f",
-    "lnn": "#ff7f0e",
-    "delan": "#2ca02c",
-    "lnn_levenberg_marquardt": "#d62728",
-    "delan_levenberg_marquardt": "#1f3f8f",
-    "hnn_velocities_levenberg_marquardt": "#8c564b",
-    "structured_levenberg_marquardt": "#9467bd",
+OPTIMIZERS = {
+    "adam": Look("Adam", "#7f7f7f"),
+    "sip": Look("SIP", "#c49c94"),
+    "sip_true_step": Look("SIP, true step", "#8c564b"),
+    "hig": Look("HIG", "#d62728"),
+    "hig_small": Look("HIG, small batches", "#ff9896"),
+    "hig_large_steps": Look("HIG, small batches and large steps", "#8b0000"),
+    "hig_kronecker": Look("HIG by layers, momentum", "#e377c2"),
+    "gauss_newton": Look("Gauss–Newton, published step", "#9edae5"),
+    "gauss_newton_true_step": Look("Gauss–Newton, true step", "#17becf"),
+    "gauss_newton_truncated": Look("Gauss–Newton, truncated", "#0b7285"),
+    "levenberg_marquardt": Look("Levenberg–Marquardt", "#1f3f8f"),
+    "levenberg_marquardt_starts": Look("Levenberg–Marquardt, 64 starts", "#7f9fe0"),
+    "spring": Look("SPRING", "#2ca02c"),
 }
+
+#: The optimizer that leaves the label and the color of a model as they are.
+_USUAL = "adam"
+
+#: Models in whose own color a darker shade is hard to tell, and their color by any
+#: other optimizer.
+_OTHER = {"hnn": "#1f3f8f", "symoden_embedded": "#1f3f8f"}
+
+#: Optimizers that have a shorter name beside a model's.
+_SHORT = {"levenberg_marquardt": "LM"}
+
+#: Colors for rows that have none, or one that is taken.
+_SPARE = tuple(
+    to_hex(mpl.colormaps[name](number))
+    for name, count in (("tab10", 10), ("tab20b", 20))
+    for number in range(count)
+)
 
 STYLE: Any = {
     "font.size": 10,
@@ -89,23 +93,83 @@ STYLE: Any = {
 }
 
 
-def label(method: str) -> str:
-    """A method's name for people.
+def looks(methods: Mapping[str, Mapping[str, Any]] | Iterable[str]) -> dict[str, Look]:
+    """The label and the color of every row, all colors different.
+
+    Where all rows share one model, they are shown by their optimizers; where all share
+    one optimizer, by their models. Otherwise a model trained by Adam has its own label
+    and color, and by any other optimizer "MODEL, OPTIMIZER" and a darker shade, which
+    are the same in every table.
+
+    Args:
+      methods: row → an entry with "model" and "optimizer", such as the `methods` of a
+        results.json. A row without them, or a mere name, is looked up in `OPTIMIZERS`,
+        then in `MODELS`, or else shown as its name.
+
+    Returns:
+      row → its look.
 
     Example:
-      >>> label("lnn_levenberg_marquardt")
-      'LNN, LM'
+      >>> rows = {
+      ...     "mlp": {"model": "mlp", "optimizer": "adam"},
+      ...     "best": {"model": "hnn", "optimizer": "levenberg_marquardt"},
+      ... }
+      >>> [look.label for look in looks(rows).values()]
+      ['MLP', 'HNN, LM']
+      >>> looks(["hig"])["hig"].label
+      'HIG'
     """
-    if method.startswith(_POWER):
-        return f"κ = {method.removeprefix(_POWER)}"
-    base, suffix = method.removesuffix(_DAMPED), ""
-    if base and base != method and method not in LABELS:
-        suffix = ", LM"
-    return LABELS.get(base or method, (base or method).replace("_", " ")) + suffix
+    entries = methods if isinstance(methods, Mapping) else {row: {} for row in methods}
+    pairs = {
+        row: (entry["model"], entry["optimizer"])
+        for row, entry in entries.items()
+        if "model" in entry and "optimizer" in entry
+    }
+    one_model = len({model for model, _ in pairs.values()}) == 1
+    one_optimizer = len({optimizer for _, optimizer in pairs.values()}) == 1
+    found = {}
+    for row in entries:
+        if row not in pairs:
+            found[row] = _named(row, {**MODELS, **OPTIMIZERS})
+        elif one_model:
+            found[row] = _named(pairs[row][1], OPTIMIZERS)
+        elif one_optimizer:
+            found[row] = _named(pairs[row][0], MODELS)
+        else:
+            found[row] = _of_pair(*pairs[row])
+    return _told_apart(found)
+
+
+def _named(name: str, table: Mapping[str, Look]) -> Look:
+    """The look of a name; a name that is not in the table has no color yet."""
+    return table.get(name, Look(name.replace("_", " "), ""))
+
+
+def _of_pair(model: str, optimizer: str) -> Look:
+    own = _named(model, MODELS)
+    if optimizer == _USUAL:
+        return own
+    short = _SHORT.get(optimizer, _named(optimizer, OPTIMIZERS).label)
+    red, green, blue = to_rgb(own.color or "black")
+    dark = to_hex((red / 2, green / 2, blue / 2)) if own.color else ""
+    return Look(f"{own.label}, {short}", _OTHER.get(model, dark))
+
+
+def _told_apart(found: Mapping[str, Look]) -> dict[str, Look]:
+    """The same, with spare colors for rows whose color is missing or taken."""
+    known = {look.color for look in found.values()}
+    spare = (color for color in _SPARE if color not in known)
+    taken = {""}
+    apart = {}
+    for row, look in found.items():
+        color = next(spare, "black") if look.color in taken else look.color
+        taken.add(color)
+        apart[row] = look._replace(color=color)
+    return apart
 
 
 def save(figure: Figure, path: str | pathlib.Path) -> pathlib.Path:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG. A file of that name is replaced once all is written."""
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".part")
     figure.savefig(partial, dpi=160, format="png")
