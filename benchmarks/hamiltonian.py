@@ -114,7 +114,8 @@ def _exact(module: Any, seed: int, *, seconds: float) -> dict[str, Any]:
         progress=False,
     )
     (clean,) = material.clean
-    size = float(jnp.mean(jnp.asarray(clean.dq) ** 2 + jnp.asarray(clean.dp) ** 2)) / 2
+    dq, dp = (jnp.asarray(x) for x in clean.rate)
+    size = float(jnp.mean(dq**2 + dp**2)) / 2
     errors = [(h["seconds"], (h["test_loss"] / size) ** 0.5) for h in fit.history]
     reached = next((s for s, error in errors if error <= EXACT), None)
     error = judging.field_error(motion, fit.state.params, material.clean)

@@ -127,8 +127,8 @@ def check_shapes(trajectories: Trajectories, times: int) -> None:
             "times."
         )
     others = {"energy": q.shape[:2]}
-    if trajectories.u is not None:
-        others["u"] = (*q.shape[:2], *trajectories.u.shape[2:][:1])
+    if (u := trajectories.u) is not None:
+        others["u"] = (*q.shape[:2], u.shape[2] if u.ndim == 3 else 1)
     for name, x in arrays.items():
         expected = others.get(name, q.shape)
         if x.shape != expected:

@@ -85,7 +85,7 @@ def num_batches(data: PyTree, batch_size: int) -> int:
         near = max(n for n in range(1, batch_size + 1) if total % n == 0)
         raise ValueError(
             f"batch_size {batch_size} does not divide the data, {total} samples; the "
-            f"next smaller one that does is {near}."
+            f"nearest below that does is {near}."
         )
     return total // batch_size
 

@@ -369,13 +369,15 @@ def with_derivatives(
     """
     checked = check_trajectories(trajectories)
     t, y = checked.t, checked.y
-    if isinstance(window, str) and window != "auto":
-        raise ValueError(f'window is {window!r}; expected a number, None or "auto".')
+    if isinstance(window, str):
+        if window != "auto":
+            raise ValueError(
+                f'window is {window!r}; expected a number, None or "auto".'
+            )
+        window = suggest_window(t, np.concatenate(y, axis=-1))
     if checked.rate is not None:
         return checked
-    width = (
-        suggest_window(t, np.concatenate(y, axis=-1)) if window == "auto" else window
-    )
+    width = window
     rate = jax.tree.map(lambda x: derivatives(t, x, window=width, order=order), y)
     return checked._replace(rate=rate)
 
