@@ -20,7 +20,7 @@ QUICK_FLAGS = (
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
 OPTIMIZED = os.environ.get("JAXPHYS_TEST_OPTIMIZED", "0") != "0"
-# Above it, compiled programs are dropped where a file of tests ends.
+# Above it, compiled programs are dropped after a test.
 HELD_BYTES = 2**30
 
 
@@ -44,6 +44,9 @@ if not OPTIMIZED:
     compile_quickly()
 
 import jax  # noqa: E402  XLA reads its flags when it starts.
+
+# Tracing makes many small objects, few of them garbage: look for it more seldom.
+gc.set_threshold(50_000, 20, 20)
 
 X64 = os.environ.get("JAXPHYS_TEST_X64", "1") != "0"
 jax.config.update("jax_enable_x64", X64)
@@ -82,10 +85,9 @@ def resident_bytes():
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def pytest_runtest_teardown(item, nextitem):
-    """Drop what a file has compiled if much is held; a later file uses little of it."""
-    if nextitem is not None and nextitem.path == item.path:
-        return
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Drop what was compiled if much is held: a megabyte a program, however small."""
     if resident_bytes() > HELD_BYTES:
         jax.clear_caches()
         gc.collect()
