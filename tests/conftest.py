@@ -4,6 +4,7 @@ Nearly all of the time of a run is compilation, so programs are compiled with li
 optimization unless JAXPHYS_TEST_OPTIMIZED=1, which compiles as users do.
 """
 
+import ctypes
 import gc
 import os
 import pathlib
@@ -85,9 +86,21 @@ def resident_bytes():
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def drop_programs():
+    """Forget every compiled program, and give the memory back to the system.
+
+    The C library keeps what was freed unless told to trim; then nothing would be gained,
+    and programs would be dropped after each of the tests that follow.
+    """
+    jax.clear_caches()
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
+    if trim is not None:
+        trim(0)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown():
-    """Drop what was compiled if much is held: a megabyte a program, however small."""
+    """Drop programs if many are held: a megabyte each, however small."""
     if resident_bytes() > HELD_BYTES:
-        jax.clear_caches()
-        gc.collect()
+        drop_programs()
