@@ -4,6 +4,7 @@ Nearly all of the time of a run is compilation, so programs are compiled with li
 optimization unless JAXPHYS_TEST_OPTIMIZED=1, which compiles as users do.
 """
 
+import ctypes
 import gc
 import os
 import pathlib
@@ -20,7 +21,7 @@ QUICK_FLAGS = (
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
 OPTIMIZED = os.environ.get("JAXPHYS_TEST_OPTIMIZED", "0") != "0"
-# Above it, compiled programs are dropped where a file of tests ends.
+# Above it, compiled programs are dropped after a test.
 HELD_BYTES = 2**30
 
 
@@ -44,6 +45,9 @@ if not OPTIMIZED:
     compile_quickly()
 
 import jax  # noqa: E402  XLA reads its flags when it starts.
+
+# Tracing makes many small objects, few of them garbage: look for it more seldom.
+gc.set_threshold(50_000, 20, 20)
 
 X64 = os.environ.get("JAXPHYS_TEST_X64", "1") != "0"
 jax.config.update("jax_enable_x64", X64)
@@ -82,10 +86,21 @@ def resident_bytes():
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def pytest_runtest_teardown(item, nextitem):
-    """Drop what a file has compiled if much is held; a later file uses little of it."""
-    if nextitem is not None and nextitem.path == item.path:
-        return
+def drop_programs():
+    """Forget every compiled program, and give the memory back to the system.
+
+    The C library keeps what was freed unless told to trim; then nothing would be gained,
+    and programs would be dropped after each of the tests that follow.
+    """
+    jax.clear_caches()
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
+    if trim is not None:
+        trim(0)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Drop programs if many are held: a megabyte each, however small."""
     if resident_bytes() > HELD_BYTES:
-        jax.clear_caches()
-        gc.collect()
+        drop_programs()

@@ -1,5 +1,7 @@
 """Simulators to train through, against what is known of them exactly."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,16 +76,19 @@ def test_derivatives_of_a_motion_are_those_of_dense_steps():
         found = jax.jit(mode(ours, (0, 1)))(control, first)
         for a, b in zip(found, wanted, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-12)
-    path = motion(control, first, dt=dt)
-    np.testing.assert_allclose(stacked(path[-1]), ours(control, first), atol=1e-14)
+    last, whole = jax.jit(
+        lambda *args: (stacked(motion(*args, dt=dt)[-1]), ours(*args))
+    )(control, first)
+    np.testing.assert_allclose(last, whole, atol=1e-14)
 
 
 @double
 def test_any_control_keeps_the_norm():
+    run = jax.jit(functools.partial(motion, dt=0.05))
     for size in (1.0, 30.0, 1000.0):
         control = size * jax.random.normal(jax.random.key(1), (384,))
         first = jnp.asarray(superposition([0.6, 0.8]))
-        path = motion(control, first, dt=0.05)
+        path = run(control, first)
         norms = jnp.sum(jnp.abs(path) ** 2, axis=1)
         assert jnp.max(jnp.abs(norms - 1)) < 1e-10
 
@@ -96,7 +101,8 @@ def test_steps_are_of_second_order_against_the_exact_propagator():
     wanted = scipy.linalg.expm(-1j * time * hamiltonian(n, field)) @ start
     errors = []
     for steps in (100, 200, 400):
-        path = motion(jnp.full(steps, field), jnp.asarray(first), dt=time / steps)
+        run = jax.jit(functools.partial(motion, dt=time / steps))
+        path = run(jnp.full(steps, field), jnp.asarray(first))
         errors.append(np.linalg.norm(path[-1] - wanted))
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
     np.testing.assert_allclose(orders, 2, atol=0.02)
@@ -118,8 +124,8 @@ def test_unitarity_takes_one_rank_a_sample_from_the_jacobian():
     problem = problems.quantum_dipole(8, num_steps=60, dtype=jnp.float64)
     (inputs,), _ = problem.sample(jax.random.key(0), 1)
     control = jax.random.normal(jax.random.key(1), (60,))
-    jacobian = jax.jacrev(problem.simulate)(control, inputs)
-    state = problem.simulate(control, inputs)
+    jacobian = jax.jit(jax.jacrev(problem.simulate))(control, inputs)
+    state = jax.jit(problem.simulate)(control, inputs)
     np.testing.assert_allclose(state @ jacobian, 0, atol=1e-12)
     assert np.linalg.matrix_rank(jacobian) == 15
 
@@ -136,7 +142,10 @@ def test_infidelity_is_the_square_of_its_residual():
     def squares(y, goal):
         return jnp.sum(losses.infidelity_residual(y, goal) ** 2)
 
-    both = [jax.value_and_grad(by(f))(control) for f in (losses.infidelity, squares)]
+    both = [
+        jax.jit(jax.value_and_grad(by(f)))(control)
+        for f in (losses.infidelity, squares)
+    ]
     np.testing.assert_allclose(*(value for value, _ in both), atol=1e-13)
     np.testing.assert_allclose(*(gradient for _, gradient in both), atol=1e-12)
     # A phase does not count.
@@ -159,8 +168,8 @@ def test_fewer_controls_are_held():
     (inputs,), _ = problem.sample(jax.random.key(0), 1)
     control = jnp.arange(4.0, dtype=jnp.float32)
     np.testing.assert_allclose(
-        problem.simulate(control, inputs),
-        every.simulate(jnp.repeat(control, 3), inputs),
+        jax.jit(problem.simulate)(control, inputs),
+        jax.jit(every.simulate)(jnp.repeat(control, 3), inputs),
         atol=1e-6,
     )
 
@@ -226,11 +235,12 @@ def test_inverses_reach_the_targets(problem):
     inputs, targets = problem.sample(jax.random.key(0), 20)
     shape = (20, problem.num_controls)
     control = 0.1 * jax.random.normal(jax.random.key(1), shape, jnp.float32)
-    found = jax.vmap(problem.invert)(control, inputs, targets)
-    ends = jax.vmap(problem.simulate)(found, inputs)
+    simulate = jax.jit(jax.vmap(problem.simulate))
+    found = jax.jit(jax.vmap(problem.invert))(control, inputs, targets)
+    ends = simulate(found, inputs)
     missed, before = (
         jnp.mean(jax.vmap(problem.objective)(y, targets))
-        for y in (ends, jax.vmap(problem.simulate)(control, inputs))
+        for y in (ends, simulate(control, inputs))
     )
     assert missed < 1e-5 * before
     assert found.dtype == ends.dtype == jnp.float32
