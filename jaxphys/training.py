@@ -21,7 +21,7 @@ from tqdm import tqdm
 from jaxphys import checkpoint, losses, trees
 from jaxphys import data as datasets
 from jaxphys.optim import linearise
-from jaxphys.optim.linearise import BLOCK_BYTES
+from jaxphys.optim.routes import BLOCK_BYTES
 from jaxphys.types import Array, PyTree
 
 #: Between two looks at the clock a compiled loop runs for about this long.

@@ -8,7 +8,7 @@ from flax import linen, nnx
 
 from jaxphys import mechanics, models, trees
 from jaxphys.optim import layers, linearise
-from jaxphys.optim.linearise import pull_back
+from jaxphys.optim.factors import pull_back
 
 
 def plain_mlp():

@@ -28,7 +28,7 @@ import optax
 
 from jaxphys import linalg, trees
 from jaxphys.optim import routes
-from jaxphys.optim.linearise import pull_back
+from jaxphys.optim.factors import pull_back
 from jaxphys.types import Array, PyTree
 
 METHODS = ("auto", "gram", "qr", "lanczos")

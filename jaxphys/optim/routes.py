@@ -19,6 +19,8 @@ LARGEST_EIGENVECTORS = 1024
 #: parameters a step took 9 s by the Gram matrix and 0.15 s by products, on two cores of
 #: a processor; the losses of the first five steps agreed to half a percent.
 LARGEST_CHOLESKY = 2048
+#: Plain columns of J beyond this many bytes are formed in blocks, one after another.
+BLOCK_BYTES = 128 * 2**20
 
 
 def require(name: str, **extras: Any) -> None:

@@ -22,7 +22,7 @@ import optax
 
 from jaxphys import linalg, trees
 from jaxphys.optim import routes
-from jaxphys.optim.linearise import pull_back
+from jaxphys.optim.factors import pull_back
 from jaxphys.types import Array
 
 METHODS = ("auto", "gram", "newton", "svd", "qr", "lanczos")
