@@ -20,8 +20,7 @@ from tqdm import tqdm
 
 from jaxphys import checkpoint, losses, trees
 from jaxphys import data as datasets
-from jaxphys.optim import linearise
-from jaxphys.optim.routes import BLOCK_BYTES
+from jaxphys.optim import linearise, routes, step_info
 from jaxphys.types import Array, PyTree
 
 #: Between two looks at the clock a compiled loop runs for about this long.
@@ -130,7 +129,7 @@ def make_train_step(
       4.0 [2.]
     """
     tx = optax.with_extra_args_support(tx)
-    block = BLOCK_BYTES if memory_limit is None else min(BLOCK_BYTES, memory_limit // 2)
+    block = routes.block_bytes(memory_limit)
 
     def mean_objective(values: Array, targets: PyTree) -> Array:
         per_sample = jax.vmap(objective)(values, targets)
@@ -170,10 +169,7 @@ def make_train_step(
         info = Info(
             loss,
             jnp.isfinite(loss) & trees.all_finite(params),
-            *(
-                optax.tree.get(opt_state, key)
-                for key in ("rank", "damping", "accepted", "concave")
-            ),
+            *step_info(opt_state),
         )
         return TrainState(params, opt_state, state.step + 1), info
 
