@@ -14,7 +14,7 @@ from benchmarks import harness
 from benchmarks.peers import dense_hig
 from jaxphys import linalg, optim, problems, training, trees
 from jaxphys.experiments import quantum_dipole
-from jaxphys.optim.linearise import pull_back
+from jaxphys.optim.factors import pull_back
 
 BATCH, RATE, RCOND = 16, 0.5, 1e-5
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from benchmarks import harness
 from jaxphys import linalg, models, optim, problems, training
-from jaxphys.optim.linearise import pull_back
+from jaxphys.optim.factors import pull_back
 
 
 def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:

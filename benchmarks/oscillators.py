@@ -12,8 +12,6 @@ import shutil
 import tempfile
 from typing import Any
 
-import optax
-
 from benchmarks import harness
 from jaxphys import training
 from jaxphys.experiments import oscillators, runner
@@ -79,7 +77,7 @@ def _precision(short: float, long: float) -> list[dict[str, Any]]:
     for method in ("levenberg_marquardt", "spring"):
         for dtype, seconds in (("float32", short), ("float64", long)):
             fit = _train(method, 0, seconds=seconds, dtype=dtype)
-            damping = optax.tree.get(fit.state.opt_state, "damping")
+            damping = optim.step_info(fit.state.opt_state).damping
             rows.append(
                 {
                     "method": method,

@@ -39,14 +39,14 @@ def test_a_step_of_numbers_in_memory_is_the_step_of_these_numbers(power):
     )
     memory = [("power", power), ("rcond", 1e-3), ("learning_rate", 0.1)]
     free = ablations._spectral(6)
-    found = updated(free, lambda s: runner._remembering(s.opt_state, memory))
+    found = updated(free, lambda s: optim.set_memory(s.opt_state, **dict(memory)))
     np.testing.assert_allclose(found, updated(fixed), rtol=1e-8)
 
 
 def test_spring_takes_its_numbers_from_memory():
     memory = [("damping", 1e-2), ("decay", 0.5)]
     free = ablations._spring(6)
-    found = updated(free, lambda s: runner._remembering(s.opt_state, memory))
+    found = updated(free, lambda s: optim.set_memory(s.opt_state, **dict(memory)))
     fixed = optim.spring(damping=1e-2, decay=0.5)
     np.testing.assert_allclose(found, updated(fixed), rtol=1e-8)
 
@@ -54,7 +54,7 @@ def test_spring_takes_its_numbers_from_memory():
 def test_what_an_optimizer_does_not_remember_is_told():
     state = optax.sgd(0.1).init(jnp.ones(2))
     with pytest.raises(ValueError, match="no 'power' in its memory"):
-        runner._remembering(state, [("power", 1.0)])
+        optim.set_memory(state, power=1.0)
 
 
 @pytest.mark.parametrize("problem", ablations.PROBLEMS)

@@ -9,7 +9,7 @@ from flax import linen, nnx
 from jaxphys import mechanics, models, trees
 from jaxphys._jaxpr import layers
 from jaxphys.optim import linearise
-from jaxphys.optim.linearise import pull_back
+from jaxphys.optim.factors import pull_back
 
 
 def plain_mlp():

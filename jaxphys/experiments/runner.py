@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxphys import data, losses, plots, problems, training
+from jaxphys import data, losses, optim, plots, problems, training
 from jaxphys.names import check_known
 from jaxphys.types import Model, Problem, PyTree
 
@@ -321,7 +321,9 @@ def train(
         start = training.init_side_by_side(jax.vmap(model.init)(keys), tx)
     fit = training.fit(
         step,
-        start._replace(opt_state=_remembering(start.opt_state, method.memory)),
+        start._replace(
+            opt_state=optim.set_memory(start.opt_state, **dict(method.memory))
+        ),
         trained_on,
         batch_size=batch_size,
         **_budget(options),
@@ -334,17 +336,6 @@ def train(
     )
     best = chosen(fit.state.params)
     return fit._replace(state=fit.state._replace(params=best))
-
-
-def _remembering(opt_state: PyTree, memory: Iterable[tuple[str, float]]) -> PyTree:
-    """An optimizer's memory with these numbers in it."""
-    for name, number in memory:
-        old = optax.tree.get(opt_state, name)
-        if old is None:
-            raise ValueError(f"the optimizer has no {name!r} in its memory.")
-        new = jnp.full_like(old, number)
-        opt_state = optax.tree.set(opt_state, **{name: new})
-    return opt_state
 
 
 @functools.lru_cache(maxsize=32)

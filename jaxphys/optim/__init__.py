@@ -10,18 +10,22 @@
 | `sip` | an objective for Adam: invert the physics only | – |
 
 `linearise` gives them a batch's Jacobian without forming it, and
-`jaxphys.training.make_train_step` passes every extra, which `optax.adam` ignores.
+`jaxphys.training.make_train_step` passes every extra, which `optax.adam` ignores. What
+they say of their last step is in `step_info(opt_state)`.
 """
 
-from jaxphys.optim.damped import USUAL_BEND, levenberg_marquardt, spring
+from jaxphys.optim.info import StepInfo, set_memory, step_info
 from jaxphys.optim.kronecker import scale_by_kronecker
+from jaxphys.optim.levenberg_marquardt import USUAL_BEND, levenberg_marquardt
 from jaxphys.optim.linearise import Linearisation, linearise
 from jaxphys.optim.sip import local_inverse, sip
 from jaxphys.optim.spectral import gauss_newton, hig, scale_by_spectral
+from jaxphys.optim.spring import spring
 
 __all__ = [
     "USUAL_BEND",
     "Linearisation",
+    "StepInfo",
     "gauss_newton",
     "hig",
     "levenberg_marquardt",
@@ -29,6 +33,8 @@ __all__ = [
     "local_inverse",
     "scale_by_kronecker",
     "scale_by_spectral",
+    "set_memory",
     "sip",
     "spring",
+    "step_info",
 ]

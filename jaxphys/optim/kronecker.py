@@ -25,7 +25,7 @@ import optax
 
 from jaxphys import linalg, trees
 from jaxphys.optim import routes
-from jaxphys.optim.linearise import Block
+from jaxphys.optim.factors import Block
 from jaxphys.types import Array, PyTree
 
 

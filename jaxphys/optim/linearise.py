@@ -7,266 +7,23 @@ Gram matrix K = J Jᵀ costs m² + activations in memory and J itself is never f
 What is no dense layer joins as plain columns of J, in blocks where those are large.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxphys import linalg, trees
 from jaxphys._jaxpr import layers
+from jaxphys.optim import routes
+from jaxphys.optim.columns import PlainLeaves
+from jaxphys.optim.factors import Block, Factors, dense, gram, joined
 from jaxphys.types import Array, PyTree
 
-#: Plain columns of J beyond this many bytes are formed in blocks, one after another.
-BLOCK_BYTES = 128 * 2**20
-
-
-class Linearisation(NamedTuple):
-    """A batch of outputs y(θ) at θ, and what their derivative can do.
-
-    Attributes:
-      values: y, shape (b, d).
-      vjp: `vjp(cotangents) -> params`, Jᵀ w for w of shape (b, d), by one reverse pass.
-      jvp: `jvp(tangent) -> (b, d)`, J v for v shaped like the parameters.
-      bend: `bend(tangent) -> (b, d)`, ∂²y(θ + t v)/∂t² at t = 0.
-      factors: `factors() -> Factors`, the Jacobian layer by layer, by d reverse passes.
-      responses: `responses(cotangents) -> [Block or None]`, leaf by leaf the factors of
-        each sample's Jᵀ w as if it were one output, by one reverse pass; None of leaves
-        that are no dense layer's.
-      jacobian: `jacobian() -> (m, P)`, the dense Jacobian; columns in `ravel` order.
-      gram: `gram(dtype=None, route="auto") -> (m, m)`, K = J Jᵀ.
-      normal: `normal(dtype=None) -> (P, P)`, N = Jᵀ J, summed over blocks of samples.
-      product: `product(dtype=None) -> w ↦ K w` for w of shape (m,), by one pass forward
-        and one back for each w: neither J nor K is formed.
-    """
-
-    values: Array
-    vjp: Callable[[Array], PyTree]
-    jvp: Callable[[PyTree], Array]
-    bend: Callable[[PyTree], Array]
-    factors: Callable[[], "Factors"]
-    responses: Callable[[Array], list["Block | None"]]
-    jacobian: Callable[[], Array]
-    gram: Callable[..., Array]
-    normal: Callable[..., Array]
-    product: Callable[..., Callable[[Array], Array]]
-
-
-class Block(NamedTuple):
-    """The columns of J of one leaf, as Σ_t rows[:, :, t] ⊗ columns[:, :, t].
-
-    Rows have shape (b, 1 or d, T, n_in), columns (b, 1 or d, T, n_out). Plain columns
-    have T = 1, rows None (read as one) and n_out = the leaf's size.
-    """
-
-    rows: Array | None
-    columns: Array
-
-
-class Factors(NamedTuple):
-    """The Jacobian of a batch, leaf by leaf, without its m × P entries.
-
-    Attributes:
-      blocks: one a leaf, in the parameters' order; None where the leaf's columns are
-        so large that they are made in pieces, each time they are asked for.
-      fold_pieces: `fold_pieces(body, initial)` folds `body(carry, leaf, start, block)`
-        over these pieces; a piece's columns begin at entry `start` of the leaf.
-      shape: (b, d).
-      params: the parameters, for shapes and structure.
-    """
-
-    blocks: list[Block | None]
-    fold_pieces: Callable
-    shape: tuple[int, int]
-    params: PyTree
-
-
-def _inner(a: Array, b: Array) -> Array:
-    """All inner products over the last axis: (i, k, t, n), (j, l, s, n) → (i…, j…)."""
-    return jnp.tensordot(a, b, axes=(-1, -1))
-
-
-def _block_gram(block: Block, dtype) -> Array:
-    """Σ_{t,s} (columns·columns′)(rows·rows′), shape (b, 1 or d, b, 1 or d)."""
-    columns = block.columns.astype(dtype)
-    if block.rows is None:
-        count, d, _, size = columns.shape
-        product = linalg.self_product(columns.reshape(-1, size))
-        return product.reshape(count, d, count, d)
-    else:
-        rows = block.rows.astype(dtype)
-        products = _inner(columns, columns) * _inner(rows, rows)
-    return jnp.sum(products, axis=(2, 5))
-
-
-def _form(block: Block, num_outputs: int) -> Block:
-    """The same columns, formed: rows None."""
-    if block.rows is None:
-        return block
-    dense = jnp.einsum("bktn,bktm->bknm", *_same_outputs(block, num_outputs))
-    return Block(None, dense.reshape(*dense.shape[:2], 1, -1))
-
-
-def _same_outputs(block: Block, num_outputs: int) -> tuple[Array, Array]:
-    """Rows and columns both with all d outputs along their second axis."""
-    assert block.rows is not None
-    both = (block.rows, block.columns)
-    rows, columns = (
-        jnp.broadcast_to(x, (x.shape[0], num_outputs, *x.shape[2:])) for x in both
-    )
-    return rows, columns
-
-
-def _cheaper_formed(block: Block, num_outputs: int) -> bool:
-    """Whether multiplying out the factors costs less than pairing all their terms."""
-    if block.rows is None or block.columns.shape[2] == 1:
-        return False
-    batch, _, terms, n_in = block.rows.shape
-    n_out, m = block.columns.shape[-1], batch * num_outputs
-    paired = (m * terms) ** 2 * (n_in + n_out)
-    formed = m * terms * n_in * n_out + m**2 * n_in * n_out
-    return formed < paired
-
-
-def gram(factors: Factors, dtype=None) -> Array:
-    """K = J Jᵀ, shape (m, m), summed over layers; products in `dtype`."""
-    batch, d = factors.shape
-    dtype = dtype or trees.check_one_dtype(factors.params)
-    total = jnp.zeros((batch, d, batch, d), dtype)
-    for block in factors.blocks:
-        if block is not None:
-            formed = _cheaper_formed(block, d)
-            block = _form(block, d) if formed else block
-            total = total + _block_gram(block, dtype)
-
-    def add(carry, leaf, start, block):
-        del leaf, start
-        return carry + _block_gram(block, dtype)
-
-    return factors.fold_pieces(add, total).reshape(batch * d, batch * d)
-
-
-def pull_back(factors: Factors, cotangents: Array) -> PyTree:
-    """Jᵀ w from the factors, w of shape (m,) or (b, d): no further reverse pass."""
-    leaves, tree = jax.tree.flatten(factors.params)
-    w = cotangents.reshape(factors.shape)
-
-    def pull(block: Block) -> Array:
-        columns, rows = block.columns, block.rows
-        weights = w.astype(columns.dtype)
-        if rows is None:
-            return jnp.einsum("bktm,bk->m", columns, weights)
-        weights = weights[:, :, None, None]
-        if rows.shape[1] == 1:
-            columns = jnp.sum(columns * weights, axis=1, keepdims=True)
-        elif columns.shape[1] == 1:
-            rows = jnp.sum(rows * weights, axis=1, keepdims=True)
-        else:
-            rows = rows * weights
-        return jnp.einsum("bktn,bktm->nm", rows, columns).reshape(-1)
-
-    flat = [
-        jnp.zeros(leaf.size, leaf.dtype) if block is None else pull(block)
-        for leaf, block in zip(leaves, factors.blocks, strict=True)
-    ]
-
-    def place(carry, leaf, start, block):
-        update = jax.lax.dynamic_update_slice(carry[leaf], pull(block), (start,))
-        return [*carry[:leaf], update, *carry[leaf + 1 :]]
-
-    flat = factors.fold_pieces(place, flat)
-    return jax.tree.unflatten(
-        tree, [x.reshape(leaf.shape) for x, leaf in zip(flat, leaves, strict=True)]
-    )
-
-
-def dense(factors: Factors) -> Array:
-    """J, shape (m, P), columns in the order of `trees.ravel`."""
-    batch, d = factors.shape
-    leaves = jax.tree.leaves(factors.params)
-    columns = [
-        jnp.zeros((batch, d, leaf.size), leaf.dtype)
-        if block is None
-        else _form(block, d).columns[:, :, 0]
-        for leaf, block in zip(leaves, factors.blocks, strict=True)
-    ]
-
-    def place(carry, leaf, start, block):
-        piece = block.columns[:, :, 0]
-        update = jax.lax.dynamic_update_slice(carry[leaf], piece, (0, 0, start))
-        return [*carry[:leaf], update, *carry[leaf + 1 :]]
-
-    columns = factors.fold_pieces(place, columns)
-    return jnp.concatenate(columns, axis=-1).reshape(batch * d, -1)
-
-
-def _better_forward(run: Callable, leaf: Array, inputs: PyTree) -> bool:
-    """Whether a tangent for each entry of the leaf is fewer than a cotangent for each
-    output, and the function has forward derivatives at all (custom_vjp has none)."""
-    sample = jax.tree.map(lambda x: x[0], inputs)
-    if leaf.size >= jax.eval_shape(run, leaf, sample).size:
-        return False
-    try:
-        jax.eval_shape(jax.jacfwd(run), leaf, sample)
-    except TypeError:
-        return False
-    return True
-
-
-def _plain_columns(run: Callable, leaf: Array, inputs: PyTree) -> Block:
-    """∂y/∂leaf sample by sample, formed: (b, d, 1, size)."""
-    mode = jax.jacfwd if _better_forward(run, leaf, inputs) else jax.jacrev
-    jacobian = jax.vmap(mode(run), in_axes=(None, 0))(leaf, inputs)
-    return Block(None, jacobian.reshape(*jacobian.shape[:2], 1, leaf.size))
-
-
-def _columns_together(run: Callable, leaves: list[Array], inputs: PyTree) -> list:
-    """`_plain_columns` of many leaves by the same reverse passes: one compilation."""
-    jacobians = jax.vmap(jax.jacrev(run), in_axes=(None, 0))(leaves, inputs)
-    return [
-        Block(None, x.reshape(*x.shape[:2], 1, leaf.size))
-        for x, leaf in zip(jacobians, leaves, strict=True)
-    ]
-
-
-def _make_fold(pieced: dict[int, int], run_with: Callable, leaves, inputs) -> Callable:
-    """The fold over pieces of large plain leaves; `pieced` maps a leaf to its size."""
-
-    def fold(body, carry):
-        for index, size in pieced.items():
-            flat = leaves[index].reshape(-1)
-
-            def piece(carry, start, length, index=index, flat=flat):
-                def run(part, sample):
-                    whole = jax.lax.dynamic_update_slice(flat, part, (start,))
-                    return run_with({index: whole}, sample)
-
-                part = jax.lax.dynamic_slice(flat, (start,), (length,))
-                return body(carry, index, start, _plain_columns(run, part, inputs))
-
-            whole, rest = divmod(flat.size, size)
-
-            def one(number, carry, piece=piece, size=size):
-                return piece(carry, number * size, size)
-
-            carry = jax.lax.fori_loop(0, whole, one, carry)
-            carry = piece(carry, whole * size, rest) if rest else carry
-        return carry
-
-    return fold
-
-
-def _check_batch(params: PyTree, inputs: PyTree) -> int:
-    """The batch size of `inputs`, after checking what can be checked."""
-    trees.check_one_dtype(params)
-    sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(inputs)}
-    if len(sizes) != 1 or sizes == {()}:
-        raise ValueError(
-            "linearise got inputs whose leading axes are "
-            f"{sorted(sizes)}; expected one batch axis of equal length on every leaf."
-        )
-    return sizes.pop()[0]
+__all__ = ["Linearisation", "linearise"]
 
 
 def linearise(
@@ -274,8 +31,8 @@ def linearise(
     params: PyTree,
     inputs: PyTree,
     *,
-    block_bytes: int = BLOCK_BYTES,
-) -> Linearisation:
+    block_bytes: int = routes.BLOCK_BYTES,
+) -> "Linearisation":
     """Linearise a batch of outputs in the parameters; nothing is computed unasked.
 
     Args:
@@ -300,11 +57,236 @@ def linearise(
       >>> batch.values.shape, batch.jacobian().shape, batch.gram().shape
       ((2, 3), (6, 6), (6, 6))
     """
-    batch = _check_batch(params, inputs)
+    size = _batch_size(params, inputs)
     sample = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(jnp.shape(x)[1:], jnp.result_type(x)), inputs
     )
-    result = jax.eval_shape(outputs, params, sample)
+    _check_outputs(jax.eval_shape(outputs, params, sample))
+    trace = layers.trace(outputs, params, sample)
+    leaves, tree = jax.tree.flatten(params)
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    probes = [jnp.zeros((size, *site.shape), leaves[0].dtype) for site in trace.sites]
+    probed = _Probed(trace, leaves, probes, inputs)
+    pull: Any
+    if trace.ruled:
+        # A function's own derivatives are there to be cheaper, or other, than JAX's,
+        # which are those of the probed function: it is kept for the layers' δ alone.
+        values, pull = jax.vjp(_batched(outputs, inputs), params)
+
+        def backward(w: Array) -> PyTree:
+            return pull(w)[0]
+
+    else:
+        values, pull, _ = probed.forward
+
+        def backward(w: Array) -> PyTree:
+            return jax.tree.unflatten(tree, pull(w)[0])
+
+    plain = PlainLeaves(outputs, leaves, tree, inputs)
+    return Linearisation(values, params, plain, probed, backward, block_bytes)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Linearisation:
+    """A batch of outputs y(θ) at θ, and what their derivative can do.
+
+    It is made by `linearise`. What is expensive is traced when it is first asked for,
+    and kept: several methods then share one forward pass and one set of factors.
+
+    Attributes:
+      values: y, shape (b, d).
+    """
+
+    values: Array
+    _params: PyTree
+    _plain: PlainLeaves
+    _probed: "_Probed"
+    _backward: Callable[[Array], PyTree]
+    _block_bytes: int
+
+    def vjp(self, cotangents: Array) -> PyTree:
+        """Jᵀ w, shaped like the parameters, for w of shape (b, d): one reverse pass."""
+        return self._backward(self._like_values(cotangents))
+
+    def jvp(self, tangent: PyTree) -> Array:
+        """J v, shape (b, d), for v shaped like the parameters, by one forward pass."""
+        return jax.jvp(self._outputs, (self._params,), (tangent,))[1]
+
+    def bend(self, tangent: PyTree) -> Array:
+        """∂²y(θ + t v)/∂t² at t = 0, shape (b, d), by forward derivatives alone."""
+
+        def slope(params: PyTree) -> Array:
+            return jax.jvp(self._outputs, (params,), (tangent,))[1]
+
+        return jax.jvp(slope, (self._params,), (tangent,))[1]
+
+    def factors(self) -> Factors:
+        """The Jacobian layer by layer, by d reverse passes; computed once."""
+        return self._factors
+
+    def responses(self, cotangents: Array) -> list[Block | None]:
+        """Leaf by leaf the factors of each sample's Jᵀ w as if it were one output.
+
+        It takes one reverse pass. Leaves that are no dense layer's have None.
+        """
+        _, pull, _ = self._probed.forward
+        deltas = pull(self._like_values(cotangents))[1]
+        return self._probed.blocks([delta[None] for delta in deltas], 1)
+
+    def jacobian(self) -> Array:
+        """The dense Jacobian, shape (m, P); columns in the order of `trees.ravel`."""
+        return dense(self.factors())
+
+    def gram(self, dtype: DTypeLike | None = None, route: str = "auto") -> Array:
+        """K = J Jᵀ, shape (m, m).
+
+        Args:
+          dtype: in which products are taken; by default the parameters'.
+          route: "auto" or "layers", from the factors; "dense" forms J, to compare.
+        """
+        if route == "dense":
+            jacobian = self.jacobian().astype(dtype or self._dtype)
+            return linalg.self_product(jacobian)
+        if route not in ("auto", "layers"):
+            raise ValueError(f"unknown route {route!r}; known: auto, layers, dense.")
+        return gram(self.factors(), dtype)
+
+    def normal(
+        self, dtype: DTypeLike | None = None, scale: Array | None = None
+    ) -> Array:
+        """N = Jᵀ J, shape (P, P), summed over blocks of samples.
+
+        Args:
+          dtype: in which products are taken; by default the parameters'.
+          scale: factors of the rows of J, shape (b, d).
+        """
+        batch, d = self.values.shape
+        dtype = dtype or self._dtype
+        outputs, leaves, _, inputs = self._plain
+        scale = jnp.ones((batch, d), self.values.dtype) if scale is None else scale
+        size = sum(leaf.size for leaf in leaves)
+        limit = max(self._block_bytes // (d * size * jnp.dtype(dtype).itemsize), 1)
+        chunk = max(n for n in range(1, batch + 1) if batch % n == 0 and n <= limit)
+
+        # The rows of J of a block are linearised anew: those of all would not fit.
+        def add(total: Array, part: tuple[PyTree, Array]) -> tuple[Array, None]:
+            some_inputs, some_scale = part
+            some = linearise(
+                outputs, self._params, some_inputs, block_bytes=self._block_bytes
+            )
+            rows = some.jacobian().astype(dtype)
+            rows = rows * some_scale.reshape(-1, 1).astype(dtype)
+            return total + linalg.self_product(rows.T), None
+
+        split = jax.tree.map(
+            lambda x: x.reshape(batch // chunk, chunk, *x.shape[1:]), (inputs, scale)
+        )
+        return jax.lax.scan(add, jnp.zeros((size, size), dtype), split)[0]
+
+    def product(self, dtype: DTypeLike | None = None) -> Callable[[Array], Array]:
+        """`w ↦ K w` for w of shape (m,), one pass forward and one back for each w.
+
+        Neither J nor K is formed.
+
+        Args:
+          dtype: in which both passes are taken; by default the parameters'.
+        """
+        inputs = self._plain.inputs
+        params, inputs = (trees.cast(x, dtype) for x in (self._params, inputs))
+        outputs = _batched(self._plain.outputs, inputs)
+
+        def flat(params: PyTree) -> Array:
+            return outputs(params).reshape(-1)
+
+        at, forward = jax.linearize(flat, params)
+        back = jax.linear_transpose(forward, params)
+        return lambda w: forward(back(w.astype(at.dtype))[0]).astype(w.dtype)
+
+    @property
+    def _dtype(self) -> jnp.dtype:
+        return self._plain.leaves[0].dtype
+
+    def _outputs(self, params: PyTree) -> Array:
+        return _batched(self._plain.outputs, self._plain.inputs)(params)
+
+    def _like_values(self, cotangents: Array) -> Array:
+        return cotangents.reshape(self.values.shape).astype(self.values.dtype)
+
+    @functools.cached_property
+    def _factors(self) -> Factors:
+        batch, d = self.values.shape
+        # The forward pass is kept for others, so it must not be traced inside the vmap.
+        _, pull, _ = self._probed.forward
+        # One reverse pass an output serves all samples at once, as they do not mix.
+        deltas = jax.vmap(
+            lambda e: pull(jnp.broadcast_to(e, (batch, d)).astype(self.values.dtype))[1]
+        )(jnp.eye(d))
+        blocks = self._probed.blocks(deltas, d)
+        itemsize = jnp.dtype(self._dtype).itemsize
+        length = max(self._block_bytes // (batch * d * itemsize), 1)
+        leaves, others = self._plain.leaves, self._probed.trace.others
+        whole = [index for index in others if leaves[index].size <= length]
+        for index, block in self._plain.blocks(whole).items():
+            blocks[index] = block
+        pieced = [index for index in others if leaves[index].size > length]
+        fold = self._plain.make_fold(pieced, length)
+        return Factors(blocks, fold, (batch, d), self._params)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Probed:
+    """A batch's outputs by its parameters, and by a probe at each dense layer.
+
+    A probe is a zero that is added to a layer's z = x W: the derivative by it is δ, and
+    the x come along as the function is evaluated.
+    """
+
+    trace: layers.Trace
+    leaves: list[Array]
+    probes: list[Array]
+    inputs: PyTree
+
+    @functools.cached_property
+    def forward(self) -> tuple[Array, Any, list[Array]]:
+        """The values, the way back to leaves and probes, and the x of each layer."""
+
+        def run(leaves: list[Array], probes: list[Array]):
+            return jax.vmap(self.trace.run, in_axes=(None, 0, 0))(
+                leaves, self.inputs, probes
+            )
+
+        return jax.vjp(run, self.leaves, self.probes, has_aux=True)
+
+    def blocks(self, deltas: list[Array], num_outputs: int) -> list[Block | None]:
+        """The dense layers' factors, from δ of shape (num_outputs, b, *z.shape)."""
+        blocks: list[Block | None] = [None] * len(self.leaves)
+        operands = self.forward[2]
+        for site, x, delta in zip(self.trace.sites, operands, deltas, strict=True):
+            make = functools.partial(layers.factors, site)
+            block = Block(*jax.vmap(make)(x, jnp.moveaxis(delta, 0, 1)))
+            blocks[site.leaf] = joined(blocks[site.leaf], block, num_outputs)
+        return blocks
+
+
+def _batched(outputs: Callable, inputs: PyTree) -> Callable[[PyTree], Array]:
+    """params ↦ the outputs of all samples, (b, d)."""
+    return lambda params: jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
+
+
+def _batch_size(params: PyTree, inputs: PyTree) -> int:
+    """b, after checking what can be checked of parameters and inputs."""
+    trees.check_one_dtype(params)
+    sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(inputs)}
+    if len(sizes) != 1 or sizes == {()}:
+        raise ValueError(
+            "linearise got inputs whose leading axes are "
+            f"{sorted(sizes)}; expected one batch axis of equal length on every leaf."
+        )
+    return sizes.pop()[0]
+
+
+def _check_outputs(result: Any) -> None:
+    """A ValueError where one sample's outputs are not one real vector."""
     if not hasattr(result, "shape") or len(result.shape) != 1:
         got = jax.tree.map(lambda x: x.shape, result)
         raise ValueError(
@@ -316,157 +298,3 @@ def linearise(
             f"outputs(params, inputs) gave dtype {result.dtype}; expected a real one. "
             "Stack the real and imaginary parts of complex outputs."
         )
-    (d,) = result.shape
-    traced = layers.trace(outputs, params, sample)
-    leaves, tree = jax.tree.flatten(params)
-    leaves = [jnp.asarray(leaf) for leaf in leaves]
-    probes = [jnp.zeros((batch, *site.shape), leaves[0].dtype) for site in traced.sites]
-
-    def batched(leaves, probes):
-        return jax.vmap(traced.run, in_axes=(None, 0, 0))(leaves, inputs, probes)
-
-    @functools.cache
-    def probed():
-        return jax.vjp(batched, leaves, probes, has_aux=True)
-
-    def plain(params: PyTree) -> Array:
-        return jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
-
-    # A function's own derivatives are there to be cheaper, or other, than JAX's.
-    if traced.ruled:
-        values, backward = jax.vjp(plain, params)
-    else:
-        values, backward, _ = probed()
-
-    def run_with(replaced: dict[int, Array], sample: PyTree) -> Array:
-        new = [
-            replaced.get(index, leaf).reshape(leaf.shape)
-            for index, leaf in enumerate(leaves)
-        ]
-        return outputs(jax.tree.unflatten(tree, new), sample)
-
-    def vjp(cotangents: Array) -> PyTree:
-        whole = cotangents.reshape(batch, d).astype(values.dtype)
-        change = backward(whole)[0]
-        return change if traced.ruled else jax.tree.unflatten(tree, change)
-
-    def jvp(tangent: PyTree) -> Array:
-        return jax.jvp(plain, (params,), (tangent,))[1]
-
-    def bend(tangent: PyTree) -> Array:
-        def slope(params: PyTree) -> Array:
-            return jax.jvp(plain, (params,), (tangent,))[1]
-
-        return jax.jvp(slope, (params,), (tangent,))[1]
-
-    def of_layers(operands, deltas, num_outputs: int) -> list[Block | None]:
-        """The dense layers' factors, from δ of shape (num_outputs, b, *z.shape)."""
-        blocks: list[Block | None] = [None] * len(leaves)
-        for site, operand, delta in zip(traced.sites, operands, deltas, strict=True):
-            delta = jnp.moveaxis(delta, 0, 1)
-            make = functools.partial(layers.factors, site)
-            block = Block(*jax.vmap(make)(operand, delta))
-            blocks[site.leaf] = _joined(blocks[site.leaf], block, num_outputs)
-        return blocks
-
-    def responses(cotangents: Array) -> list[Block | None]:
-        _, pull, operands = probed()
-        whole = cotangents.reshape(batch, d).astype(values.dtype)
-        deltas = [delta[None] for delta in pull(whole)[1]]
-        return of_layers(operands, deltas, 1)
-
-    @functools.cache
-    def factors() -> Factors:
-        _, pull, operands = probed()
-        deltas = jax.vmap(
-            lambda e: pull(jnp.broadcast_to(e, (batch, d)).astype(values.dtype))[1]
-        )(jnp.eye(d))
-        blocks = of_layers(operands, deltas, d)
-        itemsize = jnp.dtype(leaves[0].dtype).itemsize
-        piece = max(block_bytes // (batch * d * itemsize), 1)
-        pieced = {}
-        together = []
-        for index in traced.others:
-
-            def run(leaf, sample, index=index):
-                return run_with({index: leaf}, sample)
-
-            if leaves[index].size > piece:
-                pieced[index] = piece
-            elif _better_forward(run, leaves[index], inputs):
-                blocks[index] = _plain_columns(run, leaves[index], inputs)
-            else:
-                together.append(index)
-
-        def run_all(parts, sample):
-            return run_with(dict(zip(together, parts, strict=True)), sample)
-
-        if together:
-            found = _columns_together(run_all, [leaves[i] for i in together], inputs)
-            for index, block in zip(together, found, strict=True):
-                blocks[index] = block
-        fold = _make_fold(pieced, run_with, leaves, inputs)
-        return Factors(blocks, fold, (batch, d), params)
-
-    def whole_gram(dtype=None, route: str = "auto") -> Array:
-        if route == "dense":
-            jacobian = dense(factors()).astype(dtype or leaves[0].dtype)
-            return linalg.self_product(jacobian)
-        if route not in ("auto", "layers"):
-            raise ValueError(f"unknown route {route!r}; known: auto, layers, dense.")
-        return gram(factors(), dtype)
-
-    def normal(dtype=None, scale: Array | None = None) -> Array:
-        weights = jnp.ones((batch, d), values.dtype) if scale is None else scale
-        size = sum(leaf.size for leaf in leaves)
-        dtype = dtype or leaves[0].dtype
-        limit = max(block_bytes // (d * size * jnp.dtype(dtype).itemsize), 1)
-        chunk = max(n for n in range(1, batch + 1) if batch % n == 0 and n <= limit)
-
-        def add(total, part):
-            some_inputs, some_weights = part
-            some = linearise(outputs, params, some_inputs, block_bytes=block_bytes)
-            rows = some.jacobian().astype(dtype)
-            rows = rows * some_weights.reshape(-1, 1).astype(dtype)
-            return total + linalg.self_product(rows.T), None
-
-        split = jax.tree.map(
-            lambda x: x.reshape(batch // chunk, chunk, *x.shape[1:]), (inputs, weights)
-        )
-        return jax.lax.scan(add, jnp.zeros((size, size), dtype), split)[0]
-
-    def product(dtype=None) -> Callable[[Array], Array]:
-        wide_params, wide_inputs = (trees.cast(x, dtype) for x in (params, inputs))
-
-        def flat(params: PyTree) -> Array:
-            return jax.vmap(outputs, (None, 0))(params, wide_inputs).reshape(-1)
-
-        at, forward = jax.linearize(flat, wide_params)
-        back = jax.linear_transpose(forward, wide_params)
-        return lambda w: forward(back(w.astype(at.dtype))[0]).astype(w.dtype)
-
-    return Linearisation(
-        values,
-        vjp,
-        jvp,
-        bend,
-        factors,
-        responses,
-        lambda: dense(factors()),
-        whole_gram,
-        normal,
-        product,
-    )
-
-
-def _joined(old: Block | None, new: Block, num_outputs: int) -> Block:
-    """The block of a leaf used twice: products side by side, plain columns added."""
-    if old is None:
-        return new
-    if old.rows is None or new.rows is None:
-        parts = [_form(block, num_outputs).columns for block in (old, new)]
-        return Block(None, parts[0] + parts[1])
-    both = zip(
-        _same_outputs(old, num_outputs), _same_outputs(new, num_outputs), strict=True
-    )
-    return Block(*(jnp.concatenate(parts, axis=2) for parts in both))

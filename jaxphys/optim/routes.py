@@ -3,14 +3,30 @@
 A batch with m outputs of P parameters has a Gram matrix of side min(m, P), which is
 factorized while it fits: eigenvectors, Cholesky, or its inverse root. Beyond that
 products by J Jᵀ are left, each a pass forward and one back, in a Krylov space of k ≪ m
-dimensions. The spectral and the damped steps choose here, by the same rule.
+dimensions. The spectral and the damped steps choose here, by the same rule, and what a
+`memory_limit` means is said here alone: a route may take all of it for matrices or a
+Krylov basis, and half of it for a block of the Jacobian's columns.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxphys.names import check_known
+
+__all__ = [
+    "BLOCK_BYTES",
+    "LARGEST_CHOLESKY",
+    "LARGEST_EIGENVECTORS",
+    "Routes",
+    "block_bytes",
+    "chosen_route",
+    "gram_bytes",
+    "lanczos_bytes",
+    "num_params",
+    "require",
+]
 
 #: The largest side of a Gram matrix whose eigenvectors "auto" takes: those of a larger
 #: one take longer than a hundred products by it.
@@ -19,6 +35,8 @@ LARGEST_EIGENVECTORS = 1024
 #: parameters a step took 9 s by the Gram matrix and 0.15 s by products, on two cores of
 #: a processor; the losses of the first five steps agreed to half a percent.
 LARGEST_CHOLESKY = 2048
+#: Plain columns of J beyond this many bytes are formed in blocks, one after another.
+BLOCK_BYTES = 128 * 2**20
 
 
 def require(name: str, **extras: Any) -> None:
@@ -37,11 +55,62 @@ def num_params(params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def check(method: str, known: tuple[str, ...], iterations: int) -> None:
-    """A ValueError for a method that there is not, or no iterations."""
-    check_known("method", method, known)
-    if iterations < 1:
-        raise ValueError(f"iterations is {iterations}; expected a number ≥ 1.")
+def block_bytes(memory_limit: int | None) -> int:
+    """How large a block of the Jacobian's plain columns may be, in bytes.
+
+    Half of the limit, as the route's own matrices are there beside it.
+
+    Example:
+      >>> block_bytes(None) == BLOCK_BYTES, block_bytes(1000)
+      (True, 500)
+    """
+    return BLOCK_BYTES if memory_limit is None else min(BLOCK_BYTES, memory_limit // 2)
+
+
+class Routes(NamedTuple):
+    """How one optimizer chooses its route.
+
+    Attributes:
+      method: a route's name, or "auto".
+      iterations: of Lanczos' method.
+      memory_limit: bytes that "auto" may take, or None.
+      largest_side: of a Gram matrix that "auto" factorizes where memory does not
+        matter.
+    """
+
+    method: str
+    iterations: int
+    memory_limit: int | None
+    largest_side: int
+
+    def check(self, methods: tuple[str, ...]) -> "Routes":
+        """These settings, or a ValueError where they are invalid."""
+        check_known("method", self.method, methods)
+        if self.iterations < 1:
+            raise ValueError(f"iterations is {self.iterations}; expected a number ≥ 1.")
+        return self
+
+    def choose(
+        self, rows: int, num_columns: int, wide, memory_limit: int | None = None
+    ) -> str:
+        """The route for a batch with m = `rows` outputs of P = `num_columns` parameters.
+
+        Args:
+          rows, num_columns: m and P.
+          wide: the widest real dtype at hand, `linalg.double`.
+          memory_limit: of the training, in place of the optimizer's own where it is
+            not None.
+        """
+        if self.method != "auto":
+            return self.method
+        return chosen_route(
+            rows,
+            num_columns,
+            iterations=self.iterations,
+            memory_limit=self.memory_limit if memory_limit is None else memory_limit,
+            wide=wide == jnp.float64,
+            largest_side=self.largest_side,
+        )
 
 
 def gram_bytes(rows: int, num_columns: int, itemsize: int = 8) -> int:

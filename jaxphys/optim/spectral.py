@@ -22,8 +22,12 @@ import optax
 
 from jaxphys import linalg, trees
 from jaxphys.optim import routes
-from jaxphys.optim.linearise import pull_back
-from jaxphys.types import Array
+from jaxphys.optim.factors import pull_back
+from jaxphys.optim.info import StepInfo
+from jaxphys.optim.linearise import Linearisation
+from jaxphys.types import Array, PyTree
+
+__all__ = ["METHODS", "SpectralState", "gauss_newton", "hig", "scale_by_spectral"]
 
 METHODS = ("auto", "gram", "newton", "svd", "qr", "lanczos")
 
@@ -32,12 +36,13 @@ class SpectralState(NamedTuple):
     """What the last factorization saw.
 
     Attributes:
-      rank: number of singular values kept.
-      largest: σ_max of the batch's Jacobian.
+      largest: σ_max of the batch's Jacobian; rates that are to mean the same for every
+        κ are divided by a power of it.
+      info: what is reported: the rank.
     """
 
-    rank: Array
     largest: Array
+    info: StepInfo
 
 
 def scale_by_spectral(
@@ -81,17 +86,18 @@ def scale_by_spectral(
         1/b stands for c where no entry is positive.
       memory_limit: in place of the one above, where it is not None.
     """
-    limit = memory_limit
-    routes.check(method, METHODS, iterations)
+    plan = routes.Routes(
+        method, iterations, memory_limit, routes.LARGEST_EIGENVECTORS
+    ).check(METHODS)
     linalg.check_rcond(rcond)
     if method == "newton":
         linalg.quarters(power)
 
-    power_of = {"gram": linalg.gram_power, "newton": linalg.newton_power}
-
     def init(params):
         dtype = trees.check_one_dtype(params)
-        return SpectralState(jnp.zeros((), jnp.int32), jnp.zeros((), dtype))
+        return SpectralState(
+            jnp.zeros((), dtype), StepInfo(rank=jnp.zeros((), jnp.int32))
+        )
 
     def update(
         updates,
@@ -114,46 +120,60 @@ def scale_by_spectral(
             needed["curvature_fn"] = curvature_fn
         routes.require(f"the spectral step of power {power}", **needed)
         dtype = trees.check_one_dtype(params)
-        wide = linalg.double(dtype)
-        route = method
         g = cotangent.reshape(-1)
-        if route == "auto":
-            route = routes.chosen_route(
-                g.size,
-                routes.num_params(params),
-                iterations=iterations,
-                memory_limit=limit if memory_limit is None else memory_limit,
-                wide=wide == jnp.float64,
-            )
-        if route == "lanczos":
-            product = linearisation.product(wide)
-            count = min(iterations, g.size)
-            spectrum = linalg.lanczos_power(
-                product, g.astype(wide), power, rcond, count
-            )
-            new = linearisation.vjp(spectrum.direction)
-        elif route in ("svd", "qr"):
-            flat, unravel = trees.ravel(params)
-            spectrum = linalg.spectral(
-                linearisation.jacobian(), g, power=power, rcond=rcond, method=route
-            )
-            new = unravel(spectrum.direction.astype(flat.dtype))
-        elif g.size <= routes.num_params(params):
-            spectrum = power_of[route](linearisation.gram(wide), g, power, rcond)
-            new = pull_back(linearisation.factors(), spectrum.direction)
-        else:
-            _, unravel = trees.ravel(params)
-            pulled, _ = trees.ravel(updates)
-            normal = linearisation.normal(wide)
-            spectrum = power_of[route](normal, pulled, power, rcond)
-            new = unravel(spectrum.direction.astype(dtype))
+        count = routes.num_params(params)
+        route = plan.choose(g.size, count, linalg.double(dtype), memory_limit)
+        batch = _Batch(linearisation, g, params, updates)
+        new, spectrum = _powered(batch, route, power, rcond, iterations)
         if relative:
             unit = _unit(curvature_fn(), spectrum.largest, power)
             new = jax.tree.map(lambda x: (unit * x).astype(x.dtype), new)
         rank = spectrum.rank.astype(jnp.int32)
-        return new, SpectralState(rank, spectrum.largest.astype(dtype))
+        return new, SpectralState(spectrum.largest.astype(dtype), StepInfo(rank=rank))
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+class _Batch(NamedTuple):
+    """What the step is made of: the batch, g of shape (m,), θ and Jᵀ g."""
+
+    linearisation: Linearisation
+    g: Array
+    params: PyTree
+    gradient: PyTree
+
+
+def _powered(
+    batch: _Batch, route: str, power, rcond, iterations: int
+) -> tuple[PyTree, linalg.Spectrum]:
+    """J^κ g shaped like the parameters, and what its factorization saw, by one route."""
+    linearisation, g, params, gradient = batch
+    dtype = trees.check_one_dtype(params)
+    wide = linalg.double(dtype)
+    if route == "lanczos":
+        product = linearisation.product(wide)
+        count = min(iterations, g.size)
+        spectrum = linalg.lanczos_power(product, g.astype(wide), power, rcond, count)
+        return linearisation.vjp(spectrum.direction), spectrum
+    if route in ("svd", "qr"):
+        flat, unravel = trees.ravel(params)
+        spectrum = linalg.spectral(
+            linearisation.jacobian(), g, power=power, rcond=rcond, method=route
+        )
+        return unravel(spectrum.direction.astype(flat.dtype)), spectrum
+    power_of = _POWERS[route]
+    if g.size <= routes.num_params(params):
+        spectrum = power_of(linearisation.gram(wide), g, power, rcond)
+        return pull_back(linearisation.factors(), spectrum.direction), spectrum
+    # With fewer parameters than outputs N = Jᵀ J is the smaller matrix, and the power
+    # (κ − 1)/2 of it is applied to the gradient Jᵀ g itself.
+    _, unravel = trees.ravel(params)
+    pulled, _ = trees.ravel(gradient)
+    spectrum = power_of(linearisation.normal(wide), pulled, power, rcond)
+    return unravel(spectrum.direction.astype(dtype)), spectrum
+
+
+_POWERS = {"gram": linalg.gram_power, "newton": linalg.newton_power}
 
 
 def _unit(curvature: Array, largest: Array, power) -> Array:

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxphys import losses, trees
+from jaxphys import losses, optim, trees
 from jaxphys.optim import linearise
-from jaxphys.optim.linearise import BLOCK_BYTES
+from jaxphys.optim.routes import block_bytes
 from jaxphys.types import Array, PyTree
 
 __all__ = [
@@ -110,7 +110,7 @@ def make_train_step(
         inputs, targets = batch
         params = state.params
         batched = linearise(
-            outputs, params, inputs, block_bytes=BLOCK_BYTES if memory_limit is None else min(BLOCK_BYTES, memory_limit // 2)
+            outputs, params, inputs, block_bytes=block_bytes(memory_limit)
         )
         loss, cotangent = jax.value_and_grad(mean_objective)(batched.values, targets)
 
@@ -136,7 +136,7 @@ def make_train_step(
         )
         params = optax.apply_updates(params, updates)
         finite = jnp.isfinite(loss) & trees.all_finite(params)
-        info = Info(loss, finite, *(optax.tree.get(opt_state, k) for k in ("rank", "damping", "accepted", "concave")))
+        info = Info(loss, finite, *optim.step_info(opt_state))
         return TrainState(params, opt_state, state.step + 1), info
 
     return step

@@ -1,0 +1,124 @@
+"""Columns of a Jacobian whose parameters are no dense layer's: formed, maybe in pieces.
+
+For a convolution's kernel, a weight in a scan, or a scalar, ∂y/∂leaf is taken by JAX's
+own derivatives, sample by sample. A leaf with so many entries that its columns would
+not fit is cut into pieces, whose columns are made one after another.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxphys.optim.factors import Block
+from jaxphys.types import Array, PyTree
+
+__all__ = ["PlainLeaves"]
+
+
+class PlainLeaves(NamedTuple):
+    """A function of parameter leaves, for derivatives by some of them.
+
+    Attributes:
+      outputs: `outputs(params, inputs) -> (d,)`, one sample.
+      leaves, tree: the parameters, flattened.
+      inputs: of the batch, with leading axis b.
+    """
+
+    outputs: Callable[[PyTree, PyTree], Array]
+    leaves: list[Array]
+    tree: Any
+    inputs: PyTree
+
+    def blocks(self, indices: list[int]) -> dict[int, Block]:
+        """The columns of these leaves, whole.
+
+        Those that need reverse passes share them: one compilation for all.
+        """
+        blocks, together = {}, []
+        for index in indices:
+            run, leaf = self._of_one(index), self.leaves[index]
+            if _better_forward(run, leaf, self.inputs):
+                blocks[index] = _columns(jax.jacfwd, run, leaf, self.inputs)
+            else:
+                together.append(index)
+        if together:
+            blocks |= self._reverse(together)
+        return blocks
+
+    def make_fold(self, indices: list[int], length: int) -> Callable:
+        """`Factors.fold_pieces` of these leaves, `length` entries at a time."""
+
+        def fold(body: Callable, carry: Any) -> Any:
+            for index in indices:
+                carry = self._fold_one(index, length, body, carry)
+            return carry
+
+        return fold
+
+    def _run(self, replaced: dict[int, Array], sample: PyTree) -> Array:
+        """The outputs of one sample, with other values of some leaves."""
+        new = [
+            replaced.get(index, leaf).reshape(leaf.shape)
+            for index, leaf in enumerate(self.leaves)
+        ]
+        return self.outputs(jax.tree.unflatten(self.tree, new), sample)
+
+    def _of_one(self, index: int) -> Callable[[Array, PyTree], Array]:
+        return lambda leaf, sample: self._run({index: leaf}, sample)
+
+    def _reverse(self, indices: list[int]) -> dict[int, Block]:
+        def run(parts: list[Array], sample: PyTree) -> Array:
+            return self._run(dict(zip(indices, parts, strict=True)), sample)
+
+        parts = [self.leaves[index] for index in indices]
+        jacobians = jax.vmap(jax.jacrev(run), in_axes=(None, 0))(parts, self.inputs)
+        return {
+            index: _plain(jacobian, self.leaves[index].size)
+            for index, jacobian in zip(indices, jacobians, strict=True)
+        }
+
+    def _fold_one(self, index: int, length: int, body: Callable, carry: Any) -> Any:
+        flat = self.leaves[index].reshape(-1)
+
+        def piece(carry: Any, start: Array | int, length: int) -> Any:
+            def run(part: Array, sample: PyTree) -> Array:
+                whole = jax.lax.dynamic_update_slice(flat, part, (start,))
+                return self._run({index: whole}, sample)
+
+            part = jax.lax.dynamic_slice(flat, (start,), (length,))
+            forward = _better_forward(run, part, self.inputs)
+            mode = jax.jacfwd if forward else jax.jacrev
+            return body(carry, index, start, _columns(mode, run, part, self.inputs))
+
+        def one(number: Array, carry: Any) -> Any:
+            return piece(carry, number * length, length)
+
+        # Pieces of one length are one compiled body; what is left over is another.
+        whole, rest = divmod(flat.size, length)
+        carry = jax.lax.fori_loop(0, whole, one, carry)
+        return piece(carry, whole * length, rest) if rest else carry
+
+
+def _better_forward(run: Callable, leaf: Array, inputs: PyTree) -> bool:
+    """Whether a tangent for each entry of the leaf is fewer than a cotangent for each
+    output, and the function has forward derivatives at all (custom_vjp has none)."""
+    sample = jax.tree.map(lambda x: x[0], inputs)
+    if leaf.size >= jax.eval_shape(run, leaf, sample).size:
+        return False
+    try:
+        jax.eval_shape(jax.jacfwd(run), leaf, sample)
+    except TypeError:
+        return False
+    return True
+
+
+def _columns(mode: Callable, run: Callable, leaf: Array, inputs: PyTree) -> Block:
+    """∂y/∂leaf sample by sample, by `jax.jacfwd` or `jax.jacrev`."""
+    jacobian = jax.vmap(mode(run), in_axes=(None, 0))(leaf, inputs)
+    return _plain(jacobian, leaf.size)
+
+
+def _plain(jacobian: Array, size: int) -> Block:
+    """∂y/∂leaf of shape (b, d, *leaf.shape) as a block, (b, d, 1, size)."""
+    return Block(None, jacobian.reshape(*jacobian.shape[:2], 1, size))
