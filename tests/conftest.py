@@ -89,8 +89,8 @@ def resident_bytes():
 def drop_programs():
     """Forget every compiled program, and give the memory back to the system.
 
-    The C library keeps what was freed unless told to trim; then nothing would be gained,
-    and programs would be dropped after each of the tests that follow.
+    The C library keeps what was freed unless it is told to trim. Nothing would be
+    gained then, and programs would be dropped after each of the tests that follow.
     """
     jax.clear_caches()
     gc.collect()
