@@ -89,8 +89,8 @@ def resident_bytes():
 def drop_programs():
     """Forget every compiled program, and give the memory back to the system.
 
-    The C library keeps what was freed unless told to trim; then nothing would be gained,
-    and programs would be dropped after each of the tests that follow.
+    The C library keeps what was freed unless it is told to trim. Nothing would be
+    gained then, and programs would be dropped after each of the tests that follow.
     """
     jax.clear_caches()
     gc.collect()
@@ -99,8 +99,17 @@ def drop_programs():
         trim(0)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown():
-    """Drop programs if many are held: a megabyte each, however small."""
-    if resident_bytes() > HELD_BYTES:
-        drop_programs()
+class Memory:
+    """Drops programs after a test if many are held: a megabyte each, however small.
+
+    A plugin, because hooks of this file are not called for examples in docstrings.
+    """
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self):
+        if resident_bytes() > HELD_BYTES:
+            drop_programs()
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Memory())
