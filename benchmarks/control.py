@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import harness
 from jaxphys import experiments
-from jaxphys.experiments.runner import RunOptions
+from jaxphys.experiments import RunOptions
 from jaxphys.names import check_known
 
 #: Methods that are measured in double precision.
@@ -44,7 +44,7 @@ class Case(NamedTuple):
       methods: those compared.
       seeds: each from so many.
       figures: of the run by Levenberg–Marquardt, kept beside the records.
-      settings: of the experiment's config.
+      settings: of the experiment.
       experiment: its name where the case has another.
     """
 
@@ -126,15 +126,15 @@ def _measured(name: str, case: Case, smoke: bool) -> dict[str, Any]:
                 out=out,
                 progress=False,
             )
-            module = experiments.get(case.experiment or name)
-            config = module.Config(options=options, **dict(case.settings))
-            trained = module.run(config)
+            done = experiments.run(
+                case.experiment or name, options, **dict(case.settings)
+            )
             if "levenberg_marquardt" in chosen and not smoke:
                 for figure in case.figures:
                     kept = harness.RESULTS / f"{name}_{figure}.png"
                     shutil.copy(out / f"{figure}.png", kept)
-        cores = trained.results["device"]["cores"]
-        for method, entry in trained.results["methods"].items():
+        cores = done.results["device"]["cores"]
+        for method, entry in done.results["methods"].items():
             found[method] = _kept(entry) | {"dtype": dtype, "cores": cores}
     return {method: found[method] for method in case.methods if method in found}
 

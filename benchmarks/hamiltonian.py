@@ -5,17 +5,15 @@ table shows. The noise-free fields of the spring and the pendulum stand apart: h
 Levenberg–Marquardt takes to a relative error of 1e-6.
 """
 
-import dataclasses
 import pathlib
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from jaxphys import experiments, learning, metrics
-from jaxphys.experiments import dynamics, judging, mass_spring, pendulum, runner
-from jaxphys.experiments.runner import RunOptions
+from jaxphys import experiments, metrics
+from jaxphys.experiments import Experiment, RunOptions, engine, measures, record
 from jaxphys.names import check_known
 
 NAMES = (
@@ -53,8 +51,8 @@ def run(
         if name != "exact"
     }
     exact = [
-        _exact(module, seed, seconds=1.0 if smoke else 15.0)
-        for module in (mass_spring, pendulum)
+        _exact(experiments.get(name), seed, seconds=1.0 if smoke else 15.0)
+        for name in ("mass_spring", "pendulum")
         if not only or "exact" in only
         for seed in range(seeds)
     ]
@@ -70,7 +68,6 @@ def measured(
     **settings: Any,
 ) -> dict[str, Any]:
     """What the table of an experiment shows, row → column → quartiles over seeds."""
-    module = experiments.get(name)
     with tempfile.TemporaryDirectory() as scratch:
         options = RunOptions(
             method=methods,
@@ -78,15 +75,15 @@ def measured(
             out=pathlib.Path(scratch) / "run",
             progress=False,
         )
-        trained = module.run(module.Config(options=options, fast=smoke, **settings))
+        done = experiments.run(name, options, fast=smoke, **settings)
+    columns = experiments.get(name).columns
     return {
-        row: _summary(entry, module.STUDY.columns)
-        for row, entry in trained.results["methods"].items()
+        row: _summary(entry, columns) for row, entry in done.results["methods"].items()
     }
 
 
-def _summary(entry: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
-    ends = runner.finals(entry)
+def _summary(entry: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    ends = record.finals(entry)
     summary: dict[str, Any] = {
         "seeds": len(ends),
         "compile_seconds": entry["compile_seconds"],
@@ -98,31 +95,22 @@ def _summary(entry: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
     return summary
 
 
-def _exact(module: Any, seed: int, *, seconds: float) -> dict[str, Any]:
+def _exact(experiment: Experiment, seed: int, *, seconds: float) -> dict[str, Any]:
     """Training time of the compact network to an exact field, without noise."""
-    config = module.Config(noise=0.0)
-    row = module.METHODS["hnn_levenberg_marquardt"]
-    material = module.STUDY.material(config, seed)
-    motion = row.make(config, jnp.dtype("float64"))
-    recipe = dataclasses.replace(row.recipe(config), seconds=seconds)
-    fit = learning.learn(
-        motion,
-        recipe,
-        material.train,
-        key=jax.random.key(seed),
-        others={"test_loss": material.clean},
-        progress=False,
-    )
-    (clean,) = material.clean
-    dq, dp = (jnp.asarray(x) for x in clean.rate)
-    size = float(jnp.mean(dq**2 + dp**2)) / 2
+    settings, keys = experiment.settings(noise=0.0), experiment.keys(seed)
+    options = RunOptions(seconds=seconds, seed=seed, progress=False)
+    name = "hnn_levenberg_marquardt"
+    subject, fit = engine.train_row(experiment, name, settings, options)
+    clean = subject.sees(experiment.sample(settings, keys, subject.dtype)).clean
+    (rate,) = (each.rate for each in clean)
+    size = float(jnp.mean(rate.q**2 + rate.p**2)) / 2
     errors = [(h["seconds"], (h["test_loss"] / size) ** 0.5) for h in fit.history]
     reached = next((s for s, error in errors if error <= EXACT), None)
-    error = judging.field_error(motion, fit.state.params, material.clean)
+    error = measures.field_error(subject.built.dynamics, fit.state.params, clean)
     return {
-        "system": module.STUDY.name,
+        "system": experiment.name,
         "seed": seed,
         "seconds_to_exact": reached,
         "seconds": fit.seconds,
-        "field_error": dynamics.finite(error.relative),
+        "field_error": measures.finite(error.relative),
     }

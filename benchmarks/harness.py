@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys.experiments import runner
+from jaxphys.experiments.record import device, versions
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
@@ -72,8 +72,8 @@ def record(
         "benchmark": name,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "revision": revision(),
-        "versions": runner.versions(),
-        "device": runner.device(),
+        "versions": versions(),
+        "device": device(),
         "dtype": dtype,
         "config": config,
         "peak_memory_mb": peak_memory_mb(),

@@ -6,14 +6,13 @@
 import math
 import pathlib
 import statistics
+from collections.abc import Iterable
 from typing import Any
 
 from benchmarks import control, harness
 from jaxphys import experiments, plots
-from jaxphys.experiments import runner
-from jaxphys.experiments.dynamics import Study
-from jaxphys.experiments.runner import MILESTONES
-from jaxphys.plots import label
+from jaxphys.experiments import Experiment, record
+from jaxphys.experiments.control.rows import MILESTONES
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 MARKERS = ("<!-- methods: begin -->", "<!-- methods: end -->")
@@ -112,36 +111,47 @@ def _fill(path: pathlib.Path, markers: tuple[str, str], lines: list[str]) -> Non
     path.write_text(text[: begin + len(markers[0])] + between + text[end:])
 
 
-def _study(name: str) -> Study:
-    """The study of an experiment, or of one of its sizes, as in `pendulum_chain_2`."""
-    experiment, _, size = name.rpartition("_")
+def _experiment(name: str) -> tuple[Experiment, Any]:
+    """An experiment and its settings; a number at the end, as in `pendulum_chain_2`, is
+    that of links."""
+    base, _, size = name.rpartition("_")
     if size.isdigit():
-        return experiments.get(experiment).study(int(size))
-    return experiments.get(name).STUDY
+        found = experiments.get(base)
+        return found, found.settings(links=int(size))
+    found = experiments.get(name)
+    return found, found.settings()
+
+
+def _labels(names: Iterable[str]) -> dict[tuple[str, str], str]:
+    """(experiment, row) → its label, by model and optimizer, the same in every table."""
+    pairs: dict[Any, dict[str, str]] = {}
+    for name in names:
+        experiment, settings = _experiment(name)
+        rows = experiment.of("rows", settings)
+        pairs |= {(name, row): each.named for row, each in rows.items()}
+    return {pair: look.label for pair, look in plots.looks(pairs).items()}
 
 
 def _summary_table(results: dict[str, Any], chosen: tuple) -> list[str]:
     """One metric of every experiment, medians over seeds."""
     table = []
+    labels = _labels(results["experiments"])
     for name, baseline, model, best in chosen:
         rows = results["experiments"].get(name)
         if rows is None or not {model, best} & set(rows):
             continue
-        study = _study(name)
-        metric = SHOWN.get(name, next(iter(study.columns)))
-        heading = study.columns[metric]
+        experiment, settings = _experiment(name)
+        published = experiment.of("published", settings)
+        metric = SHOWN.get(name, next(iter(experiment.columns)))
+        heading = experiment.columns[metric]
 
-        def shown(row: str, rows=rows, metric=metric) -> str:
+        def shown(row: str, name=name, rows=rows, metric=metric) -> str:
             if row not in rows:
                 return "–"
-            return f"{label(row)} {rows[row][metric]['median']:.1e}"
+            return f"{labels[name, row]} {rows[row][metric]['median']:.1e}"
 
         known = next(
-            (
-                study.published[row].get(metric)
-                for row in (best, model)
-                if row in study.published
-            ),
+            (published[row].get(metric) for row in (best, model) if row in published),
             None,
         )
         table.append(
@@ -188,6 +198,7 @@ def _method_table(methods: dict[str, Any]) -> list[str]:
     header = ["method", "updates", "compile [s]", "train loss", "test loss"]
     header += [f"s to {x:g}" for x in MILESTONES]
     rows = []
+    looks = plots.looks(methods)
     for name, entry in methods.items():
         finals = [e["final"] for e in (entry, *entry.get("repeats", []))]
 
@@ -203,7 +214,7 @@ def _method_table(methods: dict[str, Any]) -> list[str]:
         ]
         rows.append(
             [
-                f"{label(name)} (`{name}`)",
+                f"{looks[name].label} (`{name}`)",
                 f"{middle('step'):.0f}",
                 f"{entry['compile_seconds']:.1f}",
                 f"{middle('train_loss'):.1e}",
@@ -573,7 +584,7 @@ def _control_summary(results: dict[str, Any]) -> list[str]:
         found = [methods[name] for name in names if name in methods]
         if not found:
             return "–"
-        ends = runner.finals(found[0])
+        ends = record.finals(found[0])
         if any(end["status"] == "diverged" for end in ends):
             return "diverged"
         return f"{statistics.median(end['test_loss'] for end in ends):.1e}"
@@ -604,19 +615,20 @@ def _control(results: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     for name, methods in results.items():
         rows = []
+        looks = plots.looks(methods)
         milestones = list(next(iter(methods.values()))["final"]["time_to"])
         errors = any("control_error" in x["final"] for x in methods.values())
         for method in control.CASES[name].methods:
             if method not in methods:
                 continue
             entry = methods[method]
-            ends = runner.finals(entry)
+            ends = record.finals(entry)
 
             def middle(key: str, ends=ends) -> float:
                 return statistics.median(end[key] for end in ends)
 
             worst = {end["status"] for end in ends} - {"finished"}
-            cells = [f"{label(method)} (`{method}`)", entry["dtype"]]
+            cells = [f"{looks[method].label} (`{method}`)", entry["dtype"]]
             cells += [str(entry["cores"]), str(len(ends)), f"{middle('seconds'):.0f}"]
             cells += [f"{middle('step'):.0f}", f"{entry['compile_seconds']:.1f}"]
             cells += [f"{middle(f'{x}_loss'):.1e}" for x in ("train", "test")]
@@ -639,22 +651,24 @@ def _control(results: dict[str, Any]) -> list[str]:
 def _experiments(results: dict[str, Any]) -> list[str]:
     """A table an experiment: medians and quartiles, and what was published."""
     lines: list[str] = []
+    labels = _labels(results["experiments"])
     for name, rows in results["experiments"].items():
-        study = _study(name)
+        experiment, settings = _experiment(name)
+        published = experiment.of("published", settings)
         table = []
         for row, summary in rows.items():
-            cells = [label(row), f"{summary['step']['median']:.0f}"]
+            cells = [labels[name, row], f"{summary['step']['median']:.0f}"]
             cells.append(f"{summary['seconds']['median']:.1f}")
-            for metric in study.columns:
+            for metric in experiment.columns:
                 low, middle, high = (
                     summary[metric][k] for k in ("low", "median", "high")
                 )
                 cells.append(f"{middle:.1e} [{low:.0e}, {high:.0e}]")
-                known = study.published.get(row, {}).get(metric)
+                known = published.get(row, {}).get(metric)
                 cells.append("" if known is None else f"{known:.3g}")
             table.append(cells)
-        header = [study.title, "updates", "training [s]"]
-        for heading in study.columns.values():
+        header = [experiment.of("title", settings), "updates", "training [s]"]
+        for heading in experiment.columns.values():
             header += [heading, "published"]
         keep = [
             i

@@ -15,11 +15,13 @@ A small functional library. An idea is one function, and a method is a compositi
 | `models` | networks, Hamiltonian and Lagrangian networks |
 | `problems` | simulators to train through, motions to learn |
 | `optim`, `linalg` | second-order optimizers, and their linear algebra |
-| `data` | trajectories, simulated or from files |
+| `motion` | trajectories of systems and of learned motions |
+| `data` | trajectories from files, and the samples of a training |
 | `training`, `learning` | the training loop, and recipes for learning a motion |
 | `metrics`, `plots` | errors of a motion, figures |
 | `checkpoint` | training states and models on disk |
 | `experiments` | published experiments, also by the command `jaxphys run` |
+| `commands` | what the command `jaxphys` does, as functions: fit, simulate, … |
 
 A namespace is imported when it is first used, so `import jaxphys` does not import JAX.
 
@@ -35,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxphys import (
         checkpoint,
+        commands,
         curvature,
         data,
         experiments,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
         mechanics,
         metrics,
         models,
+        motion,
         ode,
         optim,
         plots,
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
         scalars,
         systems,
         training,
+        trees,
         trig,
         types,
     )
@@ -62,6 +67,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "checkpoint",
+    "commands",
     "curvature",
     "data",
     "experiments",
@@ -72,6 +78,7 @@ __all__ = [
     "mechanics",
     "metrics",
     "models",
+    "motion",
     "ode",
     "optim",
     "plots",
@@ -80,6 +87,7 @@ __all__ = [
     "scalars",
     "systems",
     "training",
+    "trees",
     "trig",
     "types",
 ]

@@ -1,14 +1,20 @@
-"""The command line: `jaxphys list | run | fit | simulate | plot`."""
+"""The command line: `jaxphys list | run | fit | simulate | plot`.
+
+Every command is a function of `jaxphys.commands`; here its options are read, its errors
+become messages, and its outcome an exit status.
+"""
 
 import dataclasses
-import json
 import os
 import pathlib
 import sys
 import warnings
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from jaxphys.names import check_known
+
+__all__ = ["USAGE", "main"]
 
 USAGE = """usage: jaxphys COMMAND ...
 
@@ -21,6 +27,9 @@ commands:
 
 jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL --help
 those of a fit, jaxphys simulate SYSTEM --help a system's."""
+
+#: The exit status of a command that Ctrl-C ended.
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,6 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
         "plot": _plot,
         "--version": _version,
     }
+    named = arguments[0] in ("run", "fit", "simulate")
+    if named and arguments[1:2] in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
     try:
         check_known("command", arguments[0], commands)
         with warnings.catch_warnings():
@@ -58,110 +71,92 @@ def _warn(message, category, filename, lineno, file=None, line=None) -> None:
 def _version(arguments: list[str]) -> int:
     import jaxphys
 
+    del arguments
     print(jaxphys.__version__)
     return 0
 
 
-def _list(arguments: list[str]) -> int:
-    from jaxphys import experiments, systems
-    from jaxphys.experiments import constants, fitting
+def _named(arguments: list[str], command: str, what: str, known: Sequence[str]) -> str:
+    """The name that a command begins with, such as that of an experiment."""
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError(
+            f"{command} needs the name of {what}; known: {', '.join(known)}."
+        )
+    return arguments[0]
 
-    print("experiments, for jaxphys run:")
-    for name, what in experiments.EXPERIMENTS.items():
-        print(f"  {name:<21} {what}")
-        print(f"  {'':<21} methods: {', '.join(experiments.get(name).METHODS)}")
-    print("\nmodels, for jaxphys fit:")
-    for name, what in fitting.MODELS.items():
-        print(f"  {name:<21} {what}")
-    print("\nsystems, for jaxphys simulate:")
-    for name in systems.names():
-        print(f"  {name:<21} {constants.summary(getattr(systems, name).__doc__)}")
+
+def _options(command: str, arguments: list[str], kind: Any, default: Any = None) -> Any:
+    """The options of a command line as a dataclass, its help from the docstrings."""
+    import jax
+    import tyro
+
+    jax.config.update("jax_enable_x64", True)
+    return tyro.cli(
+        kind,
+        prog=f"jaxphys {command}",
+        args=arguments,
+        default=default,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def _side_by_side(doc: str, **records: Any) -> tuple[type, Any]:
+    """One dataclass of several, and its defaults, for one command line."""
+    fields = [(name, type(record)) for name, record in records.items()]
+    kind = dataclasses.make_dataclass("Request", fields)
+    kind.__doc__ = doc
+    return kind, kind(**records)
+
+
+def _list(arguments: list[str]) -> int:
+    from jaxphys import commands
+
+    del arguments
+    print(commands.listing())
     return 0
 
 
 def _run(arguments: list[str]) -> int:
-    from jaxphys import experiments
+    from jaxphys import commands, experiments
 
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0
-    if not arguments or arguments[0].startswith("-"):
-        known = ", ".join(experiments.EXPERIMENTS)
-        raise ValueError(f"run needs the name of an experiment; known: {known}.")
-    name = arguments[0]
+    name = _named(arguments, "run", "an experiment", experiments.names())
     experiment = experiments.get(name)
-
-    import jax
-    import tyro
-
-    jax.config.update("jax_enable_x64", True)
-    config = tyro.cli(
-        experiment.Config,
-        prog=f"jaxphys run {name}",
-        args=arguments[1:],
-        config=(tyro.conf.OmitArgPrefixes,),
+    both = _side_by_side(
+        f"{name}: {experiment.summary}.",
+        settings=experiment.settings(),
+        run=experiment.options,
     )
-    return 130 if experiment.run(config).interrupted else 0
+    asked = _options(f"run {name}", arguments[1:], *both)
+    done = commands.run(experiment, asked.run, **vars(asked.settings))
+    return INTERRUPTED if done.interrupted else 0
 
 
 def _fit(arguments: list[str]) -> int:
-    from jaxphys.experiments import fitting
+    from jaxphys import commands
+    from jaxphys.commands.fitting import MODELS
 
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0
-    if not arguments or arguments[0].startswith("-"):
-        known = ", ".join(fitting.MODELS)
-        raise ValueError(f"fit needs the name of a model; known: {known}.")
-    kind = check_known("model", arguments[0], fitting.MODELS)
-
-    import jax
-    import tyro
-
-    jax.config.update("jax_enable_x64", True)
-    options = tyro.cli(
-        fitting.FitOptions,
-        prog=f"jaxphys fit {kind}",
-        args=arguments[1:],
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
-    return 130 if fitting.run(kind, options).interrupted else 0
+    model = _named(arguments, "fit", "a model", list(MODELS))
+    check_known("model", model, MODELS)
+    options = _options(f"fit {model}", arguments[1:], commands.FitOptions)
+    return INTERRUPTED if commands.fit(model, options).interrupted else 0
 
 
 def _simulate(arguments: list[str]) -> int:
-    from jaxphys import systems
+    from jaxphys import commands, systems
+    from jaxphys.commands.simulation import constants
 
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0
-    if not arguments or arguments[0].startswith("-"):
-        known = ", ".join(systems.names())
-        raise ValueError(f"simulate needs the name of a system; known: {known}.")
-    name = arguments[0]
-
-    import jax
-    import tyro
-
-    from jaxphys.experiments import constants, simulation
-
-    jax.config.update("jax_enable_x64", True)
-    system, options = constants.system_options(name), simulation.Options
-    request = dataclasses.make_dataclass(
-        "Request", [("system", system), ("simulation", options)]
+    name = _named(arguments, "simulate", "a system", systems.names())
+    both = _side_by_side(
+        constants.description(name),
+        system=constants.system_options(name)(),
+        simulation=commands.SimulateOptions(),
     )
-    request.__doc__ = constants.description(name)
-    asked = tyro.cli(
-        request,
-        prog=f"jaxphys simulate {name}",
-        args=arguments[1:],
-        default=request(system(), options()),
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+    asked = _options(f"simulate {name}", arguments[1:], *both)
     try:
-        done = simulation.run(name, asked.system, asked.simulation)
+        done = commands.simulate(name, asked.simulation, **vars(asked.system))
     except KeyboardInterrupt:
         print("interrupted: what was written until now is whole", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     if done.info.message:
         print(f"jaxphys: {done.info.message}", file=sys.stderr)
         return 1
@@ -182,26 +177,9 @@ def _plot(arguments: list[str]) -> int:
           runs: directories that hold a results.json.
           out: the PNG to write; comparison.png in the one run's directory, or here.
         """
-        from jaxphys import plots
+        from jaxphys import commands
 
-        if not runs:
-            raise ValueError("plot needs at least one directory with a results.json.")
-        stored = {}
-        names = [run.resolve().name for run in runs]
-        for run, name in zip(runs, names, strict=True):
-            path = run / "results.json"
-            if not path.exists():
-                raise ValueError(
-                    f"{run} holds no results.json; name a run's directory."
-                )
-            found = json.loads(path.read_text())
-            if not found["methods"]:
-                raise ValueError(f"{path} holds no method that was trained yet.")
-            stored[name if names.count(name) == 1 else str(run)] = found
-        target = (
-            out or (runs[0] if len(runs) == 1 else pathlib.Path()) / "comparison.png"
-        )
-        print(plots.save(plots.comparison(stored), target))
+        print(commands.plot(runs, out))
 
     tyro.cli(plot, prog="jaxphys plot", args=arguments)
     return 0

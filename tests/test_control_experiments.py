@@ -1,5 +1,6 @@
-"""The experiments that train through a simulator, in small sizes and by all methods."""
+"""The experiments that train through simulators, in small sizes and by all methods."""
 
+import dataclasses
 import json
 
 import jax
@@ -7,49 +8,58 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import cli, experiments, losses, problems, training
-from jaxphys.experiments import (
-    control,
+from jaxphys import experiments, losses, problems, training
+from jaxphys.experiments import RunOptions, engine
+from jaxphys.experiments.control import (
     exponential,
     heat,
     nonlinear_oscillators,
     quantum_dipole,
     rotated_sine,
-    runner,
     waves,
 )
-from jaxphys.experiments.runner import RunOptions
+from jaxphys.experiments.control.rows import Steering, control_error, steering
+from jaxphys.experiments.engine import Keys
+from jaxphys.learning import Learner
 from jaxphys.types import Model
 
 pytestmark = pytest.mark.x64
 
 SMALL = {
-    "nonlinear_oscillators": ["--control-steps", "24", "--dt", "0.25"],
-    "quantum_dipole": ["--points", "6", "--time-steps", "24", "--controls", "12"],
-    "poisson": ["--size", "4", "--hidden", "16"],
-    "waves": ["--scale", "0.1"],
-    "rotated_sine": ["--hidden", "8", "--conditioning", "2"],
-    "exponential": ["--hidden", "8"],
-    "heat": ["--size", "8", "--channels", "2"],
+    "nonlinear_oscillators": {"control_steps": 24, "dt": 0.25},
+    "quantum_dipole": {"points": 6, "time_steps": 24, "controls": 12},
+    "poisson": {"size": 4, "hidden": (16,)},
+    "waves": {"scale": 0.1},
+    "rotated_sine": {"hidden": (8,), "conditioning": 2.0},
+    "exponential": {"hidden": (8,)},
+    "heat": {"size": 8, "channels": (2,)},
 }
 
 
-def run(name, out, *more):
-    arguments = ["run", name, "--out", out, "--samples", 32, "--batch-size", 16]
-    arguments += ["--steps", 2, "--no-progress", *SMALL[name], *more]
-    assert cli.main([str(x) for x in arguments]) == 0
-    return json.loads((out / "results.json").read_text())
+def run(name, out, *methods, **options):
+    asked = RunOptions(
+        method=methods,
+        out=out,
+        batch_size=16,
+        steps=2,
+        progress=False,
+        **options,
+    )
+    return experiments.run(name, asked, samples=32, **SMALL[name])
 
 
-def check(results, out, methods):
+def check(name, out, methods):
+    """What a run leaves on disk."""
+    results = json.loads((out / "results.json").read_text())
     assert list(results["methods"]) == methods
-    for name, entry in results["methods"].items():
+    judged = "control_error" in experiments.get(name).columns
+    for row, entry in results["methods"].items():
         # The true step, undamped, may leave at once; its last good state is kept.
-        ends = ["finished"] + ["diverged"] * (name == "gauss_newton_true_step")
+        ends = ["finished"] + ["diverged"] * (row == "gauss_newton_true_step")
         assert entry["final"]["status"] in ends
         assert np.isfinite(entry["final"]["test_loss"])
-        judged = experiments.get(results["experiment"]).__doc__
-        assert ("control_error" in entry["final"]) == ("control_error" in judged)
+        assert ("control_error" in entry["final"]) == judged
+        assert entry["optimizer"] == row
     assert (out / "comparison.png").exists()
     assert len(list(out.glob("*.png"))) == 2
 
@@ -60,29 +70,27 @@ def check(results, out, methods):
 )
 def test_an_experiment_runs_by_two_methods(name, tmp_path):
     methods = ["adam", "levenberg_marquardt"]
-    results = run(name, tmp_path / "run", "--method", *methods)
-    check(results, tmp_path / "run", methods)
+    run(name, tmp_path / "run", *methods)
+    check(name, tmp_path / "run", methods)
 
 
-def test_a_memory_limit_of_the_command_line_reaches_the_optimizer(tmp_path, capsys):
+def test_a_memory_limit_reaches_the_optimizer(tmp_path):
     """At .01 MB no route fits, and what would is told."""
-    out = tmp_path / "run"
-    arguments = ["run", "poisson", *SMALL["poisson"], "--method", "hig", "--steps", "2"]
-    arguments += ["--samples", "32", "--batch-size", "16", "--no-progress"]
-    arguments += ["--out", str(out), "--memory-limit", "0.01"]
-    assert cli.main(arguments) != 0
-    assert "needs at least" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="needs at least"):
+        run("poisson", tmp_path / "run", "hig", memory_limit=0.01)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SMALL)
 def test_an_experiment_runs_by_every_method(name, tmp_path):
-    results = run(name, tmp_path / "run", "--method", "all")
-    check(results, tmp_path / "run", list(experiments.get(name).METHODS))
+    run(name, tmp_path / "run", "all")
+    check(name, tmp_path / "run", list(experiments.get(name).rows))
 
 
 def test_published_settings_are_the_defaults():
-    problem, model = nonlinear_oscillators.build()
+    problem, model = nonlinear_oscillators.build(
+        nonlinear_oscillators.Settings(), jnp.float32
+    )
     params = model.init(jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 2956
     # Left alone, the oscillators are some 0.8 away.
@@ -90,57 +98,49 @@ def test_published_settings_are_the_defaults():
     ends = jax.vmap(problem.simulate, (None, 0))(jnp.zeros(96, jnp.float32), states)
     missed = jnp.mean(jax.vmap(losses.squared_error)(ends, targets))
     assert 0.7 < missed < 0.9
-    problem, model = quantum_dipole.build()
+    problem, model = quantum_dipole.build(quantum_dipole.Settings(), jnp.float32)
     assert (problem.num_inputs, problem.num_controls) == (28, 384)
 
 
 def test_the_residual_lets_levenberg_marquardt_lower_the_infidelity():
-    config = quantum_dipole.Config(
-        options=RunOptions(dtype="float64", steps=30, progress=False),
-        points=6,
-        time_steps=96,
-        controls=48,
-        hidden=(16,),
-        samples=32,
+    settings = quantum_dipole.Settings(
+        points=6, time_steps=96, controls=48, hidden=(16,), samples=32
     )
-    problem, model = quantum_dipole.build(config)
-    method = quantum_dipole.METHODS["levenberg_marquardt"]
-    fit = runner.train(method, problem, model, config.options, seed=0, num_samples=32)
+    options = RunOptions(dtype="float64", steps=30, progress=False)
+    _, fit = engine.train_row(
+        quantum_dipole.EXPERIMENT, "levenberg_marquardt", settings, options
+    )
     first, last = fit.history[0]["train_loss"], fit.history[-1]["train_loss"]
     assert 0.9 < first <= 1.0
     assert last < 0.1 * first
 
 
-def test_targets_that_are_no_states_are_told_before_training():
-    problem, model = quantum_dipole.build()
+def test_targets_that_are_no_states_are_told_before_training(tmp_path):
+    def build(settings, dtype):
+        problem, model = quantum_dipole.build(settings, dtype)
 
-    def sample(key, num_samples):
-        inputs, targets = problem.sample(key, num_samples)
-        return inputs, targets.at[3].multiply(2)
+        def sample(key, num_samples):
+            inputs, targets = problem.sample(key, num_samples)
+            return inputs, targets.at[3].multiply(2)
 
+        return Steering(problem._replace(sample=sample), model)
+
+    experiment = steering(
+        "wrong", "", quantum_dipole.Settings, build, quantum_dipole.ROWS
+    )
+    options = RunOptions(method=("adam",), steps=1, out=tmp_path / "run")
     with pytest.raises(ValueError, match="target 3 has the norm 2; expected states"):
-        runner.train(
-            quantum_dipole.METHODS["adam"],
-            problem._replace(sample=sample),
-            model,
-            RunOptions(steps=1, progress=False),
-            seed=0,
-            num_samples=8,
-        )
+        experiments.run(experiment, options, samples=8)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.long
 def test_large_steps_of_hig_overshoot_and_settle_far_below_the_published_rate():
     """The loss rises while the rate is above 2, and is tiny once it has fallen."""
-    problem, model = nonlinear_oscillators.build()
+    settings = nonlinear_oscillators.Settings()
     options = RunOptions(steps=45_000, progress=False)
-    fit = runner.train(
-        nonlinear_oscillators.METHODS["hig_large_steps"],
-        problem,
-        model,
-        options,
-        seed=0,
-        num_samples=4096,
+    _, fit = engine.train_row(
+        nonlinear_oscillators.EXPERIMENT, "hig_large_steps", settings, options
     )
     middle = [x["train_loss"] for x in fit.history if 7_000 < x["step"] < 30_000]
     assert fit.status == "finished"
@@ -150,24 +150,26 @@ def test_large_steps_of_hig_overshoot_and_settle_far_below_the_published_rate():
 
 
 def test_of_many_starts_the_best_is_left():
-    config = waves.Config(options=RunOptions(dtype="float64", steps=40, progress=False))
-    problem, model = waves.build(config)
-    several = waves.METHODS["levenberg_marquardt_starts"]._replace(
-        batch_size=64, starts=5
-    )
+    settings, keys = waves.Settings(samples=64), Keys.folded(1)
+    built = waves.build(settings, jnp.float64)
+    samples = waves.EXPERIMENT.sample(settings, keys, jnp.float64)
+    row = waves.ROWS["levenberg_marquardt_starts"]
     ends = []
-    for method in (several, several._replace(starts=1)):
-        fit = runner.train(
-            method, problem, model, config.options, seed=1, num_samples=64
+    for starts in (5, 1):
+        recipe = dataclasses.replace(
+            row.recipe(settings), batch_size=64, starts=starts, steps=40
         )
+        learner = Learner(row.target(built, recipe), recipe)
+        sets = {"train_loss": samples.train}
+        fit = learner.fit(sets, keys.network, keys.order, progress=False)
         shapes = jax.tree.map(jnp.shape, fit.state.params)
-        assert shapes == jax.tree.map(jnp.shape, model.init(jax.random.key(0)))
+        assert shapes == jax.tree.map(jnp.shape, built.model.init(keys.network))
         ends.append(fit.history[-1]["train_loss"])
-    outputs = problems.outputs(problem, model)
-    inputs, targets = problem.sample(jax.random.fold_in(jax.random.key(1), 1), 64)
-    found = jax.vmap(outputs, (None, 0))(fit.state.params, inputs)
-    left = jnp.mean(jax.vmap(problem.objective)(found, targets))
-    np.testing.assert_allclose(left, ends[1], rtol=1e-6)
+        if starts > 1:
+            outputs = problems.outputs(*built)
+            values = jax.vmap(outputs, (None, 0))(fit.state.params, samples.train[0])
+            left = jax.vmap(built.problem.objective)(values, samples.train[1])
+            np.testing.assert_allclose(jnp.mean(left), ends[0], rtol=1e-6)
     assert ends[0] < ends[1]
 
 
@@ -177,23 +179,27 @@ def test_a_problem_without_a_residual_is_told():
 
 
 def test_the_size_of_a_residual_is_its_loss():
-    problem, model = quantum_dipole.build(
-        quantum_dipole.Config(points=6, time_steps=12, controls=12, hidden=(8,))
+    settings = quantum_dipole.Settings(
+        points=6, time_steps=12, controls=12, hidden=(8,)
     )
+    problem, model = quantum_dipole.build(settings, jnp.float32)
     params = model.init(jax.random.key(0))
     both = problem.sample(jax.random.key(1), 5)
-    evaluate = training.make_evaluate(
-        problems.residuals(problem, model), losses.squared_size, {"a": (both, both[1])}
+    by_residual = training.make_evaluate(
+        problems.residuals(problem, model), losses.squared_size
     )
-    direct = training.make_evaluate(
-        problems.outputs(problem, model), problem.objective, {"a": both}
+    direct = training.make_evaluate(problems.outputs(problem, model), problem.objective)
+    np.testing.assert_allclose(
+        by_residual(params, {"a": (both, both[1])})["a"],
+        direct(params, {"a": both})["a"],
+        rtol=1e-4,
     )
-    np.testing.assert_allclose(evaluate(params)["a"], direct(params)["a"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("module", [waves, rotated_sine, exponential])
 def test_exact_inverses_have_no_control_error(module):
-    problem, _ = module.build()
+    settings = module.Settings()
+    problem, _ = module.build(settings, jnp.float32)
     away = jnp.ones(problem.num_controls, jnp.float32)
 
     def apply(shift, inputs):
@@ -204,20 +210,23 @@ def test_exact_inverses_have_no_control_error(module):
             solution = problem.invert(0 * away, inputs, inputs)
         return solution + shift
 
-    model = Model(lambda key: 0.0, apply)
-    judge = control.control_error((problem, model), lambda e: jnp.sum(jnp.abs(e)), 0)
+    built = Steering(problem, Model(lambda key: 0.0, apply))
+    monitor = control_error(lambda error: jnp.sum(jnp.abs(error)))
+    judge = monitor(settings, built, Keys.folded(0))
     assert judge(0.0)["control_error"] < 1e-4
     moved = judge(0.01)["control_error"]
     np.testing.assert_allclose(moved, 0.01 * problem.num_controls, rtol=1e-2)
 
 
 def test_a_wave_left_at_zero_hardly_shows_in_the_loss():
-    problem, _ = waves.build()
+    settings = waves.Settings()
+    problem, _ = waves.build(settings, jnp.float32)
     model = Model(
         lambda key: None,
         lambda params, x: jnp.concatenate([jnp.sin(6 * x), jnp.zeros_like(x)]),
     )
-    judge = control.control_error((problem, model), lambda e: jnp.sum(e**2) / 2, 0)
+    monitor = control_error(waves.half_square)
+    judge = monitor(settings, Steering(problem, model), Keys.folded(0))
     inputs, targets = problem.sample(jax.random.key(0), 1000)
     ends = jax.vmap(problem.simulate)(
         jax.vmap(model.apply, (None, 0))(None, inputs), inputs
@@ -228,8 +237,7 @@ def test_a_wave_left_at_zero_hardly_shows_in_the_loss():
 
 
 def test_heat_is_kept_by_the_network():
-    config = heat.Config(size=8, channels=(2,))
-    _, model = heat.build(config)
+    _, model = heat.build(heat.Settings(size=8, channels=(2,)), jnp.float32)
     last = jax.random.uniform(jax.random.key(0), (64,), jnp.float32)
     first = model.apply(model.init(jax.random.key(1)), last)
     assert not np.allclose(first, last, atol=1e-3)
@@ -244,10 +252,7 @@ def test_half_inverse_gradients_learn_the_wave_that_the_loss_hardly_shows():
     budgets["levenberg_marquardt_starts"] = double
     errors = {}
     for name, options in budgets.items():
-        built = waves.build(waves.Config(options=options))
-        judge = control.control_error(built, lambda e: jnp.sum(e**2) / 2, 0)
-        method = waves.METHODS[name]
-        fit = runner.train(method, *built, options, seed=0, num_samples=1024)
-        errors[name] = float(judge(fit.state.params)["control_error"])
+        _, fit = engine.train_row(waves.EXPERIMENT, name, waves.Settings(), options)
+        errors[name] = fit.history[-1]["control_error"]
     assert errors["hig"] < 0.1 * min(errors["adam"], errors["gauss_newton"])
     assert errors["levenberg_marquardt_starts"] < errors["hig"]

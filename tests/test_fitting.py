@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxphys import checkpoint, cli, data, integrators, mechanics, models, systems
-from jaxphys.data import Chunk
-from jaxphys.experiments import fitting
-from jaxphys.experiments.fitting import FitOptions
-from jaxphys.problems.matching import follow
+from jaxphys import (
+    checkpoint,
+    cli,
+    commands,
+    data,
+    integrators,
+    mechanics,
+    models,
+    systems,
+)
+from jaxphys.commands import FitOptions, fitting
+from jaxphys.data import Chunk, Trajectories
+from jaxphys.motion import follow, simulated
 from jaxphys.types import Dynamics, Model, PhaseState, TangentState
 
 pytestmark = pytest.mark.x64
@@ -107,12 +115,12 @@ def test_nothing_is_overwritten_and_training_goes_on(fitted, capsys):
 @pytest.mark.long
 def test_simulated_files_with_many_motions_hold_whole_ones_out(tmp_path):
     system = systems.pendulum()
-    found = data.simulated(system, jax.random.key(0), 6, np.linspace(0, 4, 41))
+    found = simulated(system, jax.random.key(0), 6, np.linspace(0, 4, 41))
     path = data.save_trajectories(tmp_path / "motions.npz", found)
     options = FitOptions(
         data=path, steps=25, hidden=(16, 16), out=tmp_path / "fit", progress=False
     )
-    done = fitting.run("separable", options)
+    done = commands.fit("separable", options)
     assert done.report["data"]["held_out_by"] == "trajectory"
     assert done.report["data"]["mode"] == "derivatives"
     assert done.report["data"]["periodic"] == [True]
@@ -134,7 +142,7 @@ def test_uneven_times_are_followed_as_they_are(tmp_path):
         out=tmp_path / "fit",
         progress=False,
     )
-    done = fitting.run("hnn", options)
+    done = commands.fit("hnn", options)
     assert done.report["held_out"]["rollout_error"]["median"] < 0.02
 
 
@@ -196,7 +204,9 @@ def robot(arm, count=20, times=30):
     every = jax.jit(jax.vmap(jax.vmap(lambda *x: torque(arm.params, *x))))
     u = np.asarray(every(*map(jnp.asarray, (q, v, a))))
     meta = {"periodic": list(arm.periodic)}
-    return data.Trajectories(t, q, v=v, dv=a, u=u, meta=meta)
+    return Trajectories(
+        t, TangentState(q, v), TangentState(v, a), u=u, meta=meta
+    )
 
 
 def test_torques_teach_an_arm_its_masses(tmp_path):
@@ -205,7 +215,7 @@ def test_torques_teach_an_arm_its_masses(tmp_path):
     options = FitOptions(
         data=path, steps=60, hidden=(16,), out=tmp_path / "fit", progress=False
     )
-    done = fitting.run("delan", options)
+    done = commands.fit("delan", options)
     assert done.report["data"]["mode"] == "torques"
     assert done.report["data"]["inputs"] == "direct"
     assert done.report["losses"]["validation_loss"] < 1e-4
@@ -236,13 +246,14 @@ def test_inputs_are_held_from_time_to_time_where_a_motion_is_followed():
     dt = np.diff(t)
     v = np.concatenate([[0.3], 0.3 + np.cumsum(u[:-1] / mass * dt)])
     q = np.concatenate([[1.0], 1.0 + np.cumsum((v[1:] + v[:-1]) / 2 * dt)])
-    columns = {"v": v[None, :, None], "u": u[None, :, None]}
-    seen = data.Trajectories(t, q[None, :, None], **columns)
+    states = TangentState(q[None, :, None], v[None, :, None])
+    seen = Trajectories(t, states, u=u[None, :, None])
     params = {"lagrangian": jnp.asarray(1.0)}
-    path = fitting.followed(body(mass), params, seen)
-    for found, expected in zip(path, (q, v), strict=True):
-        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-12)
-    found = fitting.judge(body(mass), params, [seen], kept=False)
+    follower = fitting.Follower(body(mass))
+    path = follower.follow(params, seen)
+    for found, expected in zip(path.y, states, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    found = follower.judge(params, [seen], conservative=False)
     assert found["rollout_error"]["median"] < 1e-12
 
 
@@ -266,7 +277,7 @@ def test_accelerations_of_differences_go_with_the_inputs_that_made_them(
         if mode == "trajectories":
             np.testing.assert_allclose(got, u)
             continue
-        dv = np.concatenate([train.dv, held_out.dv], axis=1)[0, :, 0]
+        dv = np.concatenate([train.rate.v, held_out.rate.v], axis=1)[0, :, 0]
         np.testing.assert_allclose(got, mass * dv, atol=1e-9)
         assert np.max(np.abs(got - u)) > 0.1
         np.testing.assert_allclose(ready.raw[0].u[0, :, 0], u[-len(held_out.t) :])
@@ -301,7 +312,7 @@ def test_noisy_data_are_matched_by_their_smoothed_derivatives_for_lagrangians(tm
         ready = fitting.prepare(kind, options)
         assert ready.window > 0
         assert ready.mode == mode
-    assert ready.train[0].dv is not None
+    assert ready.train[0].rate is not None
 
 
 def test_units_of_force_change_the_scale_of_a_lagrangian_and_nothing_else(tmp_path):
@@ -343,7 +354,7 @@ def test_what_a_motion_loses_is_learned_beside_its_lagrangian(kind, tmp_path):
             out=tmp_path / f"fit-{friction}",
             progress=False,
         )
-        done = fitting.run(kind, options)
+        done = commands.fit(kind, options)
         errors[friction] = done.report["held_out"]["rollout_error"]["median"]
     assert errors[True] < 1e-2 < errors[False]
     learned = checkpoint.load(tmp_path / "fit-True")
@@ -372,12 +383,13 @@ def test_one_motor_that_moves_two_coordinates_is_learned(tmp_path):
 
     q, v = jax.jit(jax.vmap(one))(starts, jnp.asarray(u))
     meta = {"periodic": list(cart.periodic)}
-    seen = data.Trajectories(t, np.asarray(q), v=np.asarray(v), u=u, meta=meta)
+    y = TangentState(np.asarray(q), np.asarray(v))
+    seen = Trajectories(t, y, u=u, meta=meta)
     path = data.save_trajectories(tmp_path / "cart.npz", seen)
     options = FitOptions(
         data=path, steps=200, hidden=(16, 16), out=tmp_path / "fit", progress=False
     )
-    done = fitting.run("delan", options)
+    done = commands.fit("delan", options)
     held = done.report["held_out"]
     assert done.report["data"]["inputs"] == "learned"
     assert held["valid_time"]["median"] == held["duration"]["median"]
@@ -391,7 +403,7 @@ def attempt(tmp_path, header="t,q,p", rows=None, kind="hnn", **options):
         FitOptions(data=path, out=tmp_path / "fit", steps=1, progress=False), **options
     )
     try:
-        return fitting.run(kind, chosen)
+        return commands.fit(kind, chosen)
     finally:
         assert not (tmp_path / "fit").exists() or not list((tmp_path / "fit").iterdir())
 

@@ -1,27 +1,18 @@
 """The experiments of Lagrangian networks: what they take for true; that they run."""
 
-import functools
-import json
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import (
-    cli,
-    data,
-    experiments,
-    learning,
-    mechanics,
-    metrics,
-    models,
-    systems,
-)
-from jaxphys.experiments import (
-    double_pendulum,
-    dynamics,
-    judging,
+from jaxphys import experiments, learning, mechanics, metrics, models, motion, systems
+from jaxphys.experiments import RunOptions, figures, measures
+from jaxphys.experiments.engine import Keys, Trained
+from jaxphys.experiments.measures import Judge
+from jaxphys.experiments.motion import (
+    double_pendulum_box,
     lagrangian,
     pendulum_chain,
     relativistic,
@@ -31,33 +22,72 @@ from jaxphys.experiments import (
     wave,
 )
 from jaxphys.learning import Recipe
-from jaxphys.types import Dynamics, PhaseState, TangentState
+from jaxphys.motion import Motion, of_system
+from jaxphys.types import Dynamics, PhaseState, TangentState, Trajectories
 
 pytestmark = pytest.mark.x64
 
 
-def run(name, out, *arguments):
-    line = ["run", name, "--out", out, "--no-progress", *arguments]
-    assert cli.main([str(x) for x in line]) == 0
-    return json.loads((out / "results.json").read_text())
+def run(name, out, *, settings=(), **options):
+    asked = RunOptions(out=out, progress=False, **options)
+    return experiments.run(name, asked, **dict(settings))
 
 
-def finals(results):
-    return {name: entry["final"] for name, entry in results["methods"].items()}
+def finals(done):
+    return {name: entry["final"] for name, entry in done.results["methods"].items()}
+
+
+def samples(experiment, **settings):
+    made = experiment.settings(**settings)
+    return experiment.sample(made, experiment.keys(0), jnp.dtype("float64"))
+
+
+def measured(experiment, built, params, **settings):
+    """What an experiment measures of a motion, as if that had been learned."""
+    made = experiment.settings(**settings)
+    subject = types.SimpleNamespace(built=built)
+    keys = Keys.of_motions(0)
+    seen = experiment.sample(made, keys, jnp.dtype("float64"))
+    return experiment.measures(Trained(made, subject, params, seen, keys))
+
+
+def of_truth(system):
+    """The system's own motion in (q, v), and its constants."""
+    params = jax.tree.map(jnp.asarray, system.params)
+    return Motion(of_system(system, TangentState)), params
+
+
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory):
+    """A run of two rows with small networks, one of each optimizer."""
+    out = tmp_path_factory.mktemp("runs") / "box"
+    small = {"fast": True, "hidden": (4,), "compact_delan": (4,)}
+    method = ("mlp", "delan_levenberg_marquardt")
+    return run("double_pendulum_box", out, settings=small, method=method, steps=4)
+
+
+def test_a_run_measures_and_draws_every_row(short_run):
+    assert list(finals(short_run)) == ["mlp", "delan_levenberg_marquardt"]
+    for final in finals(short_run).values():
+        for metric in double_pendulum_box.EXPERIMENT.columns:
+            assert np.isfinite(final[metric])
+    written = {path.name for path in short_run.out.iterdir()}
+    drawn = {f"{x}.png" for x in ("coordinates", "energy", "paths", "errors", "masses")}
+    assert drawn | {"motion.gif", "comparison.png", "results.json"} <= written
 
 
 def test_drawn_states_have_the_accelerations_of_euler_and_lagrange():
     system = systems.double_pendulum()
-    seen = data.drawn(system, jax.random.key(0), 7)
-    assert seen.q.shape == seen.v.shape == seen.dv.shape == (7, 1, 2)
+    seen = motion.drawn(system, jax.random.key(0), 7)
+    assert seen.y.q.shape == seen.y.v.shape == seen.rate.v.shape == (7, 1, 2)
     accelerate = mechanics.acceleration(system.lagrangian)
-    for q, v, a in zip(seen.q[:, 0], seen.v[:, 0], seen.dv[:, 0], strict=True):
+    for q, v, a in zip(seen.y.q[:, 0], seen.y.v[:, 0], seen.rate.v[:, 0], strict=True):
         expected = accelerate(system.params, jnp.asarray(q), jnp.asarray(v))
         np.testing.assert_allclose(a, expected, rtol=1e-9)
     with pytest.raises(ValueError, match="num_states is 0"):
-        data.drawn(system, jax.random.key(0), 0)
+        motion.drawn(system, jax.random.key(0), 0)
     with pytest.raises(ValueError, match="no Lagrangian"):
-        data.drawn(system._replace(lagrangian=None), jax.random.key(0), 1)
+        motion.drawn(system._replace(lagrangian=None), jax.random.key(0), 1)
 
 
 def test_states_within_bounds_are_within_them():
@@ -68,46 +98,49 @@ def test_states_within_bounds_are_within_them():
 
 
 def test_the_true_double_pendulum_is_judged_to_be_right():
-    task = double_pendulum.TASK
-    judged = task.judged._replace(duration=2.0, times=11, rollouts=5)
-    task = task._replace(judged=judged)
-    config = double_pendulum.Config(states=64)
-    found = lagrangian.material(task, config, 0)
-    true = dynamics.truth(task.system, TangentState)
-    params = jax.tree.map(jnp.asarray, task.system.params)
-    measured = lagrangian.measure(task, config, true, params, found)
-    assert measured["acceleration_error"] < 1e-20
-    assert measured["rollout_error"] < 1e-12
-    assert measured["final_energy"] < 1e-6
-    assert measured["valid_time"] == pytest.approx(2.0)
+    system = systems.double_pendulum()
+    judge = Judge(system, 2.0, 11, 0.005, 5)
+    experiment = lagrangian.experiment(
+        judge,
+        29.4,
+        {},
+        name="true",
+        summary="",
+        title="",
+        settings=lagrangian.Settings,
+    )
+    found = measured(experiment, *of_truth(system), states=64)
+    assert found["acceleration_error"] < 1e-20
+    assert found["rollout_error"] < 1e-12
+    assert found["final_energy"] < 1e-6
+    assert found["valid_time"] == pytest.approx(2.0)
 
 
 def test_a_mass_at_rest_is_the_mass_matrix():
     system = systems.two_link_arm()
-    true = dynamics.truth(system, TangentState)
+    true = of_system(system, TangentState)
     q = jnp.array([0.3, 1.1])
     expected = mechanics.mass_matrix(system.lagrangian)(
         system.params, q, jnp.array([0.5, -2.0])
     )
-    found = lagrangian.mass_at_rest(true)(system.params, q)
+    found = measures.mass_at_rest(true.energy)(system.params, q)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_both_kinds_of_truth_are_the_same_motion():
     system = systems.pendulum()
+    judge = Judge(system, 1.0, 2, 0.01, 1)
     q, v = jnp.array([1.0]), jnp.array([0.7])
     p = mechanics.momentum(system.lagrangian)(system.params, q, v)
-    told = dynamics.truth(system, TangentState).vector_field(
+    tangent = of_system(system, TangentState).vector_field(
         0.0, TangentState(q, v), system.params
     )
-    canonical = dynamics.truth(system).vector_field(
-        0.0, PhaseState(q, p), system.params
-    )
-    np.testing.assert_allclose(told.q, canonical.q, rtol=1e-12)
+    canonical = of_system(system).vector_field(0.0, PhaseState(q, p), system.params)
+    np.testing.assert_allclose(tangent.q, canonical.q, rtol=1e-12)
     mass = system.params.mass * system.params.length**2
-    np.testing.assert_allclose(mass * told.v, canonical.p, rtol=1e-12)
+    np.testing.assert_allclose(mass * tangent.v, canonical.p, rtol=1e-12)
     for kind, x in ((TangentState, v), (PhaseState, p)):
-        energy = dynamics.energies(system, kind(q[None], x[None]))
+        energy = judge.energies(kind(q[None], x[None]))
         expected = system.hamiltonian(system.params, q, p)
         zero = mechanics.energy(system.lagrangian)(system.params, 0 * q, 0 * v)
         np.testing.assert_allclose(energy - zero, expected, rtol=1e-12)
@@ -116,11 +149,10 @@ def test_both_kinds_of_truth_are_the_same_motion():
 @pytest.mark.parametrize("law", relativistic.LAWS)
 def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
     """The closed form, L in (q, v), and H in (q, p) agree; v is not canonical."""
-    (test,) = relativistic.material(relativistic.Config(law=law, fast=True), 0).train
-    slow = np.abs(test.v[:, 0, 0]) < 0.99
-    test = test._replace(
-        **{k: getattr(test, k)[slow] for k in ("q", "p", "v", "dq", "dp", "dv", "u")}
-    )
+    (train,) = samples(relativistic.EXPERIMENT, law=law, fast=True).train
+    slow = np.abs(train.y.v[:, 0, 0]) < 0.99
+    y, rate, u = jax.tree.map(lambda x: x[slow], (train.y, train.rate, train.u))
+    seen = [train._replace(y=y, rate=rate, u=u)]
     system = relativistic.system_of(law)
     weights = {"none": jnp.zeros(1)}
 
@@ -129,63 +161,80 @@ def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
             system.params._replace(gravity=args[1][0]), q, x
         )
 
-    told = Dynamics(
+    tangent = Dynamics(
         lambda key: weights,
         mechanics.lagrangian_vector_field(with_field(system.lagrangian)),
         TangentState,
         num_controls=1,
     )
-    canonical = relativistic._hamiltonian_dynamics(
+    canonical = relativistic.hamiltonian_dynamics(
         lambda key: weights, with_field(system.hamiltonian)
     )
-    for motion in (told, canonical):
-        found = relativistic.accelerations(motion, weights, test)
-        np.testing.assert_allclose(found, test.dv[:, 0, 0], rtol=1e-5, atol=1e-6)
-    wrong = relativistic.in_velocities(test)
-    assert not wrong.meta["canonical"]
-    np.testing.assert_array_equal(wrong.p, test.v)
+    in_momenta = relativistic.in_momenta(law)(seen)
+    for dynamics, found, kind in (
+        (tangent, seen, False),
+        (canonical, in_momenta, True),
+    ):
+        got = relativistic.accelerations(
+            Motion(dynamics), weights, found, canonical=kind
+        )
+        np.testing.assert_allclose(got, rate.v[:, 0, 0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(in_momenta[0].rate.p, u)
+    (wrong,) = relativistic.in_velocities(seen)
+    np.testing.assert_array_equal(wrong.y.p, y.v)
+    np.testing.assert_array_equal(wrong.rate.p, rate.v)
+    assert dict(wrong.meta) == dict(train.meta)
 
 
-def test_the_torques_of_the_arm_and_their_parts_are_told_apart():
+def test_rows_know_whether_their_momenta_are_canonical():
+    rows = relativistic.rows(relativistic.Settings())
+    canonical = [name for name, row in rows.items() if relativistic.is_canonical(row)]
+    assert canonical == ["hnn_levenberg_marquardt"]
+    with pytest.raises(ValueError, match="special_relativity"):
+        relativistic.rows(relativistic.Settings(law="special_relativty"))
+
+
+def test_the_torques_of_the_arm_and_their_parts_are_separate():
     """Of the true arm all errors are zero, and the formulas are those of the papers."""
-    found = two_link_arm.material(two_link_arm.Config(fast=True), 0)
-    true = dynamics.truth(two_link_arm.ARM, TangentState)
-    params = jax.tree.map(jnp.asarray, two_link_arm.ARM.params)
-    measured = two_link_arm.measure(two_link_arm.Config(), true, params, found)
-    assert max(measured.values()) < 1e-20
-    (train,) = found.train
-    q, v, a = (x.reshape(-1, 2) for x in (train.q, train.v, train.dv))
-    parts = two_link_arm.true_parts(*(jnp.asarray(x) for x in (q, v, a)))
+    experiment = two_link_arm.EXPERIMENT
+    found = measured(experiment, *of_truth(two_link_arm.ARM), fast=True)
+    assert max(found.values()) < 1e-20
+    (train,) = samples(experiment, fast=True).train
+    q, v, a, u = two_link_arm.points([train])
+    parts = two_link_arm.true_parts(q, v, a)
     total = np.sum([np.asarray(x) for x in parts], axis=0)
-    np.testing.assert_allclose(total, train.u.reshape(-1, 2), atol=1e-9)
+    np.testing.assert_allclose(total, u, atol=1e-9)
     gravity = 2.625 * np.cos(q[:, 0]) + 1.5 * np.cos(q.sum(axis=1))
     np.testing.assert_allclose(parts.gravity[:, 0], gravity, atol=1e-9)
     inertia = 0.5176146 * a.sum(axis=1) + 0.5 * np.cos(q[:, 1]) * a[:, 0]
     np.testing.assert_allclose(parts.inertia[:, 1], inertia, atol=1e-6)
-    step = np.gradient(train.q, two_link_arm.TIMES, axis=1, edge_order=2)
-    assert np.median(np.abs(step - train.v)) < 1e-2
+    step = np.gradient(train.y.q, two_link_arm.TIMES, axis=1, edge_order=2)
+    assert np.median(np.abs(step - train.y.v)) < 1e-2
 
 
 def test_the_true_wave_keeps_its_energy():
-    config = wave.Config(nodes=16, fast=True)
-    found = wave.material(config, 0)
-    system = systems.wave(16)
-    true = dynamics.truth(system, TangentState)
-    params = jax.tree.map(jnp.asarray, system.params)
-    measured = wave.measure(config, true, params, found)
-    assert measured["acceleration_error"] < 1e-20
-    assert measured["energy_drift"] < 1e-6
+    truth = of_truth(systems.wave(16))
+    found = measured(wave.EXPERIMENT, *truth, nodes=16, fast=True)
+    assert found["acceleration_error"] < 1e-20
+    assert found["energy_drift"] < 1e-6
 
 
 @pytest.mark.long
 def test_lengths_of_chains_are_those_asked_for():
     for links in (2, 3):
-        config = pendulum_chain.Config(links=links, fast=True)
-        (pieces,) = pendulum_chain.material(config, 0).train
-        assert pieces.q.shape == (40, 5, links)
+        (pieces,) = samples(pendulum_chain.EXPERIMENT, links=links, fast=True).train
+        assert pieces.y.q.shape == (40, 5, links)
 
 
-def test_a_summary_tells_runaways_from_the_rest():
+def test_published_figures_of_chains_are_those_of_their_length():
+    experiment, settings = pendulum_chain.EXPERIMENT, pendulum_chain.Settings
+    published = experiment.of("published", settings(links=2))
+    assert published["naive"] == {"rollout_error": 6.5e-2}
+    assert experiment.of("published", settings(links=4)) == {}
+    assert experiment.of("title", settings(links=4)) == "chain of 4 pendula"
+
+
+def test_a_summary_separates_runaways_from_the_rest():
     values = jnp.array([1e-2, 1.0, 1e2, 1e6, jnp.inf])
     known = metrics.summary(values)
     assert float(known.median) == 1e2
@@ -197,75 +246,97 @@ def test_a_summary_tells_runaways_from_the_rest():
 
 def test_trainings_side_by_side_are_the_same_as_one_by_one():
     spring = systems.mass_spring()
-    seen = data.simulated(spring, jax.random.key(0), 4, np.linspace(0.0, 1.0, 8))
-    motion = models.dynamics(models.hnn(1, hidden=(6,), dtype="float64"))
+    ts = np.linspace(0.0, 1.0, 8)
+    seen = motion.simulated(spring, jax.random.key(0), 4, ts)
+    learned = models.dynamics(models.hnn(1, hidden=(6,), dtype="float64"))
     recipe = Recipe(steps=24, batch_size=8, schedule="step", decay_every=8)
     rates, keys = jnp.array([1e-3, 1e-2]), jax.random.split(jax.random.key(1), 2)
-    many = learning.learn_many(motion, recipe, [seen], rates=rates, keys=keys)
+    many = learning.learn_many(learned, recipe, [seen], rates=rates, keys=keys)
     assert many.losses.shape == (2, 6)
     for i, rate in enumerate((1e-3, 1e-2)):
         own = Recipe(
             steps=24, batch_size=8, schedule="step", decay_every=8, learning_rate=rate
         )
-        fit = learning.learn(motion, own, [seen], key=keys[i], progress=False)
+        fit = learning.learn(learned, own, [seen], key=keys[i], progress=False)
         pairs = zip(
             jax.tree.leaves(fit.state.params), jax.tree.leaves(many.params), strict=True
         )
         for alone, together in pairs:
             np.testing.assert_allclose(together[i], alone, rtol=1e-6, atol=1e-9)
-    with pytest.raises(ValueError, match="whole epochs"):
-        learning.learn_many(
-            motion, Recipe(steps=3, batch_size=8), [seen], rates=rates, keys=keys
-        )
-    with pytest.raises(ValueError, match="finds its own step"):
-        learning.learn_many(
-            motion,
+    for wrong, some, message in (
+        (Recipe(steps=3, batch_size=8), rates, "whole epochs"),
+        (
             Recipe(optimizer="levenberg_marquardt", steps=4, batch_size=8),
-            [seen],
-            rates=rates,
-            keys=keys,
-        )
-    with pytest.raises(ValueError, match="both \\(S,\\)"):
-        learning.learn_many(motion, recipe, [seen], rates=rates[:1], keys=keys)
+            rates,
+            "finds its own step",
+        ),
+        (recipe, rates[:1], "both \\(S,\\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            learning.learn_many(learned, wrong, [seen], rates=some, keys=keys)
 
 
 def test_the_recipe_of_the_small_data_experiments_is_the_seeds():
-    recipe = seed_lagrangian.recipe(seed_lagrangian.Config()).check()
+    recipe = seed_lagrangian.adam(seed_lagrangian.Settings()).check()
     assert recipe.steps == 100 * 512
     assert recipe.decay_every == 10 * 512
     tx = learning.transformation(recipe)
     assert tx.init({"w": jnp.zeros(1)}) is not None
-    (train,) = seed_lagrangian.followed(
-        seed_double_pendulum.SYSTEM, jax.random.key(0), 3, seed_lagrangian.TIMES
-    )[1:2]
-    assert train.shape == (3, 4, 2)
+
+
+def test_the_short_motions_follow_the_equations_of_motion():
+    system = lagrangian.within(systems.double_pendulum(), -1.5, 1.5, -1.0, 1.0)
+    judge = Judge(system, 10.0, 201, 0.01, 1)
+    found = seed_lagrangian.followed(judge, jax.random.key(0), 3, seed_lagrangian.TIMES)
+    assert found.y.q.shape == (3, 4, 2)
+    np.testing.assert_array_equal(found.rate.q, found.y.v)
+    energies = np.asarray(judge.energies(jax.tree.map(jnp.asarray, found.y)))
+    np.testing.assert_allclose(energies, energies[:, :1] @ np.ones((1, 4)), rtol=1e-6)
+    accelerate = mechanics.acceleration(system.lagrangian)
+    q, v, a = (jnp.asarray(x[1, 2]) for x in (*found.y, found.rate.v))
+    np.testing.assert_allclose(a, accelerate(system.params, q, v), rtol=1e-9)
+
+
+def test_axis_names_say_units():
+    system = systems.two_link_arm()
+    names, rates = figures.coordinate_names(system)
+    assert names == ["$q_1$ [rad]", "$q_2$ [rad]"]
+    assert rates[0] == r"$\dot{q_1}$ [rad/s]"
+    assert figures.axis_names(system) == ("$q_1$ [rad]", "$p$ [1]")
+    straight = TangentState(np.zeros((1, 1, 2)), np.zeros((1, 1, 2)))
+    at = figures.joints(system, Trajectories(np.zeros(1), straight))
+    np.testing.assert_allclose(at[0], [[0, 0], [1, 0], [2, 0]], atol=1e-12)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("name", "arguments"),
+    ("name", "settings", "method"),
     [
-        ("double_pendulum_box", ()),
-        ("double_pendulum", ("--method", "mlp", "delan")),
-        ("relativistic", ("--law", "special_relativity")),
-        ("wave", ()),
-        ("two_link_arm", ()),
-        ("seed_polar", ()),
-        ("seed_double_pendulum", ("--sweep",)),
+        ("double_pendulum_box", {}, ("all",)),
+        ("double_pendulum", {}, ("mlp", "delan")),
+        ("relativistic", {"law": "special_relativity"}, ("all",)),
+        ("wave", {}, ("all",)),
+        ("two_link_arm", {}, ("all",)),
+        ("seed_polar", {}, ("all",)),
+        ("seed_double_pendulum", {"sweep": True}, ("all",)),
     ],
 )
-def test_every_experiment_runs_in_its_fast_size(name, arguments, tmp_path, capsys):
-    results = run(name, tmp_path / "run", "--fast", *arguments)
-    study = experiments.get(name).STUDY
-    for row, final in finals(results).items():
-        assert row in study.rows
-        for metric in study.columns:
+def test_every_experiment_runs_in_its_fast_size(
+    name, settings, method, tmp_path, capsys
+):
+    asked = {"fast": True, **settings}
+    done = run(name, tmp_path / "run", settings=asked, method=method)
+    experiment = experiments.get(name)
+    rows = experiment.of("rows", done.settings)
+    for row, final in finals(done).items():
+        assert row in rows
+        for metric in experiment.columns:
             assert np.isfinite(final[metric])
-    written = {path.name for path in (tmp_path / "run").iterdir()}
+    written = {path.name for path in done.out.iterdir()}
     assert len([x for x in written if x.endswith(".png")]) >= 2
     if name.startswith("seed"):
         assert "geometric mean" in capsys.readouterr().out
-    if "--sweep" in arguments:
+    if "sweep" in settings:
         assert {"sweep.png", "sweep.json"} <= written
     if "pendulum" in name:
         assert "motion.gif" in written
@@ -274,10 +345,9 @@ def test_every_experiment_runs_in_its_fast_size(name, arguments, tmp_path, capsy
 @pytest.mark.long
 def test_one_network_is_right_where_the_wrong_coordinates_fail(tmp_path):
     kinds = ("lnn", "hnn_velocities", "hnn")
-    names = [f"{kind}_levenberg_marquardt" for kind in kinds]
-    arguments = ["--method", *names, "--steps", 1000]
-    found = finals(run("relativistic", tmp_path / "run", *arguments))
-    errors = [found[name]["weighted_error"] for name in names]
+    names = tuple(f"{kind}_levenberg_marquardt" for kind in kinds)
+    done = run("relativistic", tmp_path / "run", method=names, steps=1000)
+    errors = [finals(done)[name]["weighted_error"] for name in names]
     assert errors[0] < 2e-4
     assert errors[1] > 0.3
     assert errors[2] < 1e-4
@@ -285,29 +355,17 @@ def test_one_network_is_right_where_the_wrong_coordinates_fail(tmp_path):
 
 @pytest.mark.long
 def test_torques_and_their_parts_are_learned_with_the_structure(tmp_path):
-    names = ["structured_levenberg_marquardt", "delan_levenberg_marquardt"]
-    arguments = ["--method", *names, "--steps", 300]
-    found = finals(run("two_link_arm", tmp_path / "run", *arguments))
-    for name in names:
-        assert found[name]["torque_mse"] < 2e-6
+    names = ("structured_levenberg_marquardt", "delan_levenberg_marquardt")
+    done = run("two_link_arm", tmp_path / "run", method=names, steps=300)
+    for final in finals(done).values():
+        assert final["torque_mse"] < 2e-6
         for part in two_link_arm.PARTS:
-            assert found[name][f"{part}_mse"] < 5e-6
+            assert final[f"{part}_mse"] < 5e-6
 
 
 @pytest.mark.long
 def test_a_mass_matrix_makes_a_double_pendulum_learnable_in_seconds(tmp_path):
     name = "delan_levenberg_marquardt"
-    arguments = ["--method", name, "--steps", 400, "--batch-size", 256]
-    found = finals(run("double_pendulum_box", tmp_path / "run", *arguments))
-    assert found[name]["acceleration_error"] < 1e-5
-
-
-def test_axis_names_say_units():
-    system = systems.two_link_arm()
-    names, rates = judging.coordinate_names(system)
-    assert names == ["$q_1$ [rad]", "$q_2$ [rad]"]
-    assert rates[0] == r"$\dot{q_1}$ [rad/s]"
-    assert judging.axis_names(system) == ("$q_1$ [rad]", "$p$ [1]")
-    moves = functools.partial(judging.joints, system)
-    at = moves(judging.Sampled(np.zeros(1), np.zeros((1, 1, 2)), np.zeros((1, 1, 2))))
-    np.testing.assert_allclose(at[0], [[0, 0], [1, 0], [2, 0]], atol=1e-12)
+    options = {"method": (name,), "steps": 400, "batch_size": 256}
+    done = run("double_pendulum_box", tmp_path / "run", **options)
+    assert finals(done)[name]["acceleration_error"] < 1e-5

@@ -37,6 +37,7 @@ __all__ = [
     "Trained",
     "run",
     "train_once",
+    "train_row",
 ]
 
 #: Training seconds of a row that is to have another's time, where that was not run.
@@ -167,6 +168,11 @@ class Row:
     time_of: str | None = None
     view: Callable[[Any], Any] | None = None
 
+    @property
+    def named(self) -> dict[str, str]:
+        """Its two names, as results.json has them."""
+        return {"model": self.model, "optimizer": self.optimizer}
+
 
 class Subject(NamedTuple):
     """A row in one run, with what was built and compiled of it."""
@@ -177,11 +183,6 @@ class Subject(NamedTuple):
     learner: Learner
     dtype: jnp.dtype
     monitor: Callable[[PyTree], Mapping[str, Any]] | None
-
-    @property
-    def named(self) -> dict[str, str]:
-        """Its two names, as results.json has them."""
-        return {"model": self.row.model, "optimizer": self.row.optimizer}
 
     def sees(self, samples: Samples) -> Samples:
         """The data in this row's precision, as this row sees them."""
@@ -217,6 +218,7 @@ class Run(NamedTuple):
       params: row → its trained parameters, of the first seed.
       samples: of the first seed.
       keys: of the first seed.
+      looks: label and color of each row, whichever of the table are trained.
       out: the directory.
       interrupted: whether it was ended by Ctrl-C.
     """
@@ -228,6 +230,7 @@ class Run(NamedTuple):
     params: dict[str, PyTree]
     samples: Samples
     keys: Keys
+    looks: dict[str, plots.Look]
     out: pathlib.Path
     interrupted: bool
 
@@ -235,11 +238,6 @@ class Run(NamedTuple):
     def built(self) -> Any:
         """What the first row trains; where all rows share it, what all of them do."""
         return next(iter(self.subjects.values())).built
-
-    @property
-    def looks(self) -> dict[str, plots.Look]:
-        """Label and color of each row."""
-        return plots.looks(self.results["methods"])
 
     @property
     def best(self) -> str:
@@ -413,6 +411,20 @@ def subjects_of(
     return found
 
 
+def train_row(
+    experiment: Experiment, name: str, settings: Any, options: RunOptions
+) -> tuple[Subject, Fit]:
+    """One row from one seed, as `run` trains it, with nothing printed or written."""
+    subject = subjects_of(experiment, settings, options, [name])[name]
+    keys = experiment.keys(options.seed)
+    dtype = trees.real_dtype(options.dtype)
+    samples = experiment.sample(settings, keys, dtype)
+    budget = _budget(subject, options, None)
+    shown = plots.looks({name: subject.row.named})[name].label
+    fit, _ = experiment.train(subject, samples, keys, options, budget, None, shown)
+    return subject, fit
+
+
 def run(
     experiment: Experiment, settings: Any = None, options: RunOptions | None = None
 ) -> Run:
@@ -455,8 +467,18 @@ def run(
     )
     print(f"{title}: {', '.join(names)}; results in {out}", flush=True)
     keys = experiment.keys(options.seed)
+    looks = plots.looks({name: row.named for name, row in rows.items()})
     done = Run(
-        settings, options, results, subjects, {}, first, keys, out, interrupted=False
+        settings,
+        options,
+        results,
+        subjects,
+        {},
+        first,
+        keys,
+        looks,
+        out,
+        interrupted=False,
     )
     interrupted = _train_all(experiment, done, samples_of)
     done = done._replace(interrupted=interrupted)
@@ -474,7 +496,6 @@ def _train_all(
     """Train row by row and seed by seed; returns whether Ctrl-C ended it."""
     options, spent = done.options, {}
     milestones = experiment.of("milestones", done.settings)
-    looks = plots.looks({name: x.named for name, x in done.subjects.items()})
     for name, subject in done.subjects.items():
         entries: list[dict[str, Any]] = []
         interrupted = False
@@ -483,7 +504,7 @@ def _train_all(
                 budget = _budget(
                     subject, options, spent.get((subject.row.time_of, seed))
                 )
-                shown = looks[name].label
+                shown = done.looks[name].label
                 shown += f" [{seed}]" if options.seeds > 1 else ""
                 directory = done.out / "checkpoints" / f"{name}-{seed}"
                 fit, more = experiment.train(
@@ -516,7 +537,7 @@ def _train_all(
             interrupted = True
         if entries:
             repeats = {"repeats": entries[1:]} if entries[1:] else {}
-            done.results["methods"][name] = subject.named | entries[0] | repeats
+            done.results["methods"][name] = subject.row.named | entries[0] | repeats
             record.write_json(done.out / "results.json", done.results)
         if interrupted:
             print("interrupted: results and figures are of what was done", flush=True)
@@ -540,7 +561,7 @@ def _close(experiment: Experiment, done: Run) -> None:
     methods = done.results["methods"]
     print(record.table(methods, experiment.columns, published, milestones))
     if experiment.compared is None:
-        figure = plots.comparison({done.out.name: done.results})
+        figure = plots.comparison({done.out.name: done.results}, looks=done.looks)
     else:
         figure = experiment.compared(done)
     plots.save(figure, done.out / "comparison.png")

@@ -127,7 +127,7 @@ def compared_fields(
     axes: Axes,
     true: Axes,
     learned: dict[str, Axes],
-    names: tuple[str, str] = ("$q$", "$p$"),
+    names: tuple[str, str] = ("$q$ [1]", "$p$ [1]"),
     *,
     seen: Any = None,
     parts: tuple[str, str] = PARTS,

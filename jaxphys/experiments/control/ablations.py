@@ -15,7 +15,6 @@ Exponents: Schnell, Holl & Thuerey, ICLR 2022, https://arxiv.org/abs/2203.10131.
 
 import dataclasses
 import math
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -93,7 +92,7 @@ def _train(
     keys: Keys,
     options: RunOptions,
     budget: Budget,
-    storage: Storage,
+    storage: Storage | None,
     shown: str,
 ) -> tuple[Fit, dict[str, Any]]:
     """Train a setting by each of its rates, and keep the best by its train loss."""
@@ -115,12 +114,11 @@ def _train(
     fits: list[Fit] = []
     ends: list[dict[str, Any]] = []
     for rate in row.rates:
-        directory = pathlib.Path(f"{storage.directory}-rate-{rate:g}")
         fit, _ = train_once(
             *given,
             options,
             budget,
-            storage._replace(directory=directory),
+            storage and _for_rate(storage, rate),
             f"{shown}, rate {rate:g}",
             row.choice.start(learning_rate=rate * unit),
         )
@@ -137,6 +135,11 @@ def _train(
     best = best_of(ends)
     kept = {key: x for key, x in ends[best].items() if key in ("rate", "learning_rate")}
     return fits[best]._replace(compile_seconds=compiling), kept | {"rates": ends}
+
+
+def _for_rate(storage: Storage, rate: float) -> Storage:
+    """The same place, beside those of the other rates."""
+    return storage._replace(directory=f"{storage.directory}-rate-{rate:g}")
 
 
 def best_of(ends: Sequence[Mapping[str, Any]]) -> int:

@@ -128,7 +128,9 @@ _MAKERS: dict[str, Any] = {
 _COMPILED = {
     "hig": lambda batch_size: _MAKERS["hig"](),
     "adam": lambda batch_size: _MAKERS["adam"](0.0),
-    "spring": lambda batch_size: _MAKERS["spring"](),
+    "spring": lambda batch_size: _MAKERS["spring"](
+        damping=SPRING_DAMPING, decay=SPRING_DECAY
+    ),
 }
 
 

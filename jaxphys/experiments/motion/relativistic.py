@@ -46,6 +46,7 @@ __all__ = [
     "hamiltonian_dynamics",
     "in_momenta",
     "in_velocities",
+    "is_canonical",
     "sample",
     "system_of",
 ]
@@ -251,7 +252,7 @@ def accelerations(
     return jax.jit(jax.vmap(one))(states, fields)
 
 
-def _is_canonical(row: Row) -> bool:
+def is_canonical(row: Row) -> bool:
     """Whether a row's states hold momenta: not velocities, nor these in their place."""
     return row.view is not None and row.view is not in_velocities
 
@@ -260,7 +261,7 @@ def measured(trained: Trained) -> dict[str, float]:
     """The weighted mean of |error of q̈|, and the mean without weights."""
     clean, row = trained.samples.clean, trained.subject.row
     found = accelerations(
-        trained.subject.built, trained.params, clean, canonical=_is_canonical(row)
+        trained.subject.built, trained.params, clean, canonical=is_canonical(row)
     )
     moments, rates = data.moments(clean)
     # The rate of q is the velocity, whatever else the state holds.
@@ -287,7 +288,7 @@ def draw(run: Run) -> dict[str, plots.Figure]:
             subject = run.subjects[name]
             seen = subject.sees(Samples(states, states, states)).clean
             found = accelerations(
-                subject.built, params, seen, canonical=_is_canonical(subject.row)
+                subject.built, params, seen, canonical=is_canonical(subject.row)
             )
             learned[name][case] = np.asarray(found)
     names = ("speed $v$ [c]", r"$\ddot{q}$ [1]")

@@ -1,12 +1,13 @@
 """The constants of a system by name, as `jaxphys simulate SYSTEM` takes them.
 
 What a system's function takes becomes a dataclass, of which the command line makes
-options with help; `build` makes a system of an instance.
+options with help; `build` makes a system of its fields.
 """
 
 import dataclasses
 import inspect
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,6 +16,8 @@ import jax.numpy as jnp
 from jaxphys import systems
 from jaxphys.names import check_known
 from jaxphys.types import Array, System
+
+__all__ = ["build", "description", "plain_names", "summary", "system_options"]
 
 
 def system_options(name: str) -> type:
@@ -84,25 +87,34 @@ def plain_names(system: System) -> list[str]:
     return names
 
 
-def build(name: str, options: Any) -> tuple[System, dict[str, Any]]:
-    """A system from its `system_options`, and those of them that differ from defaults.
+def build(name: str, constants: Mapping[str, Any]) -> tuple[System, dict[str, Any]]:
+    """A system from its constants, and those of them that differ from its defaults.
+
+    Args:
+      name: of the system.
+      constants: fields of its `system_options`.
 
     Raises:
-      ValueError: for an unknown name, or constants that its function refuses.
+      ValueError: for unknown names, or constants that its function refuses.
+
+    Example:
+      >>> build("double_pendulum", {"mass1": 1.0, "mass2": 3.0})[1]
+      {'mass2': 3.0}
     """
-    given = dataclasses.asdict(options)
-    defaults = {field.name: field.default for field in dataclasses.fields(options)}
-    chosen = {k: v for k, v in given.items() if v != defaults[k]}
-    for key, value in chosen.items():
-        for number in value if isinstance(value, tuple) else (value,):
-            if not math.isfinite(number):
-                raise ValueError(f"{key} is {value}; expected finite numbers.")
-    ready = {
-        k: jax.random.key(v)
-        if k == "key"
-        else jnp.asarray(v, float)
-        if isinstance(v, tuple)
-        else v
-        for k, v in chosen.items()
-    }
+    fields = dataclasses.fields(system_options(name))
+    defaults = {field.name: field.default for field in fields}
+    for key in constants:
+        check_known("constant", key, defaults)
+    chosen = {key: x for key, x in constants.items() if x != defaults[key]}
+    ready = {key: _ready(key, value) for key, value in chosen.items()}
     return systems.get(name, **ready), chosen
+
+
+def _ready(key: str, value: Any) -> Any:
+    """A constant as the system's function takes it: arrays, and a key of a seed."""
+    for number in value if isinstance(value, tuple) else (value,):
+        if not math.isfinite(number):
+            raise ValueError(f"{key} is {value}; expected finite numbers.")
+    if key == "key":
+        return jax.random.key(value)
+    return jnp.asarray(value, float) if isinstance(value, tuple) else value

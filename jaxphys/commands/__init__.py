@@ -1,0 +1,34 @@
+"""What a person types after `jaxphys`, each also a function for a notebook.
+
+| function | command | what it does |
+|---|---|---|
+| `listing` | `jaxphys list` | what can be run, fitted and simulated |
+| `run` | `jaxphys run` | a published experiment: every method side by side |
+| `fit` | `jaxphys fit` | a motion from somebody's own measurements |
+| `simulate` | `jaxphys simulate` | a system by name: trajectories and figures |
+| `plot` | `jaxphys plot` | the comparison of stored runs |
+
+Each prints what the command prints and writes what it writes. Their options are
+`RunOptions`, `FitOptions` and `SimulateOptions`; what `fit` and `simulate` are made of
+is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
+"""
+
+from jaxphys.commands.fitting import FitOptions, Fitted, fit
+from jaxphys.commands.listing import listing
+from jaxphys.commands.plotting import plot
+from jaxphys.commands.simulation import Simulated, SimulateOptions, simulate
+from jaxphys.experiments import Run, RunOptions, run
+
+__all__ = [
+    "FitOptions",
+    "Fitted",
+    "Run",
+    "RunOptions",
+    "SimulateOptions",
+    "Simulated",
+    "fit",
+    "listing",
+    "plot",
+    "run",
+    "simulate",
+]

@@ -1,0 +1,32 @@
+"""Learning a motion from somebody's own measurements.
+
+| module | what is in it |
+|---|---|
+| `options` | `MODELS`, what can be fitted, and `FitOptions`, how |
+| `prepare` | from a file to data that are ready, and to a recipe and a model for them |
+| `judge` | `Follower`: a model's motion beside what was measured |
+| `report` | report.json, the report for people, and the figures |
+| `fit` | all of it in a row |
+"""
+
+from jaxphys.commands.fitting.fit import Fitted, fit
+from jaxphys.commands.fitting.judge import Follower
+from jaxphys.commands.fitting.options import MODELS, FitOptions
+from jaxphys.commands.fitting.prepare import (
+    Prepared,
+    arguments_of,
+    prepare,
+    recipe_of,
+)
+
+__all__ = [
+    "MODELS",
+    "FitOptions",
+    "Fitted",
+    "Follower",
+    "Prepared",
+    "arguments_of",
+    "fit",
+    "prepare",
+    "recipe_of",
+]

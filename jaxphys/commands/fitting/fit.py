@@ -1,0 +1,135 @@
+"""`jaxphys fit`: learn a motion from trajectories that somebody measured.
+
+Read, look for what is wrong, smooth what is noisy, hold some out, train, and judge the
+model by following the motions that were held out. What is left is a report, figures,
+and a model file that `jaxphys.checkpoint.load` makes a Hamiltonian of again, or a
+Lagrangian.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxphys import checkpoint, data, learning, trees
+from jaxphys.commands.fitting import report as reports
+from jaxphys.commands.fitting.judge import Follower
+from jaxphys.commands.fitting.options import MODELS, FitOptions
+from jaxphys.commands.fitting.prepare import arguments_of, prepare, recipe_of
+from jaxphys.experiments import record
+from jaxphys.motion import make_stepper
+from jaxphys.names import check_known
+from jaxphys.training import Storage
+from jaxphys.types import Array, Trajectories
+
+__all__ = ["Fitted", "fit"]
+
+
+class Fitted(NamedTuple):
+    """What a fit leaves.
+
+    Attributes:
+      report: the contents of report.json.
+      model: what was learned, ready to be called.
+      out: the directory.
+      interrupted: whether Ctrl-C ended the training.
+    """
+
+    report: dict[str, Any]
+    model: checkpoint.Learned
+    out: pathlib.Path
+    interrupted: bool
+
+
+def fit(model: str, options: FitOptions) -> Fitted:
+    """Fit a model to a file of trajectories, print the report, and write the results.
+
+    In the directory are report.json, model.npz, and the figures losses.png, motion.png
+    and, of one coordinate with an energy, energy.png.
+
+    Args:
+      model: one of `commands.fitting.MODELS`, such as "hnn" or "lnn".
+      options: the file, and how to learn from it.
+
+    Returns:
+      A `Fitted`, whose model is also what `jaxphys.checkpoint.load` reads.
+
+    Raises:
+      ValueError: for data and options that do not fit, with nothing written.
+      FileNotFoundError: where there is no such file.
+
+    Example:
+      >>> import contextlib, dataclasses, io, tempfile
+      >>> from jaxphys import data, systems
+      >>> from jaxphys.motion import simulated
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> ts = np.linspace(0.0, 2.0, 11)
+      >>> seen = simulated(systems.pendulum(), jax.random.key(0), 3, ts)
+      >>> path = data.save_trajectories(folder / "swings.npz", seen)
+      >>> options = FitOptions(path, steps=2, hidden=(4,), dtype=str(seen.t.dtype))
+      >>> options = dataclasses.replace(options, out=folder / "fit", progress=False)
+      >>> with contextlib.redirect_stdout(io.StringIO()):
+      ...     fitted = fit("hnn", options)
+      >>> fitted.model(seen.y.q[0, 0], seen.y.p[0, 0]).shape
+      ()
+    """
+    check_known("model", model, MODELS)
+    dtype = trees.real_dtype(options.dtype)
+    ready = prepare(model, options)
+    recipe = recipe_of(model, options, ready)
+    arguments = arguments_of(model, options, ready)
+    dynamics = checkpoint.build(model, arguments)
+    # What does not fit together is told before anything is compiled or written.
+    if recipe.mode == "trajectories":
+        make_stepper(dynamics, recipe.integrator)
+    for length in recipe.lengths:
+        for part in (ready.train, ready.held_out):
+            learning.samples(dynamics, recipe.mode, part, length)
+    out = pathlib.Path(options.out or record.dated_directory("fit"))
+    if not options.resume:
+        record.check_empty(out, "Choose another --out, or go on with --resume.")
+    out.mkdir(parents=True, exist_ok=True)
+    print(reports.announced(model, options, ready, out), flush=True)
+
+    for_noise, for_fit = jax.random.split(jax.random.key(options.seed))
+    train = data.cast(ready.train, dtype)
+    if options.noise:
+        train = _noisy(train, options.noise, for_noise)
+    trained = learning.learn(
+        dynamics,
+        recipe,
+        train,
+        key=for_fit,
+        others={"validation_loss": data.cast(ready.held_out, dtype)},
+        normalized=True,
+        storage=Storage(out / "checkpoints" / "fit", options.resume),
+        progress=f"fit {model}" if options.progress else False,
+    )
+    params, follower = trained.state.params, Follower(dynamics)
+    report = reports.report_of(model, options, ready, follower, trained)
+    arguments["dtype"] = dtype
+    path = checkpoint.save_model(
+        out / "model.npz", model, arguments, params, report["data"]
+    )
+    record.write_json(out / "report.json", report)
+    print(reports.text_of(report))
+    reports.draw(model, ready, follower, trained, out)
+    print(f"model, report and figures in {out}")
+    return Fitted(report, checkpoint.load(path), out, trained.status == "interrupted")
+
+
+def _noisy(
+    train: Sequence[Trajectories], part: float, key: Array
+) -> list[Trajectories]:
+    """Noise on the states, in units of each one's spread."""
+    found = []
+    for number, motion in enumerate(train):
+        own = jax.random.fold_in(key, number)
+        noisy = motion
+        for name, x in motion.y._asdict().items():
+            size = part * np.std(x, axis=(0, 1))
+            noisy = data.add_noise(noisy, size, own, (name,))
+        found.append(noisy)
+    return found

@@ -1,0 +1,107 @@
+"""What can be fitted, and how: the options of `jaxphys fit`."""
+
+import dataclasses
+import pathlib
+
+from jaxphys import checkpoint
+from jaxphys.types import PhaseState, TangentState
+
+__all__ = ["LAGRANGIANS", "MODELS", "FitOptions", "state_of"]
+
+#: What can be fitted, and what each is, for people.
+MODELS = {
+    "hnn": "a Hamiltonian H(q, p)",
+    "separable": "a Hamiltonian T(p) + V(q)",
+    "structured": "a Hamiltonian ½ pᵀ M⁻¹(q) p + V(q)",
+    "dissipative": "a Hamiltonian, and what the motion loses",
+    "neural_ode": "a vector field of q and p, without an energy",
+    "lnn": "a Lagrangian L(q, v)",
+    "delan": "a Lagrangian ½ vᵀ M(q) v − V(q)",
+    "second_order": "an acceleration of q and v, without an energy",
+}
+
+#: Those that know of inputs and friction.
+LAGRANGIANS = ("lnn", "delan")
+
+
+def state_of(model: str) -> type[PhaseState] | type[TangentState]:
+    """The kind of state in which a model moves, whatever it is fitted to.
+
+    Example:
+      >>> state_of("hnn").__name__, state_of("lnn").__name__
+      ('PhaseState', 'TangentState')
+    """
+    return checkpoint.build(model, {"num_coordinates": 1}).state
+
+
+@dataclasses.dataclass(frozen=True)
+class FitOptions:
+    """Learn a motion from measured trajectories.
+
+    Attributes:
+      data: an .npz or .csv file of trajectories: t, q, and p or v; for lnn and delan
+        also the inputs u, where there are some.
+      mass: makes momenta of velocities, p = m v; one number, or one a coordinate.
+      periodic: which coordinates are angles [rad], true or false for each; by default
+        what the file says, else none.
+      mode: match `derivatives` or `trajectories`, or the `torques` that accelerations
+        take; `auto` takes derivatives for lnn and delan, or the torques for delan if
+        there are any, and for other models derivatives where the file has them or the
+        data are smooth, and trajectories where data are noisy.
+      inputs: how the u of a file act on lnn and delan: `direct`, as generalized forces,
+        or by a `learned` matrix; `auto` takes forces where there is one a coordinate.
+      dissipation: whether lnn and delan learn a friction beside the Lagrangian.
+      window: points of the local polynomial that smooths noisy data, odd; 0 for none,
+        and by default what the data ask for.
+      hold_out: the part of the data that is kept for the test.
+      hold_out_by: `trajectory` or `time`: whole motions, or the end of each; `auto`
+        takes motions where there are several.
+      chunk: steps of the data followed from one start, where trajectories are matched.
+      integrator: what follows them.
+      optimizer: what trains.
+      learning_rate: of adam.
+      schedule: of the learning rate: `constant`, `cosine`, `one_cycle` or `step`.
+      weight_decay: of adam.
+      batch_size: samples an update; by default 64, and 256 for lnn, whose mass matrix
+        no construction keeps regular where a small batch does not look.
+      seconds: training time.
+      steps: number of updates, in place of seconds.
+      patience: looks without progress on the held-out loss before training ends.
+      noise: standard deviation of noise to add to the training states, in units of
+        their spread.
+      hidden: units of each hidden layer.
+      activation: of the network; by default softplus for lnn and delan, else tanh.
+      dtype: of the weights, `float32` or `float64`.
+      seed: of the first weights, the hold-out and the order of samples.
+      out: directory of the results; `runs/fit-DATE-TIME` by default.
+      resume: go on with the training in `out`.
+      progress: whether to show a progress bar.
+    """
+
+    data: pathlib.Path
+    mass: tuple[float, ...] = ()
+    periodic: tuple[bool, ...] = ()
+    mode: str = "auto"
+    inputs: str = "auto"
+    dissipation: bool = False
+    window: int | None = None
+    hold_out: float = 0.2
+    hold_out_by: str = "auto"
+    chunk: int = 10
+    integrator: str = "rk4"
+    optimizer: str = "levenberg_marquardt"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    batch_size: int | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    patience: int = 40
+    noise: float = 0.0
+    hidden: tuple[int, ...] = (32, 32)
+    activation: str | None = None
+    dtype: str = "float64"
+    seed: int = 0
+    out: pathlib.Path | None = None
+    resume: bool = False
+    progress: bool = True

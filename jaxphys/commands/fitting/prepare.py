@@ -1,0 +1,285 @@
+"""From a file of measurements to data that are ready, and to how they are learned.
+
+Read, look for what is wrong, smooth what is noisy, hold some out; then the recipe and
+the model's arguments, which take their units from the data.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxphys import data, models
+from jaxphys.commands.fitting.options import LAGRANGIANS, FitOptions, state_of
+from jaxphys.learning import Recipe
+from jaxphys.names import check_known
+from jaxphys.types import Trajectories
+
+__all__ = ["Prepared", "arguments_of", "prepare", "recipe_of"]
+
+_MODES = ("auto", "derivatives", "trajectories", "torques")
+_INPUTS = ("auto", "direct", "learned")
+
+#: Updates between two looks at the held-out loss; a damped step is worth many others.
+_LOOK_EVERY = {"levenberg_marquardt": 5, "hig": 5, "gauss_newton": 5, "spring": 5}
+
+
+class Prepared(NamedTuple):
+    """Data that are ready to be learned from.
+
+    Attributes:
+      measured: as they were read.
+      raw: what is held out of these, as it was read.
+      train, held_out: smoothed where that was asked for, with rates, and inputs as
+        these see them.
+      periodic: which coordinates are angles.
+      window: the smoothing that was used; 0 for none.
+      mode: what is matched.
+      held_out_by: trajectory or time.
+      inputs: how inputs act, direct or learned; None where there are none.
+    """
+
+    measured: list[Trajectories]
+    raw: list[Trajectories]
+    train: list[Trajectories]
+    held_out: list[Trajectories]
+    periodic: tuple[bool, ...]
+    window: int
+    mode: str
+    held_out_by: str
+    inputs: str | None = None
+
+    @property
+    def held_out_as_pushed(self) -> list[Trajectories]:
+        """What is held out, with the inputs that were held between its times."""
+        return [
+            each._replace(u=raw.u)
+            for each, raw in zip(self.held_out, self.raw, strict=True)
+        ]
+
+
+def prepare(model: str, options: FitOptions) -> Prepared:
+    """Read the file, check it, smooth it, and hold some of it out.
+
+    Args:
+      model: one of `MODELS`, which says whether momenta or velocities are read.
+      options: of the fit.
+
+    Raises:
+      ValueError: for data and options that do not fit this model.
+      FileNotFoundError: where there is no such file.
+    """
+    check_known("mode", options.mode, _MODES)
+    check_known("inputs", options.inputs, _INPUTS)
+    check_known("hold_out_by", options.hold_out_by, ("auto", "trajectory", "time"))
+    measured = _read(model, options)
+    periodic = _periodic(options, measured)
+    data.check_angles(measured, periodic)
+    inputs = _inputs(model, options, measured)
+    given = all(each.rate is not None for each in measured)
+    window = _window(options, measured, given)
+    mode = options.mode
+    if mode == "auto":
+        mode = "derivatives"
+        if model == "delan" and _pushed(measured, inputs):
+            mode = "torques"
+        elif model not in LAGRANGIANS and window and not given:
+            mode = "trajectories"
+    whole = [data.smoothed_trajectories(each, window) for each in measured]
+    if mode != "trajectories":
+        # Rates that were found from the states belong to inputs averaged as they are.
+        whole = [
+            data.averaged_inputs(each, window) if before.rate is None else each
+            for each, before in zip(whole, measured, strict=True)
+        ]
+    by = options.hold_out_by
+    if by == "auto":
+        by = "trajectory" if len(whole) > 1 else "time"
+    key = jax.random.key(options.seed) if by == "trajectory" else None
+    train, held_out = data.split(whole, options.hold_out, by=by, key=key)
+    _, raw = data.split(measured, options.hold_out, by=by, key=key)
+    return Prepared(measured, raw, train, held_out, periodic, window, mode, by, inputs)
+
+
+def _read(model: str, options: FitOptions) -> list[Trajectories]:
+    """The trajectories of the file, in the kind of state of the model."""
+    state = state_of(model)
+    mass = None
+    if options.mass:
+        mass = options.mass[0] if len(options.mass) == 1 else np.array(options.mass)
+    try:
+        return data.read_trajectories(options.data, state=state, mass=mass)
+    except ValueError:
+        # Whatever is wrong with the file itself is told here; a file that is fine has
+        # the other kind of state.
+        found = data.read_trajectories(options.data, mass=mass)
+        if type(found[0].y) is state:
+            raise
+    if "p" in state._fields:
+        raise ValueError(
+            f"{options.data} has velocities and no momenta; give --mass, or fit "
+            "lnn, delan or second_order, which need none."
+        )
+    raise ValueError(
+        f"{options.data} has momenta and no velocities, which {model} needs; "
+        "fit hnn, or add columns v."
+    )
+
+
+def _periodic(
+    options: FitOptions, measured: Sequence[Trajectories]
+) -> tuple[bool, ...]:
+    """Which coordinates are angles: as asked for, or as the file says."""
+    n = measured[0].y.q.shape[2]
+    given = options.periodic or measured[0].meta.get("periodic") or (False,) * n
+    if len(given) != n:
+        raise ValueError(
+            f"periodic has {len(given)} entries; the data have {n} coordinates."
+        )
+    return tuple(map(bool, given))
+
+
+def _inputs(
+    model: str, options: FitOptions, measured: Sequence[Trajectories]
+) -> str | None:
+    """How inputs act, None where there are none; or what does not fit in them."""
+    u, n = measured[0].u, measured[0].y.q.shape[2]
+    asked = options.mode == "torques" or options.inputs != "auto"
+    if model not in LAGRANGIANS:
+        if asked or options.dissipation:
+            raise ValueError(
+                f"mode torques, inputs and dissipation are for lnn and delan; {model} "
+                "knows none of them: leave them out."
+            )
+        if u is not None:
+            raise ValueError(
+                f"{options.data} has inputs u, and {model} knows only of motions that "
+                "are left alone; fit lnn or delan, or leave u out of the file."
+            )
+        return None
+    if u is None:
+        if asked:
+            raise ValueError(
+                f"{options.data} has no inputs u; leave out mode torques and inputs, "
+                "or add columns u."
+            )
+        return None
+    m = u.shape[2]
+    inputs = options.inputs
+    if inputs == "auto":
+        inputs = "direct" if m == n else "learned"
+    if inputs == "direct" and m != n:
+        raise ValueError(
+            f"u has {m} columns and q {n}; inputs that are generalized forces have one "
+            "a coordinate, zero where none acts. Add columns, or take inputs learned."
+        )
+    if options.mode == "torques":
+        _check_torques(measured, inputs, m)
+    return inputs
+
+
+def _check_torques(measured: Sequence[Trajectories], inputs: str, m: int) -> None:
+    """A ValueError where m inputs are no torques that could be matched."""
+    if inputs == "learned":
+        n = measured[0].y.q.shape[2]
+        raise ValueError(
+            f"u has {m} columns that act on {n} coordinates by a learned matrix; "
+            "torques are matched where u has one a coordinate. Match derivatives or "
+            "trajectories."
+        )
+    if not _pushed(measured, inputs):
+        raise ValueError(
+            "all inputs u are zero, so that no Lagrangian at all matches them best; "
+            "match derivatives or trajectories."
+        )
+
+
+def _pushed(measured: Sequence[Trajectories], inputs: str | None) -> bool:
+    """Whether there are generalized forces that are not all zero."""
+    return inputs == "direct" and any(np.any(each.u) for each in measured)
+
+
+def _window(options: FitOptions, measured: Sequence[Trajectories], given: bool) -> int:
+    """The smoothing window: as asked for, or the middle one of what the data want."""
+    if options.window is not None:
+        if options.window < 0 or (options.window and options.window % 2 == 0):
+            raise ValueError(
+                f"window is {options.window}; expected 0 or an odd number."
+            )
+        return options.window
+    if given:
+        return 0
+    wanted = sorted(data.suggest_window(each.t, each.y.q) or 0 for each in measured)
+    return wanted[len(wanted) // 2]
+
+
+def recipe_of(model: str, options: FitOptions, ready: Prepared) -> Recipe:
+    """How to train: the options, and the mode that the data were prepared for.
+
+    Raises:
+      ValueError: for invalid options.
+    """
+    seconds = options.seconds
+    if seconds is None and options.steps is None:
+        seconds = 20.0
+    batch_size = options.batch_size
+    if batch_size is None:
+        batch_size = 256 if model == "lnn" else 64
+    return Recipe(
+        mode=ready.mode,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        schedule=options.schedule,
+        weight_decay=options.weight_decay,
+        batch_size=batch_size,
+        steps=options.steps,
+        seconds=seconds,
+        integrator=options.integrator,
+        chunk=options.chunk,
+        patience=options.patience,
+        look_every=_LOOK_EVERY.get(options.optimizer, 100),
+    ).check()
+
+
+def arguments_of(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
+    """What the model's function is given: sizes, angles, and the units of the data."""
+    motions = ready.train
+    q, other = (_rows([each.y[part] for each in motions]) for part in (0, 1))
+    # What is prepared has rates, given or found.
+    rates = [each.rate for each in motions if each.rate is not None]
+    dq, force = (_rows([rate[part] for rate in rates]) for part in (0, 1))
+    units = models.normalization(q, other, dq, force, periodic=ready.periodic)
+    smooth = "softplus" if model in LAGRANGIANS else "tanh"
+    arguments: dict[str, Any] = {
+        "num_coordinates": q.shape[1],
+        "hidden": list(options.hidden),
+        "activation": options.activation or smooth,
+        "kernel_init": "glorot_normal",
+        "periodic": list(ready.periodic),
+        "normalization": units,
+        "dtype": options.dtype,
+    }
+    if ready.inputs is not None:
+        # A force that is known sets the unit of force, and with it that of mass.
+        u = _rows([each.u for each in motions])
+        mass = _size(u) / _size(force)
+        arguments["normalization"] = units._replace(
+            q_rate=mass * units.q_rate, p_rate=mass * units.p_rate
+        )
+        arguments |= {"num_controls": u.shape[1], "inputs": ready.inputs}
+    if options.dissipation:
+        arguments["dissipation"] = True
+    return arguments
+
+
+def _rows(arrays: Sequence[Any]) -> np.ndarray:
+    """All times of all trajectories below one another, (S, n)."""
+    return np.concatenate([np.reshape(x, (-1, np.shape(x)[-1])) for x in arrays])
+
+
+def _size(x: np.ndarray) -> float:
+    """The typical size of rows, whatever the units of each column; one for zeros."""
+    root = np.sqrt(np.mean(x**2, axis=0))
+    root = root[root > 0]
+    return float(np.exp(np.mean(np.log(root)))) if len(root) else 1.0

@@ -1,0 +1,132 @@
+"""What a fit leaves for people: report.json, a text, and figures."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys import plots
+from jaxphys.commands.fitting.judge import THRESHOLD, Follower
+from jaxphys.commands.fitting.options import MODELS, FitOptions
+from jaxphys.commands.fitting.prepare import Prepared
+from jaxphys.experiments import record
+from jaxphys.experiments.measures import dtype_of
+from jaxphys.training import Fit
+
+__all__ = ["announced", "draw", "report_of", "text_of"]
+
+
+def announced(
+    model: str, options: FitOptions, ready: Prepared, out: pathlib.Path
+) -> str:
+    """One line before the training: what is fitted to what."""
+    points = sum(each.y.q.shape[0] * len(each.t) for each in ready.measured)
+    smooth = f"smoothed over {ready.window} points" if ready.window else "not smoothed"
+    what = MODELS[model] + ", with a friction" * options.dissipation
+    pushed = f"{ready.inputs} inputs, " if ready.inputs is not None else ""
+    return (
+        f"{model}, {what}: {len(ready.measured)} trajectories, {points} points, "
+        f"{ready.measured[0].y.q.shape[2]} coordinates, {pushed}{smooth}; matching "
+        f"{ready.mode}, holding out {options.hold_out:g} by {ready.held_out_by}; "
+        f"results in {out}"
+    )
+
+
+def report_of(
+    model: str, options: FitOptions, ready: Prepared, follower: Follower, fit: Fit
+) -> dict[str, Any]:
+    """The contents of report.json."""
+    shown = {
+        name: str(value) if isinstance(value, pathlib.Path) else value
+        for name, value in dataclasses.asdict(options).items()
+        if name not in ("out", "resume", "progress")
+    }
+    return {
+        "model": model,
+        "options": shown,
+        "versions": record.versions(),
+        "device": record.device(),
+        "data": {
+            "file": pathlib.Path(options.data).name,
+            "trajectories": len(ready.measured),
+            "points": sum(len(each.t) for each in ready.measured),
+            "coordinates": ready.measured[0].y.q.shape[2],
+            "periodic": list(ready.periodic),
+            "window": ready.window,
+            "mode": ready.mode,
+            "inputs": ready.inputs,
+            "held_out_by": ready.held_out_by,
+        },
+        "training": {
+            "status": fit.status,
+            "message": fit.message,
+            "updates": fit.history[-1]["step"],
+            "seconds": fit.seconds,
+            "compile_seconds": fit.compile_seconds,
+            "history": fit.history,
+        },
+        "losses": _losses(fit),
+        "held_out": follower.judge(
+            fit.state.params,
+            ready.held_out_as_pushed,
+            conservative=ready.inputs is None and not options.dissipation,
+        ),
+    }
+
+
+def _losses(fit: Fit) -> dict[str, float]:
+    """At the state that was kept: the look with the lowest held-out loss."""
+    best = min(fit.history, key=lambda look: look["validation_loss"])
+    return {name: best[name] for name in ("train_loss", "validation_loss")}
+
+
+def text_of(report: dict[str, Any]) -> str:
+    """The report for people."""
+    losses, train = report["losses"], report["training"]
+    lines = [
+        f"{train['updates']} updates in {train['seconds']:.1f} s "
+        f"({train['compile_seconds']:.1f} s to compile); {train['status']}"
+        + (f", {train['message']}" if train["message"] else ""),
+        f"loss, each component in units of its own size: train "
+        f"{losses['train_loss']:.3g}, held out {losses['validation_loss']:.3g}",
+        "rollouts from held-out starts:",
+    ]
+    names = {
+        "valid_time": f"valid time (relative error ≤ {THRESHOLD:g})",
+        "duration": "of a duration of",
+        "rollout_error": "relative error, geometric mean",
+        "energy_drift": "drift of the learned energy, of its range",
+        "measured_energy_spread": "learned energy along the data, spread of its range",
+    }
+    found = report["held_out"]
+    rows = [["", "median", "quartiles"]]
+    for key, name in names.items():
+        if key in found:
+            x = found[key]
+            rows.append(
+                [name, f"{x['median']:.3g}", f"{x['low']:.2g} to {x['high']:.2g}"]
+            )
+    return "\n".join([*lines, record.aligned(rows)])
+
+
+def draw(
+    model: str, ready: Prepared, follower: Follower, fit: Fit, out: pathlib.Path
+) -> None:
+    """losses.png, motion.png, and of one coordinate with an energy energy.png."""
+    params = fit.state.params
+    history = [h | {"test_loss": h["validation_loss"]} for h in fit.history]
+    run = {"experiment": f"fit {model}", "methods": {model: {"history": history}}}
+    plots.save(plots.comparison({out.name: run}), out / "losses.png")
+    motion = follower.follow(params, ready.held_out_as_pushed[0])
+    figure = plots.followed_motion(ready.raw[0], {model: motion})
+    plots.save(figure, out / "motion.png")
+    if motion.y.q.shape[2] == 1 and follower.dynamics.energy is not None:
+
+        def levels(q: np.ndarray, other: np.ndarray) -> np.ndarray:
+            grid = (jnp.asarray(x, dtype_of(params)) for x in np.meshgrid(q, other))
+            states = follower.dynamics.state(*(x[..., None] for x in grid))
+            return np.asarray(follower.energy(params, states))
+
+        plots.save(plots.energy_levels(levels, ready.measured), out / "energy.png")
