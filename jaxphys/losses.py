@@ -11,6 +11,18 @@ import jax.numpy as jnp
 
 from jaxphys.types import Array, PyTree
 
+__all__ = [
+    "curvature",
+    "half_squared_error",
+    "infidelity",
+    "infidelity_residual",
+    "mean_squared_error",
+    "newton_residual",
+    "second_derivatives",
+    "squared_error",
+    "squared_size",
+]
+
 
 def squared_error(outputs: Array, targets: Array) -> Array:
     """|y − y*|², summed over components, without ½.

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from jaxphys.names import check_known
 from jaxphys.types import Array
 
+__all__ = ["METHODS", "RootInfo", "find_root"]
+
 METHODS = ("newton", "fixed_point")
 
 
@@ -60,7 +62,7 @@ def find_root(
       The last x and a `RootInfo`. A search that fails does not raise.
 
     Raises:
-      ValueError: on an unknown method, or a count or tolerance that cannot be meant.
+      ValueError: on an unknown method, or an invalid count or tolerance.
 
     Example:
       >>> root, info = find_root(lambda x: x**2 - 2, jnp.array([1.0]))
@@ -107,6 +109,8 @@ def find_root(
         solve = functools.partial(_neumann, tolerance=tolerance, limit=max_iterations)
         return x - jax.lax.custom_linear_solve(tangent, value, solve, solve)
 
+    # What the residual closes over becomes an argument, so that the search can be cut
+    # off from differentiation, while the corrections still see it.
     fixed, closed_over = jax.closure_convert(residual, guess)
     guess, *closed_over = jax.lax.stop_gradient([guess, *closed_over])
     root, count, converged = search(lambda x: fixed(x, *closed_over), guess)
@@ -134,7 +138,7 @@ def _neumann(linear: Callable, rhs: Array, *, tolerance: float, limit: int) -> A
 
 
 def _halved(f: Callable, x: Array, step: Array, value: Array) -> Array:
-    """The step times the largest of 1, ½, … 2⁻¹⁵ with which |f| falls most."""
+    """The step times the largest of 1, ½, … 2⁻¹⁵ with which |f| falls; 1 if none."""
     fractions = 0.5 ** jnp.arange(16, dtype=x.dtype)
     sizes = jax.vmap(lambda c: jnp.max(jnp.abs(f(x - c * step))))(fractions)
     sizes = jnp.where(jnp.isfinite(sizes), sizes, jnp.inf)
