@@ -13,7 +13,7 @@ import tempfile
 from typing import Any
 
 from benchmarks import harness
-from jaxphys import training
+from jaxphys import optim, training
 from jaxphys.experiments import oscillators, runner
 
 

@@ -703,3 +703,35 @@ def test_an_objective_without_positive_curvature_is_seen(make, dipole):
     squares = (residual, params, ((inputs, targets), targets))
     _, _, info = one_step(make(), squares, losses.squared_size)
     assert info.concave == 0
+
+
+def test_the_last_stage_that_reports_a_field_is_heard_wherever_it_is():
+    params = jnp.ones(3)
+    tx = optax.chain(
+        optim.levenberg_marquardt(damping=0.5),
+        optax.inject_hyperparams(optim.spring)(damping=0.1, decay=0.5),
+        optax.multi_transform(
+            {"all": optim.levenberg_marquardt(damping=0.25)}, lambda params: "all"
+        ),
+        optim.hig(),
+    )
+    info = optim.step_info(tx.init(params))
+    assert info.damping == 0.25
+    assert info.rank == 0
+    assert info.accepted
+    assert info.concave == 0
+    assert optim.step_info(optax.adam(0.1).init(params)) == optim.StepInfo()
+
+
+def test_a_name_that_two_stages_remember_is_ambiguous():
+    tx = optax.chain(*(optim.levenberg_marquardt(damping=x) for x in (0.5, 0.25)))
+    with pytest.raises(ValueError, match="in its memory 2 times"):
+        optim.set_memory(tx.init(jnp.ones(3)), damping=1.0)
+
+
+def test_two_stages_that_report_train_in_one_chain(fitting):
+    tx = optax.chain(
+        optim.levenberg_marquardt(damping=1e-2), optim.levenberg_marquardt(damping=1.0)
+    )
+    _, _, info = one_step(tx, fitting)
+    assert info.damping == pytest.approx(1 / 3, rel=1e-5)

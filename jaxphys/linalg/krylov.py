@@ -48,8 +48,8 @@ def lanczos(product: Callable[[Array], Array], start: Array, iterations: int) ->
 
     Example:
       >>> K = jnp.diag(jnp.array([1.0, 2.0, 3.0]))
-      >>> found = lanczos(lambda w: K @ w, jnp.ones(3), 3)
-      >>> print(jnp.round(found.diagonal.sum(), 4))
+      >>> space = lanczos(lambda w: K @ w, jnp.ones(3), 3)
+      >>> print(jnp.round(space.diagonal.sum(), 4))
       6.0
 
     Reference: Golub & Van Loan, Matrix Computations, section 10.1.
@@ -57,8 +57,8 @@ def lanczos(product: Callable[[Array], Array], start: Array, iterations: int) ->
     size = jnp.linalg.norm(start)
     first = _no_space(start, size, iterations)
 
-    def extend(number: int, known: Krylov) -> Krylov:
-        return _extended(product, number, known)
+    def extend(number: int, space: Krylov) -> Krylov:
+        return _extended(product, number, space)
 
     return jax.lax.fori_loop(0, iterations, extend, first)
 
@@ -76,22 +76,24 @@ def _no_space(start: Array, size: Array, iterations: int) -> Krylov:
     return Krylov(basis.at[0].set(_unit(start, size, tiny)), zeros, zeros)
 
 
-def _extended(product: Callable, number: Array | int, known: Krylov) -> Krylov:
+def _extended(product: Callable, number: Array | int, space: Krylov) -> Krylov:
     """One more product: column `number` of T, and the vector after it."""
-    last = known.basis[number]
+    last = space.basis[number]
     new = product(last)
     middle = last @ new
+    # Once more, as one pass leaves a part along the basis of the size of rounding times
+    # what was taken away ("twice is enough").
     for _ in range(2):
-        new = new - (known.basis @ new) @ known.basis
+        new = new - (space.basis @ new) @ space.basis
     norm = jnp.linalg.norm(new)
     # What is left of a vector inside the space is rounding.
     reach = jnp.abs(middle) + norm
     rounding = 10 * jnp.finfo(new.dtype).eps * reach
     norm = jnp.where(norm > rounding, norm, 0)
     return Krylov(
-        known.basis.at[number + 1].set(_unit(new, norm, rounding), mode="drop"),
-        known.diagonal.at[number].set(middle),
-        known.off.at[number].set(norm),
+        space.basis.at[number + 1].set(_unit(new, norm, rounding), mode="drop"),
+        space.diagonal.at[number].set(middle),
+        space.off.at[number].set(norm),
     )
 
 
@@ -176,14 +178,14 @@ def lanczos_solve(
         return (number < iterations) & (left > tolerance)
 
     def extend(carry):
-        number, known, pivot, left = carry
-        known = _extended(product, number, known)
+        number, space, pivot, left = carry
+        space = _extended(product, number, space)
         # T + μ I = L D Lᵀ row by row: what is left shrinks by off/pivot.
-        before = known.off[number - 1]
+        before = space.off[number - 1]
         coupling = jnp.where(number > 0, before**2 / pivot, 0)
-        pivot = known.diagonal[number] + damping - coupling
-        left = left * known.off[number] / pivot
-        return number + 1, known, pivot, left
+        pivot = space.diagonal[number] + damping - coupling
+        left = left * space.off[number] / pivot
+        return number + 1, space, pivot, left
 
     one = jnp.ones((), rhs.dtype)
     none = jnp.zeros((), jnp.int32)

@@ -197,13 +197,14 @@ def gram_rcond(dtype, rows: int) -> float:
 
 
 def check_rcond(rcond: float | Array) -> None:
-    """A ValueError for a cut-off outside of [0, 1); one that is traced passes."""
+    """A ValueError for a cut-off outside of [0, 1); a traced one is not checked."""
     if not isinstance(rcond, jax.core.Tracer) and not 0 <= rcond < 1:
         raise ValueError(f"rcond is {rcond}; expected a number in [0, 1).")
 
 
 def masked_power(values: Array, power: float, keep: Array) -> Array:
     """`values ** power` where `keep` holds and zero elsewhere, never NaN."""
+    # The inner `where` keeps 0 ** negative from being computed at all.
     return jnp.where(keep, jnp.where(keep, values, 1) ** power, 0)
 
 
@@ -221,6 +222,7 @@ def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spe
       A `Spectrum` whose direction has shape (m,), in the Gram matrix's dtype.
     """
     eigenvalues, vectors = jnp.linalg.eigh(gram, symmetrize_input=False)
+    # Rounding leaves eigenvalues of a positive matrix slightly below zero.
     squares = jnp.maximum(eigenvalues, 0)
     largest = squares[-1]
     resolved = gram_rcond(gram.dtype, gram.shape[0])

@@ -89,8 +89,8 @@ def set_memory(opt_state: PyTree, **numbers: float) -> PyTree:
             )
         if len(found) > 1:
             raise ValueError(
-                f"the optimizer has {name!r} in its memory {len(found)} times; expected "
-                "one stage with that name."
+                f"the optimizer has {name!r} in its memory {len(found)} times; "
+                "expected one stage with that name."
             )
         new = jnp.full_like(found[0][1], number)
         opt_state = optax.tree.set(opt_state, _remembered, **{name: new})

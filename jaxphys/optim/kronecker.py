@@ -28,6 +28,8 @@ from jaxphys.optim import routes
 from jaxphys.optim.factors import Block
 from jaxphys.types import Array, PyTree
 
+__all__ = ["KroneckerState", "scale_by_kronecker"]
+
 
 class KroneckerState(NamedTuple):
     """Running averages of the layers' factors, and powers of them.
@@ -67,7 +69,7 @@ def _second_moment(x: Array) -> Array:
     return rows.T @ rows
 
 
-def _seen(
+def _estimate(
     kind: str, block: Block | None, probe: Array, batch: int
 ) -> tuple[Array, ...]:
     """One batch's estimate of what is kept of a leaf, whose part of Jᵀ w is `probe`.
@@ -77,10 +79,10 @@ def _seen(
     if kind == "diagonal":
         return (probe**2 / batch,)
     if kind == "full":
-        each = probe.reshape(1, -1)
+        rows = probe.reshape(1, -1)
         if block is not None and block.rows is None:
-            each = block.columns
-        return (_second_moment(each) / batch,)
+            rows = block.columns
+        return (_second_moment(rows) / batch,)
     if block is None or block.rows is None:
         size = jnp.sum(probe**2)
         left = _second_moment(probe.T)
@@ -134,10 +136,10 @@ def scale_by_kronecker(
     """Replace the gradient Jᵀ g by J^κ g of N ≈ b A ⊗ D, layer by layer.
 
     It costs two reverse passes, the products by the powers, and now and then
-    eigenvectors of matrices of the layers' widths: nothing has m = b·d rows, and no
-    batch is too large. It is an approximation, whose layers each take the whole step:
-    rates are to be smaller than those of the exact step by their number or so, and
-    momentum, `optax.trace(0.95, nesterov=True)` in a chain, does it good.
+    eigenvectors of matrices of the layers' widths. Nothing has m = b·d rows, so no
+    batch is too large. It is an approximation in which each layer takes the whole step:
+    divide the rate of the exact step by about the number of layers, and add momentum,
+    `optax.trace(0.95, nesterov=True)` in a chain.
 
     Args:
       power: κ; at κ = 1 it is the gradient.
@@ -149,10 +151,10 @@ def scale_by_kronecker(
         ones the diagonal of N is.
 
     Extras of `update`: linearisation, cotangent, as in `scale_by_spectral`; the
-    memory limit is not heeded.
+    memory limit is ignored.
 
     Raises:
-      ValueError: for numbers that cannot be meant.
+      ValueError: for numbers out of their range.
 
     Example:
       >>> from jaxphys import losses, training
@@ -195,13 +197,14 @@ def scale_by_kronecker(
         wide = linalg.double(trees.check_one_dtype(params))
         batch = cotangent.shape[0]
         leaves, tree = jax.tree.flatten(params)
+        # Other signs for each update, yet the same in a run that is repeated.
         key = jax.random.fold_in(jax.random.key(0), state.updates)
         signs = jax.random.rademacher(key, cotangent.shape, leaves[0].dtype)
         blocks = linearisation.responses(signs)
         probes = jax.tree.leaves(linearisation.vjp(signs))
         kinds = [_kind(leaf, largest_side) for leaf in leaves]
         fresh = [
-            _seen(kind, block, probe, batch)
+            _estimate(kind, block, probe, batch)
             for kind, block, probe in zip(kinds, blocks, probes, strict=True)
         ]
         first = state.updates == 0

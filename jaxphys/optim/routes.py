@@ -93,7 +93,7 @@ class Routes(NamedTuple):
     def choose(
         self, rows: int, num_columns: int, wide, memory_limit: int | None = None
     ) -> str:
-        """The route for a batch with m = `rows` outputs of P = `num_columns` parameters.
+        """The route for a batch with m outputs of P parameters.
 
         Args:
           rows, num_columns: m and P.

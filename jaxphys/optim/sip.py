@@ -19,6 +19,8 @@ import jax.numpy as jnp
 from jaxphys import linalg, losses
 from jaxphys.types import Array
 
+__all__ = ["local_inverse", "sip"]
+
 
 def sip(
     simulate: Callable[[Array, Array], Array],
@@ -80,7 +82,7 @@ def sip(
 
 
 class _Search(NamedTuple):
-    """Where a search for a control stands."""
+    """The state of a search for a control."""
 
     control: Array
     residual: Array

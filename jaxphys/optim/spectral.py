@@ -146,7 +146,7 @@ class _Batch(NamedTuple):
 def _powered(
     batch: _Batch, route: str, power, rcond, iterations: int
 ) -> tuple[PyTree, linalg.Spectrum]:
-    """J^κ g shaped like the parameters, and what its factorization saw, by one route."""
+    """J^κ g, shaped like the parameters, and its `Spectrum`, by one route."""
     linearisation, g, params, gradient = batch
     dtype = trees.check_one_dtype(params)
     wide = linalg.double(dtype)
