@@ -93,12 +93,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """A namespace, imported when it is first used (PEP 562)."""
-    # The import sets the attribute, so that this is called once for each name.
-    if name in __all__:
-        return importlib.import_module(f"jaxphys.{name}")
-    raise AttributeError(f"module 'jaxphys' has no attribute {name!r}")
+# Hidden from type checkers, which would take any attribute for known.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """A namespace, imported when it is first used (PEP 562)."""
+        # The import sets the attribute, so this is called once for each name.
+        if name in __all__:
+            return importlib.import_module(f"jaxphys.{name}")
+        raise AttributeError(f"module 'jaxphys' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -83,7 +83,7 @@ def second_derivatives(objective: Callable, values: Array, targets: PyTree) -> A
 
 
 def curvature(objective: Callable, values: Array, targets: PyTree) -> Array:
-    """The diagonal of ∂²ℓ/∂y², shape (d,); one where it is not positive.
+    """The diagonal of ∂²ℓ/∂y², shape (d,); one if it is not positive.
 
     Example:
       >>> import jax.numpy as jnp

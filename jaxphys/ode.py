@@ -139,7 +139,7 @@ def solve(
       vector_field: f(t, y, args) -> dy/dt.
       y0: state at ts[0], any pytree, unbatched.
       ts: times to save at, increasing, shape (T,), T ≥ 2.
-      args: handed to the vector field.
+      args: passed to the vector field.
       rtol, atol: relative and absolute tolerance of a step; by default 1e-9 and 1e-9 in
         float64, 1e-6 and 1e-6 in float32.
       solver: one of `SOLVERS`; "kvaerno5" is implicit, for stiff systems.

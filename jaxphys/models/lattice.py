@@ -74,8 +74,8 @@ def lattice(
         slope = (q[1] - q[0]) / (spacing * units.slope)
         middle = (q[0] + q[1]) / (2 * units.field)
         speed = v / units.velocity
-        seen = jnp.concatenate([jnp.stack([middle, slope]), speed])
-        return scalar.apply(params, seen)[0] + regularization * (speed @ speed) / 4
+        features = jnp.concatenate([jnp.stack([middle, slope]), speed])
+        return scalar.apply(params, features)[0] + regularization * (speed @ speed) / 4
 
     def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
         check_pair("the lattice network", "v", q, v)

@@ -177,8 +177,8 @@ class _Convolution(linen.Module):
         for number, count in enumerate((*self.channels, 1)):
             inner = 0 < number < len(self.channels)
             init = linen.initializers.glorot_uniform()
-            seen = _neighbors(field, self.reach, 2 if inner else 1)
-            field = linen.Dense(count, kernel_init=init)(seen)
+            near = _neighbors(field, self.reach, 2 if inner else 1)
+            field = linen.Dense(count, kernel_init=init)(near)
             if number < len(self.channels):
                 field = self.activation(field)
         return field.reshape(-1)
@@ -198,9 +198,9 @@ def convolution(
     last see every second node, and so twice as far.
 
     Args:
-      size: n, nodes a side.
+      size: n, nodes per side.
       channels: of each hidden layer.
-      reach: of a kernel of 2 reach + 1 nodes a side.
+      reach: of a kernel of 2 reach + 1 nodes per side.
       activation: one of `ACTIVATIONS`.
       dtype: of the parameters, drawn in float32 and cast.
 

@@ -253,7 +253,7 @@ def elastic_pendulum(
     """A pendulum whose rod is a spring, in (r, θ).
 
     L = m (ṙ² + r² θ̇²)/2 + m g r cos θ − k (r − l)²/2. Initial states have r within 20 %
-    of where it hangs still, θ ~ U[−π/2, π/2), ṙ and θ̇ ~ U[−0.5, 0.5).
+    of its value at rest, θ ~ U[−π/2, π/2), ṙ and θ̇ ~ U[−0.5, 0.5).
 
     Example:
       >>> elastic_pendulum().periodic
