@@ -22,7 +22,7 @@ QUICK_FLAGS = (
 )
 OPTIMIZED = os.environ.get("JAXPHYS_TEST_OPTIMIZED", "0") != "0"
 # Above it, compiled programs are dropped after a test.
-HELD_BYTES = 2**30
+HELD_BYTES = 5 * 2**28
 
 
 def compile_quickly():

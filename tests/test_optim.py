@@ -36,12 +36,14 @@ def one_step(tx, fitting, objective=losses.squared_error):
 
 def jacobian_and_cotangent(fitting):
     outputs, params, (inputs, targets) = fitting
-    batch = optim.linearise(outputs, params, inputs)
-    cotangent = 2 / BATCH * (batch.values - targets)
-    return (
-        np.asarray(batch.jacobian(), np.float64),
-        np.asarray(cotangent, np.float64).reshape(-1),
-    )
+
+    @jax.jit
+    def both(params):
+        batch = optim.linearise(outputs, params, inputs)
+        return batch.jacobian(), 2 / BATCH * (batch.values - targets)
+
+    jacobian, cotangent = (np.asarray(x, np.float64) for x in both(params))
+    return jacobian, cotangent.reshape(-1)
 
 
 def tolerance(dtype):

@@ -56,6 +56,11 @@ def moved(system, y0, time, num_steps=8, substeps=100, params=None):
     return np.linspace(0, time, num_steps + 1), run(y0)
 
 
+def energies(system, path):
+    """Of states in q and p, (num,)."""
+    return jax.jit(jax.vmap(system.hamiltonian, (None, 0, 0)))(system.params, *path)
+
+
 def accelerations(system, params=None, num=5):
     params = system.params if params is None else params
     _, (q, v) = drawn(system, num)
@@ -297,9 +302,7 @@ def test_fast_particles_start_below_the_speed_of_light(name):
 def test_starts_obey_what_is_told_of_them():
     def energy(name):
         system = systems.get(name)
-        return jax.vmap(system.hamiltonian, (None, 0, 0))(
-            system.params, *defaults(name)[0]
-        )
+        return energies(system, defaults(name)[0])
 
     zeros = np.zeros(1000)
     y, _ = defaults("kepler")
@@ -358,9 +361,8 @@ def test_the_derived_field_of_a_chain_is_its_explicit_force(name, force, num, dt
     chain = systems.get(name, num_oscillators=num)
     state = chain.sample(jax.random.key(0))
     state = PhaseState(*(x.astype(dtype) for x in state))
-    rate = mechanics.hamiltonian_vector_field(chain.hamiltonian)(
-        0.0, state, chain.params
-    )
+    field = mechanics.hamiltonian_vector_field(chain.hamiltonian)
+    rate = jax.jit(field)(0.0, state, chain.params)
     np.testing.assert_allclose(rate.q, state.p, rtol=1e-6)
     expected = force(np.asarray(state.q, np.float64), chain.params.coupling)
     np.testing.assert_allclose(rate.p, expected, rtol=1e-5, atol=1e-6)
@@ -381,7 +383,7 @@ def test_the_energy_of_a_free_chain_is_conserved(name, force):
     step = integrators.rk4(mechanics.hamiltonian_vector_field(chain.hamiltonian))
     start = chain.sample(jax.random.key(1))
     path = integrators.rollout(step, start, dt=0.02, num_steps=500, args=chain.params)
-    energy = jax.vmap(chain.hamiltonian, (None, 0, 0))(chain.params, path.q, path.p)
+    energy = energies(chain, path)
     drift = np.max(np.abs(np.asarray(energy / energy[0]) - 1))
     assert drift < (1e-8 if X64 else 1e-5)
 
@@ -456,21 +458,21 @@ def test_the_bonds_of_fermi_pull_as_told():
     d = np.diff(np.concatenate([[0], q, [0]]))
     expected = np.diff(d + 0.25 * d**2 + 0.6 * d**3)
     accelerate = mechanics.acceleration(system.lagrangian)
-    assert_close(accelerate(system.params, jnp.asarray(q), jnp.zeros(4)), expected)
+    found = jax.jit(accelerate)(system.params, jnp.asarray(q), jnp.zeros(4))
+    assert_close(found, expected)
 
 
 @pytest.mark.parametrize("num", [2, 3, 6])
 def test_the_eigenvalues_of_lax_are_constants_of_toda(num):
     system = systems.toda_chain(num, strength=0.8)
     _, path = moved(system, system.sample(jax.random.key(0)), 6.0)
-    values = jax.vmap(lambda q, p: jnp.linalg.eigvalsh(toda_lax(system.params, q, p)))(
-        *path
-    )
+    spectrum = jax.vmap(lambda q, p: jnp.linalg.eigvalsh(toda_lax(system.params, q, p)))
+    values = jax.jit(spectrum)(*path)
     assert_close(values, np.broadcast_to(values[0], values.shape), 1e-7, 1e-3)
     assert np.ptp(values[0]) > 0.1
     assert np.max(np.abs(path.q[-1] - path.q[0])) > 0.1
     total = np.sum(np.asarray(values) ** 2, axis=1)
-    energy = jax.vmap(system.hamiltonian, (None, 0, 0))(system.params, *path)
+    energy = energies(system, path)
     if num > 2:  # tr L² = H/2, where no two bonds join the same masses
         assert_close(total, energy / 2, 1e-10, 1e-4)
 
@@ -517,7 +519,9 @@ def test_a_chain_of_pendula_is_the_double_pendulum():
     other = systems.double_pendulum()
     q, v = other.sample_tangent(jax.random.key(0))
     for name in ("lagrangian", "hamiltonian"):
-        actual, desired = (getattr(s, name)(s.params, q, v) for s in (ours, other))
+        actual, desired = (
+            jax.jit(getattr(s, name))(s.params, q, v) for s in (ours, other)
+        )
         assert_close(actual, desired, 1e-12, 1e-5)
 
 
@@ -674,7 +678,7 @@ def test_momentum_angular_momentum_and_energy_of_bodies_are_conserved(name):
     assert_close(total, np.broadcast_to(total[0], total.shape), 1e-12, 1e-4)
     turning = np.sum(q[..., 0] * p[..., 1] - q[..., 1] * p[..., 0], axis=1)
     assert_close(turning, np.full(9, turning[0]), 1e-9, 1e-4)
-    energy = jax.vmap(system.hamiltonian, (None, 0, 0))(system.params, *path)
+    energy = energies(system, path)
     assert_close(energy, np.full(9, energy[0]), 1e-8, 1e-4)
     assert np.max(np.abs(q[-1] - q[0])) > 0.1
     assert np.max(np.abs(turning[0])) > 1e-3
@@ -697,9 +701,8 @@ def test_three_bodies_are_a_case_of_n():
 def test_henon_and_heiles_have_their_cubic_force():
     system = systems.henon_heiles(0.8)
     x, y = 0.3, -0.4
-    a = mechanics.acceleration(system.lagrangian)(
-        system.params, jnp.array([x, y]), jnp.zeros(2)
-    )
+    accelerate = jax.jit(mechanics.acceleration(system.lagrangian))
+    a = accelerate(system.params, jnp.array([x, y]), jnp.zeros(2))
     expected = [-x - 0.8 * 2 * x * y, -y - 0.8 * (x**2 - y**2)]
     assert_close(a, np.array(expected), 1e-12, 1e-5)
 
@@ -752,11 +755,11 @@ def test_the_published_energy_is_smooth_through_rest():
     def energy(p):
         return system.hamiltonian(system.params, jnp.zeros(1), p)
 
-    speeds = jax.vmap(jax.grad(energy))(p)
+    speeds = jax.jit(jax.vmap(jax.grad(energy)))(p)
     np.testing.assert_allclose(
         speeds, p - 1.5 * p**3, rtol=1e-6 if X64 else 5e-3, atol=1e-12
     )
-    assert np.all(np.isfinite(jax.vmap(jax.hessian(energy))(p)))
+    assert np.all(np.isfinite(jax.jit(jax.vmap(jax.hessian(energy)))(p)))
 
 
 def test_a_constant_force_makes_a_hyperbola():
@@ -820,12 +823,21 @@ def test_turning_about_the_middle_axis_is_unstable():
     system = systems.free_rigid_body(1.0, 2.0, 3.0)
     rate, small = np.sqrt(1 / 3), 1e-3
     q = jnp.array([0.1, np.pi / 2, 0.0])
-    jacobian = jax.jacfwd(angular_velocity, 1)(q, jnp.zeros(3))
-    v = jnp.linalg.solve(jacobian, jnp.array([small, 1.0, -rate * small]))
-    p = mechanics.momentum(system.lagrangian)(system.params, q, v)
-    t, path = moved(system, PhaseState(q, p), 4.0)
-    speeds = jax.vmap(mechanics.velocity(system.hamiltonian), (None, 0, 0))
-    omega = jax.vmap(angular_velocity)(path.q, speeds(system.params, *path))
+
+    @jax.jit
+    def start(q):
+        jacobian = jax.jacfwd(angular_velocity, 1)(q, jnp.zeros(3))
+        v = jnp.linalg.solve(jacobian, jnp.array([small, 1.0, -rate * small]))
+        return PhaseState(q, mechanics.momentum(system.lagrangian)(system.params, q, v))
+
+    @jax.jit
+    @jax.vmap
+    def turning(q, p):
+        velocity = mechanics.velocity(system.hamiltonian)
+        return angular_velocity(q, velocity(system.params, q, p))
+
+    t, path = moved(system, start(q), 4.0)
+    omega = turning(*path)
     np.testing.assert_allclose(omega[:, 0], small * np.exp(rate * t), rtol=0.01)
 
 
