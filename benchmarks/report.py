@@ -123,7 +123,7 @@ def _experiment(name: str) -> tuple[Experiment, Any]:
 
 
 def _labels(names: Iterable[str]) -> dict[tuple[str, str], str]:
-    """(experiment, row) → its label, by model and optimizer, the same in every table."""
+    """(experiment, row) → its label, by model and optimizer, alike in all tables."""
     pairs: dict[Any, dict[str, str]] = {}
     for name in names:
         experiment, settings = _experiment(name)

@@ -1,8 +1,8 @@
 """Motions: the one way to make a trajectory, of a system or of a learned model.
 
 A `Dynamics` says how a state changes. `of_system` makes one of a mechanical system, as
-`jaxphys.models` make them of networks. A `Motion` follows it from batches of states, and
-a `Simulator` makes data sets of a known system, to a tolerance; each compiles once.
+`jaxphys.models` make them of networks. A `Motion` follows it from batches of states,
+and a `Simulator` makes data sets of a known system, to a tolerance; each compiles once.
 `INTEGRATORS` is the one table of names.
 """
 

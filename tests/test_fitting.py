@@ -204,9 +204,7 @@ def robot(arm, count=20, times=30):
     every = jax.jit(jax.vmap(jax.vmap(lambda *x: torque(arm.params, *x))))
     u = np.asarray(every(*map(jnp.asarray, (q, v, a))))
     meta = {"periodic": list(arm.periodic)}
-    return Trajectories(
-        t, TangentState(q, v), TangentState(v, a), u=u, meta=meta
-    )
+    return Trajectories(t, TangentState(q, v), TangentState(v, a), u=u, meta=meta)
 
 
 def test_torques_teach_an_arm_its_masses(tmp_path):

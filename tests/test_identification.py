@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxphys.experiments.identification import CONSTANTS, Config, release
 from PIL import Image
 
 from jaxphys import cli, optim, problems, systems, training
 from jaxphys.experiments import identification as experiment
-from jaxphys.experiments.identification import CONSTANTS, Config, release
 from jaxphys.experiments.runner import RunOptions
 from jaxphys.problems.identification import guess, standard_errors, truth
 from jaxphys.types import TangentState

@@ -16,7 +16,6 @@ from jaxphys.experiments.motion import (
     lagrangian,
     pendulum_chain,
     relativistic,
-    seed_double_pendulum,
     seed_lagrangian,
     two_link_arm,
     wave,

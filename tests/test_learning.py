@@ -169,9 +169,7 @@ def test_an_acceleration_is_learned_from_velocities():
     what = models.second_order(1, hidden=(8,))
     # Of H = q² + p² the velocity is 2p, the acceleration −4q.
     q, p = spring().y
-    seen = Trajectories(
-        spring().t, TangentState(q, 2 * p), TangentState(2 * p, -4 * q)
-    )
+    seen = Trajectories(spring().t, TangentState(q, 2 * p), TangentState(2 * p, -4 * q))
     fit = fitted(what, Recipe(**LM, steps=60), seen)
     assert losses(fit)[-1] < 1e-2 * losses(fit)[0]
 
@@ -181,7 +179,7 @@ def test_an_input_is_learned_with_the_motion():
     seen = spring()
     u = np.broadcast_to(np.cos(5 * seen.t)[None, :, None], seen.y.q.shape)
     rate = PhaseState(seen.rate.q, seen.rate.p + 3 * u)
-    seen, = data.cast([seen._replace(u=u, rate=rate)], "float32")
+    (seen,) = data.cast([seen._replace(u=u, rate=rate)], "float32")
     what = models.port_hamiltonian(1, 1, energy="plain", hidden=(8,))
     fit = fitted(what, Recipe(**LM, steps=60), seen)
     assert losses(fit)[-1] < 1e-3 * losses(fit)[0]
@@ -429,7 +427,8 @@ def test_angles_seen_by_cosine_and_sine_may_be_wrapped():
     q = 2.4 * t[None, :, None]
     p = np.full_like(q, 1.2)
     seen, wrapped = (
-        Trajectories(t, PhaseState(x, p)) for x in (q, (q + np.pi) % (2 * np.pi) - np.pi)
+        Trajectories(t, PhaseState(x, p))
+        for x in (q, (q + np.pi) % (2 * np.pi) - np.pi)
     )
     assert np.any(wrapped.y.q != seen.y.q)
     what = motion(periodic=(True,))
@@ -521,5 +520,5 @@ def test_derivatives_that_are_matched_must_be_there():
 
 
 def test_states_of_another_kind_are_told():
-    with pytest.raises(ValueError, match="kind PhaseState.*one of TangentStates"):
+    with pytest.raises(ValueError, match=r"kind PhaseState.*one of TangentStates"):
         fitted(models.second_order(1, hidden=(8,)), Recipe(steps=3), spring())

@@ -1,6 +1,6 @@
 """A new system and a new experiment, made as CONTRIBUTING.md says, in a few lines each.
 
-Neither is known to the library: the system is passed on, the experiment is run as it is.
+Neither is known to the library: the system is passed on, the experiment run as it is.
 """
 
 import dataclasses

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxphys.experiments.simulation import Options
 from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxphys import cli, data, ode, plots, systems
 from jaxphys.data import Trajectories
 from jaxphys.experiments import constants, simulation
-from jaxphys.experiments.simulation import Options
 from jaxphys.types import System
 
 needs_x64 = pytest.mark.x64

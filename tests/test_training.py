@@ -42,9 +42,7 @@ def fit(tx, *, evaluate=None, every=None, stopping=None, run=None, **options):
     looks = training.Looks(evaluate or usual, every, stopping)
     storage = run and training.Storage(*(run if isinstance(run, tuple) else (run,)))
     options = {"batch_size": BATCH, "progress": False} | options
-    return training.fit(
-        step, state, dataset(), looks=looks, storage=storage, **options
-    )
+    return training.fit(step, state, dataset(), looks=looks, storage=storage, **options)
 
 
 def same(a, b):

@@ -135,7 +135,9 @@ def compared_fields(
     """The true field and the learned ones, and where they differ."""
     looks = run.looks
     return {
-        "fields": plots.fields(axes, true, learned, names=names, seen=seen, looks=looks),
+        "fields": plots.fields(
+            axes, true, learned, names=names, seen=seen, looks=looks
+        ),
         "errors": plots.error_maps(
             axes, true, learned, names=names, parts=parts, looks=looks
         ),
@@ -234,6 +236,4 @@ def _masses(judge: Judge, run: Run, names: list[str]) -> plots.Figure:
         energy = run.subjects[row].built.dynamics.energy
         if energy is not None:
             learned[row] = along(energy, params)
-    return plots.mass_matrices(
-        x, expected, learned, name=names[-1], looks=run.looks
-    )
+    return plots.mass_matrices(x, expected, learned, name=names[-1], looks=run.looks)

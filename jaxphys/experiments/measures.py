@@ -148,7 +148,7 @@ class Judge:
         return self.compare(motion, params, first)
 
     def measure(self, trained: Trained) -> dict[str, float]:
-        """Energies, rates and rollouts of a motion: means, and of errors medians too."""
+        """Energies, rates and rollouts of a motion: means, of errors medians too."""
         found = self.rollouts_of(trained)
         motion, params, samples = (
             trained.subject.built.dynamics,
@@ -167,7 +167,9 @@ class Judge:
             "field_error": finite(clean.relative),
         } | rollout_errors(found)
 
-    def trajectories(self, motion: Motion, params: PyTree, first: State) -> Trajectories:
+    def trajectories(
+        self, motion: Motion, params: PyTree, first: State
+    ) -> Trajectories:
         """A motion from a batch of states, with the true energy along it."""
         begin = trees.cast(first, dtype_of(params))
         found = self.follow(motion, params, begin)

@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys.trees import time_dtype
 from jaxphys.integrators.implicit import ImplicitStep
-from jaxphys.trees import all_finite
+from jaxphys.trees import all_finite, time_dtype
 from jaxphys.types import Array, PyTree, Step
 
 __all__ = ["RolloutInfo", "check_time_step", "repeat", "rollout"]

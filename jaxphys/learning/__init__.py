@@ -2,7 +2,7 @@
 
 | module | what is in it |
 |---|---|
-| `recipe` | `Recipe`: optimizer, schedule, batches, budget, what of a motion is matched |
+| `recipe` | `Recipe`: optimizer, schedule, batches, budget, what is matched |
 | `learner` | `Learner`: any target by any recipe, compiled once for many seeds |
 | `motions` | `matching` and `learn`: a motion from its trajectories |
 | `many` | `learn_many`: one network by several learning rates and seeds, all at once |

@@ -72,7 +72,7 @@ def _check_kind(motion: Dynamics, trajectories: Sequence[Trajectories]) -> None:
     if kinds:
         got, want = kinds.pop().__name__, motion.state.__name__
         raise ValueError(
-            f"the trajectories have states of the kind {got}, and this motion is one of "
+            f"the trajectories have states of the kind {got}, this motion is one of "
             f"{want}s; expected {' and '.join(motion.state._fields)} of each time."
         )
 

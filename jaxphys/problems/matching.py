@@ -13,7 +13,15 @@ import jax.numpy as jnp
 from jaxphys import integrators
 from jaxphys.data import Accelerated, Chunk, Moment
 from jaxphys.motion import arguments, follow
-from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Step, VectorField, required
+from jaxphys.types import (
+    Array,
+    Dynamics,
+    PhaseState,
+    PyTree,
+    Step,
+    VectorField,
+    required,
+)
 
 __all__ = [
     "derivative_matching",

@@ -1,4 +1,4 @@
-"""What is trained, and by which loss: the one record between a problem and an optimizer.
+"""What is trained, and by which loss: the record between problem and optimizer.
 
 A network that steers a simulator and a model that learns a motion are trained alike:
 first weights, a loss on samples, and data that become samples.
@@ -70,8 +70,8 @@ def steered(
       problem, model: what it is trained through, and what is trained.
       residual: whether the problem's residual is what is squared, of a problem that has
         one: for methods that read second derivatives off an objective.
-      proxy: `proxy(control, (inputs, targets)) -> scalar`, an objective on the network's
-        output that is lowered in place of the problem's, such as `optim.sip` makes.
+      proxy: `proxy(control, (inputs, targets)) -> scalar`, an objective on what the
+        network puts out, lowered in place of the problem's, such as `optim.sip` makes.
 
     Example:
       >>> from jaxphys import models, problems

@@ -127,7 +127,7 @@ class Trainer:
         budget: Budget,
         *,
         key: Array | None = None,
-        looks: Looks = Looks(),
+        looks: Looks | None = None,
         storage: Storage | None = None,
         progress: bool | str = True,
     ) -> Fit:
@@ -150,7 +150,7 @@ class _Training:
         self.loop, self.skips = trainer._loop, trainer.skips
         self.state, self.budget, self.storage = state, budget, storage
         self.limit = budget.in_steps(batches)
-        self.journal = Journal(looks, batches, self.skips, state)
+        self.journal = Journal(looks or Looks(), batches, self.skips, state)
         self.spent = self.compile_seconds = 0.0
         self.status, self.message = "finished", ""
         if storage is not None and storage.resume:
@@ -303,7 +303,7 @@ def fit(
     epochs: float | None = None,
     seconds: float | None = None,
     key: Array | None = None,
-    looks: Looks = Looks(),
+    looks: Looks | None = None,
     storage: Storage | None = None,
     skips: int = 0,
     progress: bool | str = True,

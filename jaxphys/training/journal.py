@@ -58,7 +58,10 @@ class Looks(NamedTuple):
     def check(self) -> "Looks":
         """These looks, or a ValueError where a count is invalid."""
         rule = self.early_stopping
-        for what, count in (("every", self.every), ("patience", rule and rule.patience)):
+        for what, count in (
+            ("every", self.every),
+            ("patience", rule and rule.patience),
+        ):
             if count is not None and count < 1:
                 raise ValueError(f"{what} is {count}; expected a whole number ≥ 1.")
         return self

@@ -94,7 +94,9 @@ def measured(trained: Trained) -> dict[str, float]:
     true = TRUE.path(constant, first, TIMES)
     error = measures.field_error(motion.dynamics, params, trained.samples.clean)
     return {
-        "trajectory_mse": finite(jnp.mean(jax.vmap(metrics.squared_error)(found, true))),
+        "trajectory_mse": finite(
+            jnp.mean(jax.vmap(metrics.squared_error)(found, true))
+        ),
         "test_mse": finite(error.mean_square / 2),
         "field_error": finite(error.relative),
     }

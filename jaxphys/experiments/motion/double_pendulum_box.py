@@ -22,9 +22,7 @@ class Settings(lagrangian.Settings):
     """Learn the Lagrangian of a double pendulum that swings, as precisely as can be."""
 
 
-SYSTEM = lagrangian.within(
-    systems.double_pendulum(), -np.pi / 2, np.pi / 2, -2.0, 2.0
-)
+SYSTEM = lagrangian.within(systems.double_pendulum(), -np.pi / 2, np.pi / 2, -2.0, 2.0)
 
 #: Small first batches, of many updates, and large ones to end with.
 GROWTH = (64, 128, 256, 512)

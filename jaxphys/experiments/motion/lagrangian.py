@@ -128,7 +128,7 @@ def rows(
 def experiment(
     judge: Judge, energy_scale: float, rows: dict[str, Row], **fields: Any
 ) -> Experiment:
-    """The `Experiment` of one system, which gives training states and 4096 for the test.
+    """The `Experiment` of one system: states for training, and 4096 for the test.
 
     Args:
       judge: of the system; its `sample_tangent` draws the states.

@@ -82,7 +82,9 @@ def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     ts = np.arange(TIMES) * DT
 
     def followed(key: Array, count: int) -> TangentState:
-        first = jax.vmap(required(system, "sample_tangent"))(jax.random.split(key, count))
+        first = jax.vmap(required(system, "sample_tangent"))(
+            jax.random.split(key, count)
+        )
         first = jax.tree.map(lambda x: x.astype(float), first)
         path = motion.path(system.params, first, ts, longest=DT / 20)
         return jax.tree.map(np.asarray, path)

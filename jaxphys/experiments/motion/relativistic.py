@@ -134,9 +134,7 @@ def in_momenta(law: str) -> View:
 def in_velocities(found: list[Trajectories]) -> list[Trajectories]:
     """The view with velocities where momenta should be: not canonical."""
     return [
-        each._replace(
-            y=PhaseState(*each.y), rate=each.rate and PhaseState(*each.rate)
-        )
+        each._replace(y=PhaseState(*each.y), rate=each.rate and PhaseState(*each.rate))
         for each in found
     ]
 
@@ -292,7 +290,9 @@ def draw(run: Run) -> dict[str, plots.Figure]:
             )
             learned[name][case] = np.asarray(found)
     names = ("speed $v$ [c]", r"$\ddot{q}$ [1]")
-    figure = plots.learned_functions(v[:, 0], true, learned, names=names, looks=run.looks)
+    figure = plots.learned_functions(
+        v[:, 0], true, learned, names=names, looks=run.looks
+    )
     return {"accelerations": figure}
 
 

@@ -60,9 +60,7 @@ def row(
     )
 
 
-def damped(
-    *batch_sizes: int, seconds: float = USUAL_SECONDS, **options: Any
-) -> Recipe:
+def damped(*batch_sizes: int, seconds: float = USUAL_SECONDS, **options: Any) -> Recipe:
     """Levenberg–Marquardt on batches that grow, each for an equal part of the time.
 
     Small batches come first, for many updates; large ones end without their noise.

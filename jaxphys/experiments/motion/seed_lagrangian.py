@@ -104,7 +104,9 @@ def _motions(settings: Settings) -> int:
     return 64 if settings.fast else settings.motions
 
 
-def _network(n: int, settings: Settings, dtype: jnp.dtype, kernel_init: str) -> Dynamics:
+def _network(
+    n: int, settings: Settings, dtype: jnp.dtype, kernel_init: str
+) -> Dynamics:
     model = models.lnn(n, hidden=settings.hidden, dtype=dtype, kernel_init=kernel_init)
     return models.lagrangian_dynamics(model)
 
