@@ -19,7 +19,9 @@ from jaxphys.experiments.control import (
     waves,
 )
 from jaxphys.experiments.control.rows import Steering, control_error, steering
-from jaxphys.experiments.engine import Keys
+from jaxphys.experiments.experiment import (
+    Keys,
+)
 from jaxphys.learning import Learner
 from jaxphys.types import Model
 

@@ -8,7 +8,10 @@ from PIL import Image
 
 from jaxphys import experiments, systems, trees
 from jaxphys.experiments import RunOptions, measures, record
-from jaxphys.experiments.engine import Keys, Samples
+from jaxphys.experiments.experiment import (
+    Keys,
+    Samples,
+)
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import (
     damped_spring,

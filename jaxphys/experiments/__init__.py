@@ -15,8 +15,12 @@ import dataclasses
 import importlib
 from typing import Any
 
-from jaxphys.experiments.engine import Experiment, Run, RunOptions
 from jaxphys.experiments.engine import run as _run
+from jaxphys.experiments.experiment import (
+    Experiment,
+    Run,
+    RunOptions,
+)
 from jaxphys.names import check_known
 
 #: Room → the experiments in it; each is a module with an `EXPERIMENT`.

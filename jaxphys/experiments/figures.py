@@ -12,7 +12,9 @@ import numpy as np
 
 from jaxphys import plots
 from jaxphys.experiments import measures
-from jaxphys.experiments.engine import Run
+from jaxphys.experiments.experiment import (
+    Run,
+)
 from jaxphys.experiments.measures import Axes, Judge
 from jaxphys.types import (
     PhaseState,

@@ -169,7 +169,8 @@ def entry_of(
     fit: Fit, seed: int, measured: Mapping[str, Any], milestones: Sequence[float]
 ) -> dict[str, Any]:
     """What results.json says of one training."""
-    final = fit.history[-1] | {"status": fit.status, "message": fit.message}
+    final: dict[str, Any] = {**fit.history[-1]}
+    final |= {"status": fit.status, "message": fit.message}
     final["time_to"] = {f"{x:g}": time_to(fit.history, x) for x in milestones}
     return {
         "seed": seed,

@@ -108,8 +108,8 @@ class Recipe:
         check_known("schedule", self.schedule, SCHEDULES)
         check_known("integrator", self.integrator, FIXED_STEP)
         counts = [("chunk", length) for length in (*self.growth, self.chunk)]
-        names = ("substeps", "decay_every", "batch_size", "patience")
-        names += ("look_every", "starts")
+        names = ["substeps", "decay_every", "batch_size", "patience", "look_every"]
+        names.append("starts")
         counts += [("batch_growth", size) for size in self.batch_growth]
         counts += [(name, getattr(self, name)) for name in names]
         for name, count in counts:

@@ -34,14 +34,14 @@ from jaxphys.experiments.control.choices import (
     rows,
 )
 from jaxphys.experiments.control.rows import Steering, steering
-from jaxphys.experiments.engine import (
+from jaxphys.experiments.engine import train_once
+from jaxphys.experiments.experiment import (
     Experiment,
     Keys,
     Run,
     RunOptions,
     Samples,
     Subject,
-    train_once,
 )
 from jaxphys.names import check_known
 from jaxphys.optim.spectral import SpectralState

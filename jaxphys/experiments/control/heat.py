@@ -18,7 +18,10 @@ import jax.numpy as jnp
 
 from jaxphys import models, plots, problems, training
 from jaxphys.experiments.control.rows import Steering, steering, usual_rows
-from jaxphys.experiments.engine import Keys, Run
+from jaxphys.experiments.experiment import (
+    Keys,
+    Run,
+)
 from jaxphys.problems.heat import cooled
 from jaxphys.types import Array, Model, PyTree
 

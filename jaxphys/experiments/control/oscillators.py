@@ -12,7 +12,9 @@ import optax
 
 from jaxphys import models, optim, plots, problems
 from jaxphys.experiments.control.rows import Steering, row, steering, stepped
-from jaxphys.experiments.engine import Run
+from jaxphys.experiments.experiment import (
+    Run,
+)
 from jaxphys.problems.oscillator_control import chain, motion
 from jaxphys.types import PyTree
 

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 
 from jaxphys import models, plots, problems
 from jaxphys.experiments.control.rows import Steering, steering, usual_rows
-from jaxphys.experiments.engine import Run
+from jaxphys.experiments.experiment import (
+    Run,
+)
 from jaxphys.problems.quantum_dipole import (
     motion,
     populations,

@@ -12,7 +12,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import data, optim, problems, training
-from jaxphys.experiments.engine import Experiment, Keys, Row, Samples
+from jaxphys.experiments.experiment import (
+    Experiment,
+    Keys,
+    Row,
+    Samples,
+)
 from jaxphys.learning import Recipe
 from jaxphys.types import Array, Model, Problem, PyTree, required
 
@@ -196,7 +201,11 @@ def steering(
 
     columns = {"train_loss": "train loss", "test_loss": "test loss"}
     columns |= {name: name.replace("_", " ") for name in measured}
-    usual = {"milestones": MILESTONES, "seconds": 15.0, "keys": Keys.folded}
+    usual: dict[str, Any] = {
+        "milestones": MILESTONES,
+        "seconds": 15.0,
+        "keys": Keys.folded,
+    }
     fields = usual | {"columns": columns} | rest
     return Experiment(
         name=name,
@@ -212,7 +221,7 @@ def steering(
 
 def check_batches(samples: Samples, recipe: Recipe) -> None:
     """A ValueError where the training set is not whole batches."""
-    data.num_batches(samples.train, recipe.batch_size)
+    data.num_batches(samples.train, recipe.batch_size or 1)
 
 
 def control_error(size: Callable[[Array], Array]) -> Callable:

@@ -14,7 +14,14 @@ import numpy as np
 
 from jaxphys import data, models
 from jaxphys.experiments import figures
-from jaxphys.experiments.engine import Experiment, Keys, Row, Run, Samples, Trained
+from jaxphys.experiments.experiment import (
+    Experiment,
+    Keys,
+    Row,
+    Run,
+    Samples,
+    Trained,
+)
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion.rows import row
 from jaxphys.learning import Recipe
@@ -161,5 +168,9 @@ def experiment(
             judge, run, extent
         )
 
-    made = {"measures": measures, "columns": COLUMNS, "figures": draw} | fields
+    made: dict[str, Any] = {
+        "measures": measures,
+        "columns": COLUMNS,
+        "figures": draw,
+    } | fields
     return Experiment(sample=sample, rows=rows, **made)

@@ -19,7 +19,14 @@ import numpy as np
 
 from jaxphys import data, mechanics, models, plots, systems, trees
 from jaxphys.experiments import measures
-from jaxphys.experiments.engine import Experiment, Keys, Row, Run, Samples, Trained
+from jaxphys.experiments.experiment import (
+    Experiment,
+    Keys,
+    Row,
+    Run,
+    Samples,
+    Trained,
+)
 from jaxphys.experiments.measures import finite
 from jaxphys.experiments.motion.rows import View, damped, row
 from jaxphys.learning import Recipe

@@ -17,14 +17,14 @@ import numpy as np
 
 from jaxphys import data, learning, metrics, models, plots, trees
 from jaxphys.experiments import figures, record
-from jaxphys.experiments.engine import (
+from jaxphys.experiments.engine import shortened
+from jaxphys.experiments.experiment import (
     Experiment,
     Keys,
     Row,
     Run,
     Samples,
     Trained,
-    shortened,
 )
 from jaxphys.experiments.measures import (
     Judge,

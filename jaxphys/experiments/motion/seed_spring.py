@@ -14,7 +14,10 @@ import numpy as np
 
 from jaxphys import models, systems
 from jaxphys.experiments import measures, record
-from jaxphys.experiments.engine import Run, Trained
+from jaxphys.experiments.experiment import (
+    Run,
+    Trained,
+)
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import hamiltonian
 from jaxphys.experiments.motion.rows import damped, row
