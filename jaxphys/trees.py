@@ -90,6 +90,8 @@ def time_dtype(y: Any) -> jnp.dtype:
 def cast(tree: Any, dtype: DTypeLike | None, *, integers: bool = False) -> Any:
     """The real leaves of a pytree in another dtype, all others as they are.
 
+    Arrays of NumPy stay such, all else becomes an array of JAX.
+
     Args:
       tree: a pytree of arrays and numbers.
       dtype: the dtype, or None to change nothing.
@@ -106,7 +108,10 @@ def cast(tree: Any, dtype: DTypeLike | None, *, integers: bool = False) -> Any:
 
     def one(leaf: Any) -> Any:
         real = integers or jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
-        return jnp.asarray(leaf, dtype) if real else leaf
+        if not real:
+            return leaf
+        make = np.asarray if isinstance(leaf, np.ndarray) else jnp.asarray
+        return make(leaf, dtype)
 
     return jax.tree.map(one, tree)
 

@@ -1,4 +1,4 @@
-"""The command line and the runner behind it: what a person types, sees and finds."""
+"""The command line and the engine behind it: what a person types, sees and finds."""
 
 import json
 import os
@@ -14,13 +14,15 @@ import optax
 import pytest
 from PIL import Image
 
-from jaxphys import cli, experiments, models, problems
-from jaxphys.experiments import runner
-from jaxphys.experiments.runner import Method, RunOptions
+from jaxphys import cli, commands, experiments
+from jaxphys.commands import RunOptions
+from jaxphys.experiments import record
+from jaxphys.experiments.control import oscillators
+from jaxphys.experiments.control.rows import row, steering
 
 needs_x64 = pytest.mark.x64
 
-SMALL = ["--samples", "128", "--batch-size", "32", "--no-progress"]
+SMALL = ["--samples", "128", "--batch-size", "32", "--no-progress", "--hidden", "8"]
 
 
 def command(*arguments):
@@ -66,7 +68,9 @@ def test_a_run_leaves_results_figures_and_checkpoints(stored_run):
 
 @needs_x64
 def test_the_table_names_every_method_and_its_times(stored_run):
-    table = runner.table(results_of(stored_run))
+    experiment = experiments.get("oscillators")
+    methods = results_of(stored_run)["methods"]
+    table = record.table(methods, experiment.columns, {}, experiment.milestones)
     for word in ("levenberg_marquardt", "updates", "compile s", "s to 1e-08", "–"):
         assert word in table
 
@@ -96,6 +100,15 @@ def test_plot_draws_one_stored_run_or_several(stored_run, tmp_path, capsys):
         cli.main(["plot", str(stored_run), str(stored_run), "--out", str(target)]) == 0
     )
     assert target.exists()
+    # Runs of earlier versions name no models and optimizers.
+    older = results_of(stored_run)
+    for entry in older["methods"].values():
+        del entry["model"], entry["optimizer"]
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "results.json").write_text(json.dumps(older))
+    drawn = commands.plot([tmp_path / "older"])
+    assert drawn == tmp_path / "older" / "comparison.png"
+    assert drawn.exists()
     assert cli.main(["plot", str(tmp_path)]) == 2
     assert "holds no results.json" in capsys.readouterr().err
 
@@ -127,7 +140,7 @@ def test_several_seeds_are_repeats_of_one_method(tmp_path):
     [
         ["--oscillators", "3", "--coupling", "quartic"],
         ["--dtype", "float64", "--no-shuffle"],
-        ["--oscillators", "1", "--control-steps", "6", "--dt", "1.0", "--hidden", "8"],
+        ["--oscillators", "1", "--control-steps", "6", "--dt", "1.0"],
     ],
     ids=["quartic", "float64", "one"],
 )
@@ -172,7 +185,7 @@ def test_list_says_what_can_be_run(capsys):
         (["run", "oscillators", "--steps", "0"], "steps is 0"),
         (["run", "oscillators", "--batch-size", "5000"], "larger than the data"),
         (["run", "oscillators", "--batch-size", "33"], "does not divide"),
-        (["run", "oscillators", "--dtype", "float16"], "known: float32, float64"),
+        (["run", "oscillators", "--dtype", "float16"], "expected float32 or float64"),
         (["run", "oscillators", "--seeds", "0"], "seeds is 0"),
         (["run", "oscillators", "--resume"], "resume found no"),
         (["plot"], "at least one directory"),
@@ -195,23 +208,23 @@ def test_an_unknown_experiment_is_told_in_python_too():
 
 @needs_x64
 def test_a_method_that_diverges_does_not_end_the_others(tmp_path, capsys):
-    problem = problems.oscillator_control()
-    model = models.mlp((4, 8, 24))
-    methods = {
-        "wild": Method(32, lambda b: optax.sgd(1e6)),
-        "adam": Method(32, lambda b: optax.adam(1e-3)),
+    rows = {
+        "wild": row(oscillators.build, "wild", 32, lambda b: optax.sgd(1e6)),
+        "adam": row(oscillators.build, "adam", 32, lambda b: optax.adam(1e-3)),
     }
-    options = RunOptions(steps=100, out=tmp_path / "run", progress=False)
-    trained = runner.compare(
-        "oscillators", problem, model, methods, options, settings={}, num_samples=128
+    experiment = steering(
+        "wild", "diverge", oscillators.Settings, oscillators.build, rows
     )
+    options = RunOptions(steps=100, out=tmp_path / "run", progress=False)
+    trained = commands.run(experiment, options, samples=128, hidden=(8,))
     finals = {name: e["final"] for name, e in trained.results["methods"].items()}
     assert finals["wild"]["status"] == "diverged"
     assert "update" in finals["wild"]["message"]
     assert finals["adam"]["status"] == "finished"
     assert finals["adam"]["step"] == 100
-    assert "diverged" in capsys.readouterr().out
-    assert "diverged" in runner.table(trained.results)
+    told, _, table = capsys.readouterr().out.partition("test loss")
+    assert "diverged" in told
+    assert "diverged" in table
     leaves = jax.tree.leaves(trained.params["wild"])
     assert all(np.all(np.isfinite(leaf)) for leaf in leaves)
 

@@ -54,7 +54,8 @@ def fitted(tmp_path_factory):
     directory = tmp_path_factory.mktemp("lab")
     path = write(directory / "swing.csv", "t,q,v", *swing())
     arguments = ["fit", "hnn", "--data", path, "--mass", MASS, "--periodic", "True"]
-    arguments += ["--steps", 40, "--out", directory / "fit", "--no-progress"]
+    arguments += ["--hidden", 12, 12, "--chunk", 5, "--steps", 16, "--no-progress"]
+    arguments += ["--out", directory / "fit"]
     assert cli.main([str(x) for x in arguments]) == 0
     return directory / "fit"
 
@@ -97,19 +98,20 @@ def test_it_leaves_a_report_figures_and_no_half_written_file(fitted):
     assert not list(fitted.rglob("*.part"))
     report = report_of(fitted)
     assert report["options"]["data"].endswith("swing.csv")
-    assert report["training"]["updates"] == 40
+    assert report["training"]["updates"] == 16
 
 
 def test_nothing_is_overwritten_and_training_goes_on(fitted, capsys):
     before = (fitted / "model.npz").read_bytes()
     data_file = str(fitted.parent / "swing.csv")
     arguments = ["fit", "hnn", "--data", data_file, "--mass", str(MASS)]
-    arguments += ["--periodic", "True", "--no-progress", "--out", str(fitted)]
-    assert cli.main([*arguments, "--steps", "50"]) == 2
+    arguments += ["--hidden", "12", "12", "--chunk", "5", "--no-progress"]
+    arguments += ["--periodic", "True", "--out", str(fitted)]
+    assert cli.main([*arguments, "--steps", "20"]) == 2
     assert "nothing was overwritten" in capsys.readouterr().err
     assert (fitted / "model.npz").read_bytes() == before
-    assert cli.main([*arguments, "--steps", "50", "--resume"]) == 0
-    assert report_of(fitted)["training"]["updates"] == 50
+    assert cli.main([*arguments, "--steps", "20", "--resume"]) == 0
+    assert report_of(fitted)["training"]["updates"] == 20
 
 
 @pytest.mark.long
@@ -153,9 +155,9 @@ def test_uneven_times_are_followed_as_they_are(tmp_path):
 def free(tmp_path_factory):
     """A Lagrangian of one clean swing, told by angle and rate alone."""
     directory = tmp_path_factory.mktemp("free")
-    path = write(directory / "swing.csv", "t,q,v", *swing(200, dt=0.02, noise=0.0))
+    path = write(directory / "swing.csv", "t,q,v", *swing(100, dt=0.04, noise=0.0))
     arguments = ["fit", "lnn", "--data", path, "--periodic", "True", "--no-progress"]
-    arguments += ["--hidden", 12, 12, "--steps", 40, "--out", directory / "fit"]
+    arguments += ["--hidden", 12, "--steps", 40, "--out", directory / "fit"]
     assert cli.main([str(x) for x in arguments]) == 0
     return directory / "fit"
 
@@ -211,7 +213,7 @@ def test_torques_teach_an_arm_its_masses(tmp_path):
     arm = systems.two_link_arm()
     path = data.save_trajectories(tmp_path / "arm.npz", robot(arm))
     options = FitOptions(
-        data=path, steps=60, hidden=(16,), out=tmp_path / "fit", progress=False
+        data=path, steps=40, hidden=(12,), out=tmp_path / "fit", progress=False
     )
     done = commands.fit("delan", options)
     assert done.report["data"]["mode"] == "torques"

@@ -1,5 +1,6 @@
 """Constants from motion: what noise leaves of them, and what no data holds."""
 
+import dataclasses
 import functools
 import json
 
@@ -8,30 +9,30 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jaxphys.experiments.identification import CONSTANTS, Config, release
 from PIL import Image
 
-from jaxphys import cli, optim, problems, systems, training
-from jaxphys.experiments import identification as experiment
-from jaxphys.experiments.runner import RunOptions
+from jaxphys import experiments, optim, problems, systems, training
+from jaxphys.experiments.control import identification as experiment
+from jaxphys.experiments.control.identification import CONSTANTS, Settings, release
+from jaxphys.experiments.control.rows import MILESTONES
 from jaxphys.problems.identification import guess, standard_errors, truth
 from jaxphys.types import TangentState
 
 needs_x64 = pytest.mark.x64
 
 DTYPE = jnp.zeros(()).dtype
-CONFIG = Config(options=RunOptions(dtype=str(DTYPE)), times=40)
+SETTINGS = Settings(times=40)
 
 
 @functools.cache
 def built():
-    problem, model = experiment.build(CONFIG)
+    problem, model = experiment.build(SETTINGS, DTYPE)
     return problem, model, problems.outputs(problem, model)
 
 
 @functools.cache
 def actual():
-    return truth(experiment.pendulum(CONFIG), CONSTANTS, release(), DTYPE)
+    return truth(experiment.pendulum(SETTINGS), list(CONSTANTS), release(), DTYPE)
 
 
 @functools.cache
@@ -60,30 +61,30 @@ def expected_errors(torques, noise):
 
 @functools.cache
 def trainer(method):
+    """A trainer of all motions at once, compiled once for all seeds."""
     problem, _, outputs = built()
     tx = {
         "adam": optax.adam(5e-2),
         "levenberg_marquardt": optim.levenberg_marquardt(),
     }[method]
-    return tx, training.make_train_step(outputs, problem.objective, tx)
+    step = training.make_train_step(outputs, problem.objective, tx)
+    return tx, training.Trainer(step, SETTINGS.motions)
 
 
 def data_of(seed, *, noise):
-    torques, measured = built()[0].sample(jax.random.key(seed), CONFIG.motions)
+    torques, measured = built()[0].sample(jax.random.key(seed), SETTINGS.motions)
     exact = exact_motions()(actual(), torques)
-    return torques, exact + noise / CONFIG.noise * (measured - exact)
+    return torques, exact + noise / SETTINGS.noise * (measured - exact)
 
 
 def fitted(method, seed, data, steps):
-    tx, step = trainer(method)
+    tx, compiled = trainer(method)
     start = built()[1].init(jax.random.key(seed))
     assert np.allclose(np.abs(np.expm1((start - actual())[:4])), 0.3)
-    result = training.fit(
-        step,
+    result = compiled.fit(
         training.init_state(start, tx),
         data,
-        batch_size=CONFIG.motions,
-        steps=steps,
+        training.Budget(steps=steps),
         progress=False,
     )
     assert result.status == "finished"
@@ -135,7 +136,7 @@ def test_adam_comes_to_the_same_constants():
 @pytest.mark.long
 def test_without_a_torque_only_the_ratio_of_the_masses_is_in_the_data():
     """Along (1, 1) of (log m₁, log m₂) a free motion has no derivative."""
-    torques, _ = built()[0].sample(jax.random.key(0), CONFIG.motions)
+    torques, _ = built()[0].sample(jax.random.key(0), SETTINGS.motions)
     driven, determined = derivatives()(torques)
     free, undetermined = derivatives()(jnp.zeros_like(torques))
     both_masses = jnp.zeros(8, DTYPE).at[:2].set(1)
@@ -178,10 +179,14 @@ def test_the_guess_is_off_by_what_was_asked_on_either_side():
 @pytest.mark.long
 def test_a_run_leaves_what_it_found_in_results_table_and_figures(tmp_path, capsys):
     out = tmp_path / "run"
-    arguments = ["run", "identification", "--method", "adam"]
-    arguments += ["--steps", "500", "--times", "40"]
-    arguments += ["--no-progress", "--out", str(out)]
-    assert cli.main(arguments) == 0
+    options = dataclasses.replace(
+        experiment.EXPERIMENT.options,
+        method=("adam",),
+        steps=500,
+        out=out,
+        progress=False,
+    )
+    experiments.run("identification", options, times=40)
     printed = capsys.readouterr().out
     for word in ("length2 [m]", "recovered", "std. error", "adam"):
         assert word in printed
@@ -202,29 +207,39 @@ def test_a_run_leaves_what_it_found_in_results_table_and_figures(tmp_path, capsy
 
 @needs_x64
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("settings", "options", "words"),
     [
-        (["--mass1", "-1"], "mass1 is -1.0"),
-        (["--length2", "0"], "length2 is 0.0"),
-        (["--noise", "-0.1"], "noise is -0.1"),
-        (["--noise", "nan"], "noise is nan"),
-        (["--duration", "0"], "duration is 0.0"),
-        (["--motions", "0"], "motions is 0"),
-        (["--times", "0"], "times 0"),
-        (["--torque", "inf"], "amplitude is inf"),
-        (["--start-error", "1"], "relative_error is 1.0"),
-        (["--method", "adams"], "Did you mean 'adam'"),
-        (["--batch-size", "3"], "does not divide"),
+        ({"mass1": -1.0}, {}, "mass1 is -1.0"),
+        ({"length2": 0.0}, {}, "length2 is 0.0"),
+        ({"noise": -0.1}, {}, "noise is -0.1"),
+        ({"noise": np.nan}, {}, "noise is nan"),
+        ({"duration": 0.0}, {}, "duration is 0.0"),
+        ({"motions": 0}, {}, "motions is 0"),
+        ({"times": 0}, {}, "times 0"),
+        ({"torque": np.inf}, {}, "amplitude is inf"),
+        ({"start_error": 1.0}, {}, "relative_error is 1.0"),
+        ({}, {"method": ("adams",)}, "Did you mean 'adam'"),
+        ({}, {"batch_size": 3}, "does not divide"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, dict) else "",
 )
 def test_bad_requests_are_told_before_anything_is_made(
-    arguments, words, tmp_path, monkeypatch, capsys
+    settings, options, words, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["run", "identification", *arguments]) == 2
-    assert words in capsys.readouterr().err
+    asked = dataclasses.replace(experiment.EXPERIMENT.options, **options)
+    with pytest.raises(ValueError, match=words):
+        experiments.run("identification", asked, **settings)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_milestones_are_multiples_of_what_noise_leaves():
+    """Without noise they are those of the other experiments."""
+    noisy, clean = (
+        experiment.EXPERIMENT.of("milestones", Settings(noise=x)) for x in (0.1, 0.0)
+    )
+    np.testing.assert_allclose(noisy, (1.0, 0.1, 0.012))
+    assert clean == MILESTONES
 
 
 @pytest.mark.parametrize(

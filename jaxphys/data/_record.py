@@ -8,13 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxphys.types import PhaseState, PyTree, TangentState, Trajectories
+from jaxphys.types import PhaseState, TangentState, Trajectories
 
 __all__ = [
-    "cast_arrays",
     "check_shapes",
     "check_times",
     "check_trajectories",
@@ -50,16 +48,6 @@ def map_arrays(
     _, y, rate, u, energy, _ = trajectories
     y, rate, u, energy = jax.tree.map(function, (y, rate, u, energy))
     return trajectories._replace(y=y, rate=rate, u=u, energy=energy)
-
-
-def cast_arrays(tree: PyTree, dtype: np.dtype | type | str) -> PyTree:
-    """A pytree with its real numbers in this dtype, as NumPy arrays, all else as is."""
-
-    def cast(x: Any) -> Any:
-        real = jnp.issubdtype(jnp.result_type(x), jnp.floating)
-        return np.asarray(x, dtype) if real else x
-
-    return jax.tree.map(cast, tree)
 
 
 def check_trajectories(trajectories: Trajectories) -> Trajectories:

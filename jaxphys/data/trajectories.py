@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxphys import trees
 from jaxphys.data._record import (
-    cast_arrays,
     check_trajectories,
     listed,
     map_arrays,
@@ -35,12 +35,11 @@ def cast(
       >>> single.t.dtype, single.y.p.dtype
       (dtype('float32'), dtype('float32'))
     """
-    return [
-        map_arrays(lambda x: cast_arrays(x, dtype), each)._replace(
-            t=cast_arrays(each.t, dtype)
-        )
-        for each in trajectories
-    ]
+
+    def array(x: np.ndarray) -> np.ndarray:
+        return trees.cast(np.asarray(x), dtype)
+
+    return [map_arrays(array, x)._replace(t=array(x.t)) for x in trajectories]
 
 
 def separate(trajectories: Trajectories) -> list[Trajectories]:

@@ -6,10 +6,10 @@
 | `prepare` | from a file to data that are ready, and to a recipe and a model for them |
 | `judge` | `Follower`: a model's motion beside what was measured |
 | `report` | report.json, the report for people, and the figures |
-| `fit` | all of it in a row |
+| `command` | all of it in a row |
 """
 
-from jaxphys.commands.fitting.fit import Fitted, fit
+from jaxphys.commands.fitting.command import Fitted, fit
 from jaxphys.commands.fitting.judge import Follower
 from jaxphys.commands.fitting.options import MODELS, FitOptions
 from jaxphys.commands.fitting.prepare import (

@@ -4,11 +4,12 @@
 |---|---|
 | `constants` | a system's constants as options, and a system made of them |
 | `options` | `SimulateOptions`, the time grid, initial states, and what is invalid |
-| `integrate` | `integrate`: trajectories, and how it went |
-| `simulate` | the same by name, with files, figures and an animation |
+| `integration` | `integrate`: trajectories, and how it went |
+| `command` | the same by name, with files, figures and an animation |
 """
 
-from jaxphys.commands.simulation.integrate import SimulationInfo, integrate
+from jaxphys.commands.simulation.command import Simulated, simulate
+from jaxphys.commands.simulation.integration import SimulationInfo, integrate
 from jaxphys.commands.simulation.options import (
     Grid,
     SimulateOptions,
@@ -16,7 +17,6 @@ from jaxphys.commands.simulation.options import (
     initial_states,
     time_grid,
 )
-from jaxphys.commands.simulation.simulate import Simulated, simulate
 
 __all__ = [
     "Grid",

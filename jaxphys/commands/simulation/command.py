@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxphys import data, plots
 from jaxphys.commands.simulation.constants import build
-from jaxphys.commands.simulation.integrate import SimulationInfo, carry_out
+from jaxphys.commands.simulation.integration import SimulationInfo, carry_out
 from jaxphys.commands.simulation.options import Plan, SimulateOptions, plan
 from jaxphys.experiments import record
 from jaxphys.types import System, Trajectories, required
