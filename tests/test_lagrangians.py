@@ -222,7 +222,7 @@ def test_an_input_does_work():
 
 def test_inputs_that_cannot_act_are_told():
     model = models.lnn(2, **SMALL)
-    with pytest.raises(ValueError, match="num_controls is 1 where inputs act directly"):
+    with pytest.raises(ValueError, match="num_controls is 1, but inputs act directly"):
         models.forced(model, 2, 1)
     motion = models.forced(model, 2, 2)
     y = TangentState(jnp.ones(2), jnp.ones(2))

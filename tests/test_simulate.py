@@ -271,7 +271,7 @@ def test_an_unsolved_step_and_an_adaptive_failure_are_told(monkeypatch):
         (["pendulum", "--integrator", "tsit5", "--atol", "0"], "atol is 0.0"),
         (["pendulum", "--mass", "nan"], "mass is nan"),
         (["pendulum_chain", "--num-pendula", "0"], "num_pendula is 0"),
-        (["n_body", "--masses", "1", "2"], "expected one a body"),
+        (["n_body", "--masses", "1", "2"], "expected one per body"),
         (
             ["double_pendulum", "--integrator", "yoshida4"],
             "implicit_midpoint or gauss4",
