@@ -81,7 +81,7 @@ def own_cotangents(x):
     return jnp.sin(x) * x
 
 
-own_cotangents.defvjp(lambda x: (own_cotangents(x), x), lambda x, d: (3 * x * d,))
+own_cotangents.defvjp(lambda x: (jnp.sin(x) * x, x), lambda x, d: (3 * x * d,))
 
 
 def own_cotangents_within(x):
@@ -185,7 +185,7 @@ def in_batches(x):
 
 
 def clamped(x):
-    return lax.clamp(x[1] * x[1], x, x[2]) + lax.clamp(x[3], jnp.zeros(4), 9.0)
+    return lax.clamp(x[::-1] ** 2, x**2, x[2] * jnp.ones(4)) + lax.clamp(0.5, x, 2.0)
 
 
 def reordered(x):
@@ -262,7 +262,7 @@ def close(actual, desired, tolerance=None):
     for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(desired), strict=True):
         x, y = np.asarray(x), np.asarray(y)
         assert x.shape == y.shape
-        atol = tolerance * (1 + np.max(np.abs(y), initial=0))
+        atol = tolerance * (1 + np.max(np.abs(y[np.isfinite(y)]), initial=0))
         np.testing.assert_allclose(x, y, atol=atol, rtol=0)
 
 
@@ -412,8 +412,8 @@ def test_a_rule_that_is_the_derivative_is_looked_through():
 
     for f in (layer, jax.jit(layer)):
         traced = jax.make_jaxpr(jax.vmap(f, (None, 0)))(MATRIX, MATRIX)
-        (eqn,) = walk.equations(traced.jaxpr, walk.PLAIN)
-        assert walk.is_exact(eqn)
+        called = walk.equations(traced.jaxpr, walk.PLAIN)
+        assert any(map(walk.is_exact, called))
     (eqn,) = jax.make_jaxpr(as_if_linear)(MATRIX, MATRIX[0]).jaxpr.eqns
     assert not walk.is_exact(eqn)
     check_linearised(*of_matrix(lambda w, b, x: layer(w, x) + b))
@@ -439,10 +439,10 @@ def test_what_a_function_closes_over_may_vary_outside():
         lambda f: jax.jacfwd(f)(scales[0]),
         lambda f: jax.vmap(jax.jacrev(f))(scales),
     ):
-        plain = transform(lambda scale: by(scale, lambda f: f))
-        for wrap in (lambda f: f, jax.jit):
-            numbers = wrap(lambda t=transform: t(lambda s: by(s, scalarize)))()
-            close(numbers, plain)
+        plain = jax.jit(lambda t=transform: t(lambda s: by(s, lambda f: f)))()
+        close(jax.jit(lambda t=transform: t(lambda s: by(s, scalarize)))(), plain)
+    one_by_one = jnp.stack([by(scale, scalarize) for scale in scales])
+    close(jax.vmap(lambda s: by(s, scalarize))(scales), one_by_one)
 
 
 def test_odd_arrays_are_left_as_they_are():
@@ -471,7 +471,7 @@ def test_odd_arrays_are_left_as_they_are():
     for wrap in (lambda f: f, jax.jit):
         got, expected = wrap(scalarize(odd))(x, n), jax.jit(odd)(x, n)
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-            loose = 1e-2 if a.dtype == jnp.bfloat16 else 0.0
+            loose = 1e-2 if a.dtype == jnp.bfloat16 else None
             close(a.astype(float), b.astype(float), loose)
             close(
                 a.astype(float), b.astype(float), 1e-2 if a.dtype == "bfloat16" else 0
@@ -551,4 +551,6 @@ def test_what_is_linear_in_the_table_has_no_second_derivative():
         names = {e.primitive.name for e in walk.equations(jax.make_jaxpr(f)(x).jaxpr)}
         assert name in names
         assert name in linear
-        assert not np.any(jax.hessian(f)(x)), name
+    hessians = jax.jit(lambda x: {k: jax.hessian(f)(x) for k, f in examples.items()})
+    for name, hessian in hessians(x).items():
+        assert not np.any(hessian), name

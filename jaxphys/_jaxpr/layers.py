@@ -76,11 +76,11 @@ def _dense_site(eqn, values) -> Site | None:
         return None
     weight_first = leaves[0] is not None
     weight, other = values if weight_first else values[::-1]
-    name, (out,) = eqn.primitive.name, eqn.outvars
-    shape = out.aval.shape
+    name, aval = eqn.primitive.name, eqn.outvars[0].aval
+    shape = aval.shape
     # δ is the derivative by a real probe. A complex z has a second, imaginary part, and
     # a whole number none, so their weights are left to JAX.
-    if not jnp.issubdtype(out.aval.dtype, jnp.floating):
+    if not jnp.issubdtype(aval.dtype, jnp.floating):
         return None
     if name == "add":
         same = jnp.shape(weight.value) == jnp.shape(other.value) == shape
