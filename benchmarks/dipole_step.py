@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from benchmarks import harness
 from benchmarks.peers import dense_hig
 from jaxphys import linalg, optim, problems, training, trees
-from jaxphys.experiments import quantum_dipole
+from jaxphys.experiments.control import quantum_dipole
 from jaxphys.optim.factors import pull_back
 
 BATCH, RATE, RCOND = 16, 0.5, 1e-5
@@ -22,8 +22,8 @@ BATCH, RATE, RCOND = 16, 0.5, 1e-5
 def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure; returns (config, results)."""
     rounds, steps = (2, 12) if smoke else (15, 384)
-    setting = quantum_dipole.Config(time_steps=steps, controls=steps)
-    problem, model = quantum_dipole.build(setting)
+    setting = quantum_dipole.Settings(time_steps=steps, controls=steps)
+    problem, model = quantum_dipole.build(setting, jnp.dtype("float32"))
     outputs = problems.outputs(problem, model)
     params = model.init(jax.random.key(0))
     batch = problem.sample(jax.random.key(1), BATCH)

@@ -51,7 +51,7 @@ def _our_epoch(samples: int):
     problem, model, outputs, data = _setting(samples)
     tx = optim.hig(1.0, rcond=1e-10)
     step = training.make_train_step(outputs, problem.objective, tx)
-    loop = training.compiled_loop(step, samples, 32)
+    loop = training.make_loop(step, 32)
     state = training.init_state(model.init(jax.random.key(0)), tx)
     count = jnp.asarray(samples // 32, jnp.int32)
 

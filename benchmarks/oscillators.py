@@ -5,16 +5,14 @@ Three parts. `methods`: what `jaxphys run oscillators` prints, over three seeds.
 five seeds. `precision`: how far the damped methods get, in both precisions.
 """
 
-import dataclasses
-import functools
 import pathlib
 import shutil
 import tempfile
 from typing import Any
 
 from benchmarks import harness
-from jaxphys import optim, training
-from jaxphys.experiments import oscillators, runner
+from jaxphys import experiments, optim, training
+from jaxphys.experiments import RunOptions, engine, record
 
 
 def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -32,33 +30,26 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _methods(seconds: float, seeds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
-        options = runner.RunOptions(
+        options = RunOptions(
             seconds=seconds,
             seeds=seeds,
             out=pathlib.Path(directory) / "run",
             progress=False,
         )
-        config = dataclasses.replace(oscillators.Config(), options=options)
-        trained = oscillators.run(config)
+        done = experiments.run("oscillators", options)
         if seconds > 1:
             figures = {"comparison.png": "oscillators.png", "motion.png": "motion.png"}
             for name, kept in figures.items():
-                shutil.copy(trained.out / name, harness.RESULTS / kept)
-    return trained.results["methods"]
+                shutil.copy(done.out / name, harness.RESULTS / kept)
+    return done.results["methods"]
 
 
 def _train(method: str, seed: int, **options) -> training.Fit:
     """One method on the published problem, as `jaxphys run` trains it."""
-    asked = runner.RunOptions(progress=False, **options)
-    problem, model = _build(asked.dtype)
-    chosen = oscillators.METHODS[method]
-    return runner.train(chosen, problem, model, asked, seed=seed, num_samples=4096)
-
-
-@functools.cache
-def _build(dtype: str):
-    options = runner.RunOptions(dtype=dtype)
-    return oscillators.build(oscillators.Config(options=options))
+    experiment = experiments.get("oscillators")
+    asked = RunOptions(progress=False, seed=seed, **options)
+    _, fit = engine.train_row(experiment, method, experiment.settings(), asked)
+    return fit
 
 
 def _hig_epochs(seeds) -> list[dict[str, Any]]:
@@ -85,7 +76,7 @@ def _precision(short: float, long: float) -> list[dict[str, Any]]:
                     "short": [h for h in fit.history if h["seconds"] <= short][-1],
                     "long": fit.history[-1],
                     "best_test_loss": min(h["test_loss"] for h in fit.history),
-                    "seconds_to_1e-9": runner.time_to(fit.history, 1e-9),
+                    "seconds_to_1e-9": record.time_to(fit.history, 1e-9),
                     "damping": None if damping is None else float(damping),
                     "history": fit.history,
                 }

@@ -11,6 +11,8 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 BATCH = 64
 
 
@@ -44,7 +46,7 @@ def measure(method: str, size: int, steps: int) -> dict[str, Any]:
     jax.config.update("jax_enable_x64", True)
     from benchmarks import harness
     from jaxphys import optim, problems, training
-    from jaxphys.experiments import poisson
+    from jaxphys.experiments.control import poisson
     from jaxphys.optim import routes
 
     make = {
@@ -55,7 +57,7 @@ def measure(method: str, size: int, steps: int) -> dict[str, Any]:
         "hig": routes.LARGEST_EIGENVECTORS,
         "levenberg_marquardt": routes.LARGEST_CHOLESKY,
     }
-    problem, model = poisson.build(poisson.Config(size=size))
+    problem, model = poisson.build(poisson.Settings(size=size), np.dtype("float32"))
     outputs = problems.outputs(problem, model)
     batch = problem.sample(jax.random.key(1), BATCH)
     tx = make[method]()

@@ -124,12 +124,13 @@ def _experiment(name: str) -> tuple[Experiment, Any]:
 
 def _labels(names: Iterable[str]) -> dict[tuple[str, str], str]:
     """(experiment, row) → its label, by model and optimizer, alike in all tables."""
-    pairs: dict[Any, dict[str, str]] = {}
+    pairs: dict[Any, Any] = {}
     for name in names:
         experiment, settings = _experiment(name)
         rows = experiment.of("rows", settings)
         pairs |= {(name, row): each.named for row, each in rows.items()}
-    return {pair: look.label for pair, look in plots.looks(pairs).items()}
+    looks: dict[Any, plots.Look] = plots.looks(pairs)
+    return {pair: look.label for pair, look in looks.items()}
 
 
 def _summary_table(results: dict[str, Any], chosen: tuple) -> list[str]:

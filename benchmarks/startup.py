@@ -11,12 +11,12 @@ import tempfile
 import time
 from typing import Any
 
-from jaxphys.experiments import oscillators
+from jaxphys.experiments.control import oscillators
 
 
 def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure; returns (config, results)."""
-    names = ["adam"] if smoke else list(oscillators.METHODS)
+    names = ["adam"] if smoke else list(oscillators.ROWS)
     results = {name: _first_update(name) for name in names}
     return {}, {"seconds_to_first_update": results}
 

@@ -19,6 +19,20 @@ from jaxphys import models
 from jaxphys.names import check_known
 from jaxphys.types import Array, Dynamics, Model, PyTree
 
+__all__ = [
+    "FORMAT",
+    "KINDS",
+    "Learned",
+    "build",
+    "clear",
+    "exists",
+    "latest_step",
+    "load",
+    "restore",
+    "save",
+    "save_model",
+]
+
 #: Of the layout of model files; a reader takes its own version and those before.
 FORMAT = 1
 

@@ -127,7 +127,7 @@ def of_system(system: System, state: type[State] = PhaseState) -> Dynamics:
       >>> motion = of_system(pendulum, TangentState)
       >>> at = TangentState(jnp.ones(1), jnp.zeros(1))
       >>> print(motion.vector_field(0.0, at, pendulum.params).v.round(2))
-      [-8.25]
+      [-5.05]
     """
 
     def constants(key: Array) -> PyTree:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import data, mechanics, systems
+from jaxphys import data, motion, systems
 from jaxphys.types import PhaseState, TangentState, Trajectories
 
 KINDS = [PhaseState, TangentState]
@@ -213,7 +213,9 @@ def test_chunks_are_pieces_of_consecutive_times(kind, stride, starts):
 
 def test_chunks_follow_the_motion(dtype):
     ts = np.linspace(0.0, 2.0, 9)
-    found = data.simulated(systems.mass_spring(), jax.random.key(0), 2, ts, dtype=dtype)
+    found = motion.simulated(
+        systems.mass_spring(), jax.random.key(0), 2, ts, dtype=dtype
+    )
     chunks, states = data.chunks([found], 8)
     np.testing.assert_array_equal(chunks.y.p, found.y.p[:, 0])
     np.testing.assert_array_equal(states.p, found.y.p[:, 1:])
@@ -358,113 +360,3 @@ def test_invalid_noise_is_an_error(options, words):
     usual = {"sigma": 0.1, "key": jax.random.key(0)}
     with pytest.raises(ValueError, match=words):
         data.add_noise(numbered(TangentState), **(usual | options))
-
-
-# Simulation
-
-
-@pytest.mark.parametrize("name", ["double_pendulum", "mass_spring"])
-def test_simulated_motions_obey_their_equations(name, dtype):
-    system, ts = systems.get(name), np.linspace(0.0, 1.0, 201)
-    found = data.simulated(system, jax.random.key(0), 3, ts, dtype=dtype)
-    assert isinstance(found.y, PhaseState)
-    n = len(system.periodic)
-    assert {x.shape for x in (*found.y, *found.rate)} == {(3, 201, n)}
-    assert {x.dtype for x in jax.tree.leaves(found[:5])} == {dtype}
-    starts = jax.vmap(system.sample)(jax.random.split(jax.random.key(0), 3))
-    np.testing.assert_allclose(found.y.q[:, 0], starts.q, rtol=1e-6)
-    np.testing.assert_allclose(found.y.p[:, 0], starts.p, rtol=1e-6)
-    state = jax.tree.map(lambda x: x[1, 50], found.y)
-    rate = mechanics.vector_field(system)(0.0, state, system.params)
-    np.testing.assert_allclose(found.rate.p[1, 50], rate.p, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(found.rate.q[1, 50], rate.q, rtol=1e-4, atol=1e-5)
-    drift = np.max(data.energy_error(found))
-    assert drift < (1e-3 if dtype == np.float32 else 1e-6)
-    slope = data.derivatives(found.t, found.y.p)
-    size = np.max(np.abs(found.rate.p))
-    np.testing.assert_allclose(slope, found.rate.p, atol=0.02 * size)
-    assert found.meta == {
-        "system": system.name,
-        "periodic": list(system.periodic),
-        "coordinates": list(system.coordinates),
-        "units": list(system.units),
-    }
-
-
-def test_tolerances_bound_the_drift():
-    ts, key = np.linspace(0.0, 3.0, 5), jax.random.key(0)
-    loose, tight = (
-        np.max(
-            data.energy_error(
-                data.simulated(systems.mass_spring(), key, 2, ts, rtol=x, atol=x)
-            )
-        )
-        for x in (1e-2, 1e-5)
-    )
-    assert tight < loose / 10
-
-
-def test_constants_are_not_those_of_an_earlier_system():
-    ts, key = np.linspace(0.0, 1.0, 5), jax.random.key(0)
-    system = systems.mass_spring()
-    changed = jax.tree.map(lambda x: 2.0 * x, system.params)
-    one, other = (
-        data.simulated(x, key, 1, ts).y.q
-        for x in (system, system._replace(params=changed._replace(mass=1.0)))
-    )
-    assert np.max(np.abs(one - other)) > 1e-2
-
-
-def test_dissipation_takes_energy_away():
-    damped = systems.mass_spring()._replace(
-        dissipation=lambda params, q, v: 0.1 * jnp.sum(v**2)
-    )
-    found = data.simulated(damped, jax.random.key(0), 3, np.linspace(0.0, 5.0, 20))
-    assert np.all(np.diff(found.energy, axis=1) < 0)
-
-
-def test_what_cannot_be_followed_is_nan_from_there_on():
-    cliff = systems.mass_spring()._replace(
-        hamiltonian=lambda params, q, p: p @ p / 2 - jnp.sum(q**4),
-        sample=lambda key: PhaseState(jnp.ones(1), jnp.ones(1)),
-    )
-    found = data.simulated(cliff, jax.random.key(0), 2, np.linspace(0.0, 2.0, 21))
-    ended = np.isnan(found.y.q[0, :, 0])
-    assert not ended[0]
-    assert ended[-1]
-    assert np.all(np.diff(ended.astype(int)) >= 0)
-    assert np.array_equal(np.isnan(found.rate.p[0, :, 0]), ended)
-    cut = data.separate(found)
-    assert [len(x.t) for x in cut] == [np.sum(~ended)] * 2
-    data.moments(cut)
-    with pytest.raises(ValueError, match=r"jaxphys\.data\.separate"):
-        data.moments([found])
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"num_trajectories": 0}, "num_trajectories is 0"),
-        ({"ts": np.zeros(3)}, "at least two times"),
-        ({"ts": np.ones(1)}, r"ts has shape \(1,\)"),
-        ({"dtype": "int32"}, "dtype is int32; expected float32 or float64"),
-    ],
-)
-def test_invalid_simulations_are_errors(options, words):
-    usual = {"num_trajectories": 1, "ts": np.arange(3.0)}
-    with pytest.raises(ValueError, match=words):
-        data.simulated(systems.mass_spring(), jax.random.key(0), **(usual | options))
-
-
-def test_simulated_motions_have_momenta():
-    bare = systems.mass_spring()._replace(hamiltonian=None)
-    with pytest.raises(ValueError, match="has no Hamiltonian"):
-        data.simulated(bare, jax.random.key(0), 1, np.arange(3.0))
-
-
-def test_double_precision_is_not_dropped_in_silence():
-    jax.config.update("jax_enable_x64", False)
-    ts, key = np.arange(3.0), jax.random.key(0)
-    with pytest.raises(ValueError, match="dtype is float64, which JAX has off"):
-        data.simulated(systems.mass_spring(), key, 1, ts, dtype="float64")
-    assert data.simulated(systems.mass_spring(), key, 1, ts).y.q.dtype == np.float32

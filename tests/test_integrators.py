@@ -787,7 +787,10 @@ def test_a_projected_explicit_step_obeys_its_constraint():
         ({"dt": 0.1, "num_steps": 0}, "num_steps is 0"),
         ({"dt": 0.1, "num_steps": 2.5}, "whole number"),
         ({"dt": 0.1, "num_steps": 3, "substeps": 0}, "substeps is 0"),
-        ({"dt": 0.1, "num_steps": 3, "controls": jnp.ones(4)}, r"expected one value a"),
+        (
+            {"dt": 0.1, "num_steps": 3, "controls": jnp.ones(4)},
+            "expected one value per step",
+        ),
     ],
 )
 def test_time_grids_that_cannot_be_meant_are_told(options, words):

@@ -9,11 +9,11 @@ import pytest
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
-from jaxphys import linalg
+from jaxphys import trees
 from jaxphys._jaxpr import primitives, scalars, walk
 from jaxphys.curvature import curvature
 from jaxphys.optim import linearise
-from jaxphys.optim.linearise import pull_back
+from jaxphys.optim.factors import pull_back
 from jaxphys.scalars import scalarize
 
 lax = jax.lax
@@ -301,7 +301,7 @@ def test_curvature_is_the_hessian(f, rows):
 def check_linearised(outputs, params, tolerance=None):
     """Every route to the Jacobian of a batch, beside JAX's own."""
     inputs = jax.random.normal(jax.random.key(1), (3, 2))
-    flat, unravel = linalg.ravel(params)
+    flat, unravel = trees.ravel(params)
 
     def all_outputs(flat):
         return jax.vmap(outputs, (None, 0))(unravel(flat), inputs).reshape(-1)
@@ -310,8 +310,8 @@ def check_linearised(outputs, params, tolerance=None):
     def ours(params):
         batch = linearise(outputs, params, inputs)
         ones = jnp.ones(batch.values.shape, batch.values.dtype)
-        by_factors = linalg.ravel(pull_back(batch.factors(), ones))[0]
-        by_vjp = linalg.ravel(batch.vjp(ones))[0]
+        by_factors = trees.ravel(pull_back(batch.factors(), ones))[0]
+        by_vjp = trees.ravel(batch.vjp(ones))[0]
         return batch.values.ravel(), batch.jacobian(), batch.gram(), by_factors, by_vjp
 
     values = jax.jit(all_outputs)(flat)

@@ -7,8 +7,7 @@ import optax
 import pytest
 
 from jaxphys import linalg, losses, models, optim, training
-from jaxphys.experiments import poisson, runner
-from jaxphys.experiments.runner import RunOptions
+from jaxphys.experiments import RunOptions, engine, get
 
 
 def layerwise(power=-0.5, **rest):
@@ -173,12 +172,10 @@ def test_numbers_that_cannot_be_meant_are_told(settings, told):
 
 def test_it_gets_further_than_adam_in_as_many_updates():
     options = RunOptions(steps=400, progress=False)
-    config = poisson.Config(options=options, size=4, samples=512, hidden=(32,))
-    problem, model = poisson.build(config)
+    experiment = get("poisson")
+    settings = experiment.settings(size=4, samples=512, hidden=(32,))
     found = {}
     for name in ("adam", "hig_kronecker"):
-        fit = runner.train(
-            poisson.METHODS[name], problem, model, options, seed=0, num_samples=512
-        )
+        _, fit = engine.train_row(experiment, name, settings, options)
         found[name] = fit.history[-1]["test_loss"]
     assert found["hig_kronecker"] < 0.1 * found["adam"]

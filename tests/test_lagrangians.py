@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from jaxphys import (
-    data,
     integrators,
     learning,
     linalg,
@@ -19,7 +18,7 @@ from jaxphys import (
     trees,
 )
 from jaxphys.learning import Recipe, learn
-from jaxphys.types import Model, PhaseState, TangentState
+from jaxphys.types import Model, PhaseState, TangentState, Trajectories
 
 SMALL = {"hidden": (8, 8)}
 KINDS = ["lnn", "delan"]
@@ -326,9 +325,9 @@ def accelerated(system, count, seed=0, size=1.0):
         return np.asarray(jax.jit(jax.vmap(jax.vmap(one)))(*map(jnp.asarray, arrays)))
 
     dv = everywhere(mechanics.acceleration(system.lagrangian), q, v)
-    free = data.Trajectories(np.zeros(1), q, v=v, dv=dv)
+    free = Trajectories(np.zeros(1), TangentState(q, v), TangentState(v, dv))
     u = everywhere(mechanics.inverse_dynamics(system.lagrangian), q, v, a)
-    return free, data.Trajectories(np.zeros(1), q, v=v, dv=a, u=u)
+    return free, free._replace(rate=TangentState(v, a), u=u)
 
 
 @pytest.mark.x64

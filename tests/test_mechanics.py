@@ -893,7 +893,7 @@ def test_a_flat_state_is_positions_and_then_the_rest():
 
 def test_a_constraint_that_is_no_vector_is_told():
     swing = mechanics.constrained(falling, lambda params, q: q @ q - 1)
-    with pytest.raises(ValueError, match=r"one value\s+a constraint, shape \(k,\)"):
+    with pytest.raises(ValueError, match=r"one value\s+per constraint, shape \(k,\)"):
         swing.acceleration(((1.0,), 9.8), ONE, ONE)
 
 

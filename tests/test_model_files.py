@@ -87,10 +87,16 @@ def test_an_energy_is_called_with_its_own_weights_or_with_others(kind, tmp_path)
     path = checkpoint.save_model(tmp_path / "model.npz", kind, given, params)
     H = checkpoint.load(path)
     q, p = point()
-    ours, foreign = (jax.jit(motion.energy)(w, q, p) for w in (params, others))
-    for found in (jax.jit(H)(q, p), jax.jit(lambda q, p: H(None, q, p))(q, p)):
+
+    @jax.jit
+    def energies(params, others, q, p):
+        expected = [motion.energy(weights, q, p) for weights in (params, others)]
+        return expected, (H(q, p), H(None, q, p)), H(others, q, p)
+
+    (ours, foreign), own, theirs = energies(params, others, q, p)
+    for found in own:
         np.testing.assert_allclose(found, ours, rtol=1e-6)
-    np.testing.assert_allclose(jax.jit(H)(others, q, p), foreign, rtol=1e-6)
+    np.testing.assert_allclose(theirs, foreign, rtol=1e-6)
     assert abs(foreign - ours) > 1e-4
 
 
@@ -190,7 +196,7 @@ def test_a_file_is_plain_arrays_that_numpy_reads_without_pickles(tmp_path):
     with np.load(path, allow_pickle=False) as stored:
         head = json.loads(str(stored["model"]))
         sizes = [stored[f"leaf{i}"].size for i in range(len(stored.files) - 1)]
-    assert head["format"] == checkpoint.FORMAT
+    assert head["format"] == 1
     assert head["arguments"] == SPRING
     assert sum(sizes) == sum(x.size for x in jax.tree.leaves(params))
 
@@ -266,7 +272,7 @@ def rewritten(path, **changes):
 
 def test_a_file_of_a_later_format_is_not_guessed_at(tmp_path):
     path, _ = spring(tmp_path / "a.npz")
-    rewritten(path, format=checkpoint.FORMAT + 1)
+    rewritten(path, format=2)
     with pytest.raises(ValueError, match=r"has format 2.*up to 1; install a newer"):
         checkpoint.load(path)
 

@@ -76,7 +76,7 @@ def test_motion_passes_through_the_simulated_end(coupling):
         ({"num_oscillators": 0}, "num_oscillators is 0"),
         ({"dt": 0.0}, "dt is 0.0"),
         ({"dt": -0.5}, "above zero"),
-        ({"dt": 3.0}, "stable up to 2.39"),
+        ({"dt": 3.0}, "oscillations up to 2.39"),
         ({"num_steps": 0}, "num_steps is 0"),
         ({"coupling": "quartc"}, "Did you mean 'quartic'"),
     ],

@@ -1,25 +1,17 @@
 """Published numbers, and what the toolkit promises beyond them."""
 
-import functools
-
 import pytest
 
-from jaxphys.experiments import oscillators, runner
-from jaxphys.experiments.runner import RunOptions
+from jaxphys.experiments import RunOptions, engine, get
 
 pytestmark = [pytest.mark.long, pytest.mark.x64]
 
 
-@functools.cache
-def built(dtype):
-    return oscillators.build(oscillators.Config(options=RunOptions(dtype=dtype)))
-
-
 def trained(method, seed, **options):
-    options = RunOptions(progress=False, **options)
-    problem, model = built(options.dtype)
-    chosen = oscillators.METHODS[method]
-    return runner.train(chosen, problem, model, options, seed=seed, num_samples=4096)
+    experiment = get("oscillators")
+    options = RunOptions(progress=False, seed=seed, **options)
+    _, fit = engine.train_row(experiment, method, experiment.settings(), options)
+    return fit
 
 
 @pytest.mark.parametrize("seed", range(5))

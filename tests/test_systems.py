@@ -881,7 +881,10 @@ def test_the_readme_lists_every_system():
         (lambda: systems.wave(2), "num_nodes is 2"),
         (lambda: systems.pendulum_chain(0), "num_pendula is 0"),
         (lambda: systems.n_body(1), "num_bodies is 1"),
-        (lambda: systems.n_body(3, masses=jnp.ones(2)), r"\(2,\); expected one per body"),
+        (
+            lambda: systems.n_body(3, masses=jnp.ones(2)),
+            r"\(2,\); expected one per body",
+        ),
         (lambda: systems.n_body(3, masses=jnp.ones((3, 2))), "expected one per body"),
         (lambda: systems.n_body(3, masses=1.0), "expected one per body"),
     ],

@@ -285,7 +285,7 @@ def test_seeds_may_be_vmapped_in_one_step():
         ({"seconds": 0.0}, "seconds is 0.0"),
         ({"seconds": float("inf")}, "finite"),
         ({"steps": 3, "batch_size": 100}, "larger than the data, 64 samples"),
-        ({"steps": 3, "batch_size": 24}, "next smaller one that does is 16"),
+        ({"steps": 3, "batch_size": 24}, "nearest below that does is 16"),
         ({"steps": 3, "batch_size": 0}, "batch_size is 0"),
     ],
 )

@@ -105,9 +105,10 @@ def run(
       >>> out = pathlib.Path(tempfile.mkdtemp()) / "run"
       >>> options = RunOptions(method=("hig",), steps=2, out=out, progress=False)
       >>> done = run("oscillators", options, samples=64)  # doctest: +ELLIPSIS
-      2 coupled oscillators...
-      >>> sorted(done.results["methods"]["hig"])[:2]
-      ['compile_seconds', 'final']
+      2 oscillators, linear coupling: hig; results in ...
+      >>> entry = done.results["methods"]["hig"]
+      >>> entry["model"], entry["optimizer"], entry["final"]["step"]
+      ('mlp', 'hig', 2)
     """
     if isinstance(experiment, str):
         experiment = get(experiment)

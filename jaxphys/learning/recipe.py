@@ -163,9 +163,12 @@ def transformation(
     """The optax transformation of a recipe, at its learning rate or another one.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> tx = transformation(Recipe(steps=10, schedule="cosine", weight_decay=1e-4))
-      >>> tx.init({"w": jnp.zeros(2)}) is not None
-      True
+      >>> weights = {"w": jnp.zeros(2)}
+      >>> updates, _ = tx.update({"w": jnp.ones(2)}, tx.init(weights), weights)
+      >>> print(updates["w"])
+      [-0.001 -0.001]
     """
     if not isinstance(recipe.optimizer, str):
         if recipe.batch_size is None:

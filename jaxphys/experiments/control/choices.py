@@ -186,7 +186,8 @@ class Setting(Row):
         return self.choice.numbers.get("power")
 
 
-class _Build(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Build:
     """`build(settings, dtype)` with these hidden layers; equal where they are equal."""
 
     hidden: tuple[int, ...]

@@ -7,8 +7,7 @@ The yardstick is what noise lets anyone know, σ² (JᵀJ)⁻¹ of Gauss and New
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ import optax
 
 from jaxphys import optim, plots, problems, systems
 from jaxphys.experiments import record
+from jaxphys.experiments.control import constants
 from jaxphys.experiments.control.rows import MILESTONES, Steering, row, steering
 from jaxphys.experiments.experiment import (
     Keys,
@@ -32,11 +32,9 @@ __all__ = [
     "EXPERIMENT",
     "Settings",
     "build",
-    "constants_of",
     "pendulum",
     "release",
     "rows",
-    "table",
 ]
 
 #: What is to be found, gravity being known: its symbol and unit.
@@ -46,9 +44,6 @@ CONSTANTS = {
     "length1": ("l_1", "m"),
     "length2": ("l_2", "m"),
 }
-
-#: Without noise a constant counts as found within this relative error.
-EXACT = 1e-6
 
 #: A step of RK4 is at most this long [s]: its error is some 1e-5 rad over a motion.
 _LONGEST_STEP = 0.025
@@ -188,86 +183,18 @@ def _knowable(run: Run) -> dict[str, float]:
     return dict(zip(CONSTANTS, bounded[: len(CONSTANTS)].tolist(), strict=True))
 
 
-def constants_of(
-    settings: Settings, methods: Mapping[str, Any], knowable: Mapping[str, float]
-) -> dict[str, Any]:
-    """What each method recovered from the first seed, beside the truth.
-
-    Args:
-      settings: with the true constants.
-      methods: the `methods` of a results.json.
-      knowable: the relative standard errors that the noise leaves.
-
-    Returns:
-      method → `reached`, the updates and seconds from which on all constants are
-      within three standard errors of the truth (without noise, within 1e-6), or None;
-      and `constants`, name → true, start and recovered value, relative error, and
-      standard error.
-    """
-    bound = {name: 3 * x if settings.noise else EXACT for name, x in knowable.items()}
-    determined = all(x < 1 for x in knowable.values())
-
-    def inside(look: Mapping[str, float]) -> bool:
-        return all(abs(look[f"{name}_error"]) <= bound[name] for name in CONSTANTS)
-
-    def one(history: list[dict[str, float]]) -> dict[str, Any]:
-        stay = len(history)
-        while stay and inside(history[stay - 1]):
-            stay -= 1
-        reached = None
-        if determined and stay < len(history):
-            reached = {key: history[stay][key] for key in ("step", "seconds")}
-        constants = {}
-        for name in CONSTANTS:
-            actual = getattr(settings, name)
-            first, last = (history[i][f"{name}_error"] for i in (0, -1))
-            constants[name] = {
-                "true": actual,
-                "start": actual * (1 + first),
-                "recovered": actual * (1 + last),
-                "relative_error": last,
-                "standard_error": knowable[name],
-            }
-        return {"reached": reached, "constants": constants}
-
-    return {name: one(entry["history"]) for name, entry in methods.items()}
-
-
-def table(constants: Mapping[str, Any]) -> str:
-    """The closing table of constants; `constants` is from `constants_of`."""
-    header = ["method", "constant", "true", "start", "recovered", "rel. error"]
-    lines = [[*header, "std. error", "ratio", "updates", "seconds"]]
-    for method, entry in constants.items():
-        reached = entry["reached"]
-        when = [f"{reached['step']}", f"{reached['seconds']:.2f}"] if reached else "––"
-        for number, (name, x) in enumerate(entry["constants"].items()):
-            error, knowable = x["relative_error"], x["standard_error"]
-            lines.append(
-                [
-                    "" if number else method,
-                    f"{name} [{CONSTANTS[name][1]}]",
-                    *(f"{x[key]:.5f}" for key in ("true", "start", "recovered")),
-                    f"{error:+.1e}",
-                    f"{knowable:.1e}" if knowable < 1 else "∞",
-                    f"{error / knowable:+.1f}" if 0 < knowable < 1 else "–",
-                    *(("", "") if number else when),
-                ]
-            )
-    noisy = any(x["standard_error"] for x in entry["constants"].values())
-    within = "three standard errors" if noisy else f"{EXACT:g}"
-    return (
-        f"{record.aligned(lines)}\n"
-        f"updates and seconds: from there on all constants are within {within}\n"
-        "std. error: what the noise of the data leaves, relative; ratio: error by it"
-    )
-
-
 def _finish(run: Run) -> None:
     """The second table, and `constants` in results.json, which the figures read."""
-    found = constants_of(run.settings, run.results["methods"], _knowable(run))
+    settings, methods = run.settings, run.results["methods"]
+    true = {name: getattr(settings, name) for name in CONSTANTS}
+    noisy = settings.noise > 0
+    found = constants.recovered(true, methods, _knowable(run), noisy=noisy)
     run.results["constants"] = found
     record.write_json(run.out / "results.json", run.results)
-    print("\n" + table(found))
+    print(
+        "\n"
+        + constants.table(found, {name: unit for name, (_, unit) in CONSTANTS.items()})
+    )
 
 
 def figures(run: Run) -> dict[str, plots.Figure]:

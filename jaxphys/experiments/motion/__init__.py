@@ -1,1 +1,3 @@
 """Experiments that learn a motion: its Hamiltonian, its Lagrangian, or its field."""
+
+__all__ = ()

@@ -35,6 +35,7 @@ from jaxphys.types import (
     Array,
     Dynamics,
     PyTree,
+    State,
     System,
     TangentState,
     Trajectories,
@@ -138,12 +139,12 @@ def _masses_at(system: System, q: Array) -> Array:
     return required(system, "points")(system.params, q)[1:].ravel()
 
 
-def _cartesian(system: System, y: TangentState) -> Array:
+def _cartesian(system: System, y: State) -> Array:
     """Positions and velocities of all masses, (4 links,)."""
-    return jnp.concatenate(jax.jvp(partial(_masses_at, system), (y.q,), (y.v,)))
+    return jnp.concatenate(jax.jvp(partial(_masses_at, system), (y[0],), (y[1],)))
 
 
-def _predicted(motion: Motion, params: PyTree, true: Trajectories) -> TangentState:
+def _predicted(motion: Motion, params: PyTree, true: Trajectories) -> State:
     """The model's motion from the first states, (N, T, n)."""
     dtype = measures.dtype_of(params)
     first = jax.tree.map(lambda x: jnp.asarray(x[:, 0], dtype), true.y)
@@ -158,7 +159,7 @@ def measured(trained: Trained) -> dict[str, float]:
     cartesian = jax.vmap(partial(_cartesian, system))
 
     @jax.jit
-    def error(found: TangentState, true: TangentState) -> Array:
+    def error(found: State, true: State) -> Array:
         return metrics.relative_error(cartesian(found), cartesian(true))
 
     wanted = jax.tree.map(lambda x: jnp.asarray(x, found.q.dtype), true.y)
@@ -186,7 +187,7 @@ def draw(run: Run) -> dict[str, plots.Figure]:
     axes = (np.linspace(-np.pi, np.pi, 61), np.linspace(-4.0, 4.0, 61))
     still = np.zeros((2, run.settings.links))
 
-    def shown(y: TangentState) -> tuple[Trajectories, Trajectories]:
+    def shown(y: State) -> tuple[Trajectories, Trajectories]:
         """In angles and velocities, and in the places of the masses."""
         y = jax.tree.map(lambda x: jnp.asarray(x[:20], float), y)
         energy, at = np.asarray(true.energy(constants, y)), np.asarray(places(y.q))

@@ -11,6 +11,7 @@ predictions leave the angles of the training: what has a period is found to have
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -132,7 +133,7 @@ def measured(trained: Trained) -> dict[str, float]:
     motion, (true,) = trained.subject.built, trained.samples.test
     found = _predicted(motion, trained.params, true)
     in_momenta = motion.dynamics.state is PhaseState
-    observe = learning.everything if in_momenta else embedded
+    observe: Callable = learning.everything if in_momenta else embedded
 
     @jax.vmap
     @jax.vmap

@@ -12,10 +12,12 @@ momenta as arsinh p.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxphys import data, mechanics, models, plots, systems, trees
 from jaxphys.experiments import measures
@@ -90,7 +92,7 @@ def system_of(law: str) -> System:
     return LAWS[law](gravity=1.0)
 
 
-def exact(law: str, v: Array, g: Array) -> Array:
+def exact(law: str, v: Any, g: Any) -> Any:
     """The acceleration, in closed form."""
     slow = 1 - v**2
     if law == "published":
@@ -98,10 +100,12 @@ def exact(law: str, v: Array, g: Array) -> Array:
     return g * slow**1.5
 
 
-def _states(law: str, q: Array, v: Array, g: Array) -> Trajectories:
+def _states(law: str, q: ArrayLike, v: ArrayLike, g: ArrayLike) -> Trajectories:
     """Single states in q and v under fields g, (N, 1) each, with their exact rates."""
-    q, v, a, g = (np.asarray(x)[:, None] for x in (q, v, exact(law, v, g), g))
-    return Trajectories(np.zeros(1), TangentState(q, v), TangentState(v, a), g)
+    rows = (q, v, exact(law, v, g), g)
+    at, speed, a, u = (np.asarray(x)[:, None] for x in rows)
+    y, rate = TangentState(at, speed), TangentState(speed, a)
+    return Trajectories(np.zeros(1), y, rate, u)
 
 
 def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:

@@ -123,7 +123,7 @@ def measured(trained: Trained) -> dict[str, float]:
 def write_table(run: Run) -> None:
     """The derivatives of every row beside the true ones, printed and in table.txt."""
     header = ["q = p", "expected"]
-    columns = []
+    columns: list[np.ndarray] = []
     for name, params in run.params.items():
         header += [f"{run.looks[name].label} dH/dp", "-dH/dq"]
         columns += derivatives(run.subjects[name].built.dynamics, params)[1:]

@@ -159,8 +159,8 @@ def draw(run: Run) -> dict[str, plots.Figure]:
     learned, masses = {}, {}
     for name, params in run.params.items():
         motion = run.subjects[name].built.dynamics
-        total, parts = (f(motion, params, *at) for f in (_torques_of, _parts_of))
-        learned[name] = shown(total, parts)
+        total = _torques_of(motion, params, *at)
+        learned[name] = shown(total, _parts_of(motion, params, *at))
         if motion.energy is not None:
             masses[name] = _masses(motion.energy, params, x)
     true = shown(torques, true_parts(*at))
