@@ -216,8 +216,8 @@ def scale_by_kronecker(
         first = state.updates == 0
         moments = [
             tuple(
-                _averaged(kind, *both, first, average)
-                for both in zip(*pair, strict=True)
+                _averaged(kind, old, new, first, average)
+                for old, new in zip(*pair, strict=True)
             )
             for kind, *pair in zip(kinds, state.moments, fresh, strict=True)
         ]
