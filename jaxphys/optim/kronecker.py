@@ -98,6 +98,12 @@ def _isotropic(moment: Array) -> Array:
     return jnp.eye(size, dtype=moment.dtype) * jnp.trace(moment) / size
 
 
+def _averaged(kind: str, old: Array, new: Array, first: Array, average: float) -> Array:
+    """The running average, which starts from what has no direction."""
+    start = jnp.mean(new) if kind == "diagonal" else _isotropic(new)
+    return average * jnp.where(first, start, old) + (1 - average) * new
+
+
 def _root(moment: Array, matrix: bool, exponent, damping: float, wide) -> Array:
     """A power of a factor; eigenvalues below `damping` of the largest are held there.
 
@@ -208,13 +214,11 @@ def scale_by_kronecker(
             for kind, block, probe in zip(kinds, blocks, probes, strict=True)
         ]
         first = state.updates == 0
-
-        def averaged(kind: str, old: Array, new: Array) -> Array:
-            start = jnp.mean(new) if kind == "diagonal" else _isotropic(new)
-            return average * jnp.where(first, start, old) + (1 - average) * new
-
         moments = [
-            tuple(averaged(kind, *both) for both in zip(*pair, strict=True))
+            tuple(
+                _averaged(kind, old, new, first, average)
+                for old, new in zip(*pair, strict=True)
+            )
             for kind, *pair in zip(kinds, state.moments, fresh, strict=True)
         ]
         due = state.updates >= state.refresh_at

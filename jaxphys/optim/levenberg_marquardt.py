@@ -164,11 +164,11 @@ def levenberg_marquardt(
         accepted = jnp.isfinite(trial) & (ratio > 0) & (model.predicted > 0)
         if max_bend is not None:
             accepted &= bend <= max_bend
-        new = rule.after(relative, ratio, accepted).astype(dtype)
+        new = rule.after(relative, ratio, accepted)
         step = trees.select(accepted, step, jax.tree.map(jnp.zeros_like, step))
         ratio = jnp.where(accepted, ratio, 0)
-        reported = (ratio, model.unsolved, problem.concave, bend)
-        ratio, unsolved, concave, bend = (x.astype(dtype) for x in reported)
+        seen = (new, ratio, model.unsolved, problem.concave, bend)
+        new, ratio, unsolved, concave, bend = (x.astype(dtype) for x in seen)
         info = StepInfo(damping=new, accepted=accepted, concave=concave)
         return step, DampedState(new, ratio, unsolved, bend, info)
 
