@@ -110,7 +110,7 @@ def _is_readable(jaxpr: Any) -> bool:
     for eqn in walk.equations(jaxpr, _ENTERED):
         if eqn.primitive.name in _WHOLE:
             return False
-        if any(not _is_tangible(inner) for inner in walk.nested(eqn)):
+        if any(not _has_tangents(inner) for inner in walk.nested(eqn)):
             return False
         # Only outputs: the point is real, and what is complex and constant meets it in
         # an operation that has a complex output.
@@ -120,11 +120,11 @@ def _is_readable(jaxpr: Any) -> bool:
     return True
 
 
-def _is_tangible(jaxpr: Any) -> bool:
+def _has_tangents(jaxpr: Any) -> bool:
     """Whether no function within has cotangents alone, at any depth."""
     return all(
         eqn.primitive.name != "custom_vjp_call"
-        and all(map(_is_tangible, walk.nested(eqn)))
+        and all(map(_has_tangents, walk.nested(eqn)))
         for eqn in jaxpr.eqns
     )
 
