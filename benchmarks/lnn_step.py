@@ -189,7 +189,7 @@ class _Step:
 
     def _looped(self, step: Callable, state: TrainState) -> Callable[[], None]:
         batch = self.setting.batch
-        loop = training.compiled_loop(step, BATCHES * batch, batch)
+        loop = training.make_loop(step, batch)
 
         def call() -> None:
             nonlocal state

@@ -58,7 +58,7 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
     assert text.startswith("before")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert f"| {plots.label('adam')} (`adam`) | 10 | 1.0 |" in text
+    assert f"| {plots.OPTIMIZERS['adam'].label} (`adam`) | 10 | 1.0 |" in text
     assert "1.25" in text
     assert (tmp_path / "REPORT.md").read_text().startswith("## Measurements")
 

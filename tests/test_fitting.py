@@ -213,7 +213,7 @@ def test_torques_teach_an_arm_its_masses(tmp_path):
     arm = systems.two_link_arm()
     path = data.save_trajectories(tmp_path / "arm.npz", robot(arm))
     options = FitOptions(
-        data=path, steps=40, hidden=(12,), out=tmp_path / "fit", progress=False
+        data=path, steps=60, hidden=(16,), out=tmp_path / "fit", progress=False
     )
     done = commands.fit("delan", options)
     assert done.report["data"]["mode"] == "torques"
