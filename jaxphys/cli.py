@@ -29,7 +29,7 @@ jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL -
 those of a fit, jaxphys simulate SYSTEM --help a system's."""
 
 #: The exit status of a command that Ctrl-C ended.
-INTERRUPTED = 130
+_INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,7 +128,7 @@ def _run(arguments: list[str]) -> int:
     )
     asked = _options(f"run {name}", arguments[1:], *both)
     done = commands.run(experiment, asked.run, **vars(asked.settings))
-    return INTERRUPTED if done.interrupted else 0
+    return _INTERRUPTED if done.interrupted else 0
 
 
 def _fit(arguments: list[str]) -> int:
@@ -138,7 +138,7 @@ def _fit(arguments: list[str]) -> int:
     model = _named(arguments, "fit", "a model", list(MODELS))
     check_known("model", model, MODELS)
     options = _options(f"fit {model}", arguments[1:], commands.FitOptions)
-    return INTERRUPTED if commands.fit(model, options).interrupted else 0
+    return _INTERRUPTED if commands.fit(model, options).interrupted else 0
 
 
 def _simulate(arguments: list[str]) -> int:
@@ -156,7 +156,7 @@ def _simulate(arguments: list[str]) -> int:
         done = commands.simulate(name, asked.simulation, **vars(asked.system))
     except KeyboardInterrupt:
         print("interrupted: what was written until now is whole", file=sys.stderr)
-        return INTERRUPTED
+        return _INTERRUPTED
     if done.info.message:
         print(f"jaxphys: {done.info.message}", file=sys.stderr)
         return 1

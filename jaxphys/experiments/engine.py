@@ -32,7 +32,15 @@ from jaxphys.learning import Learner, Recipe
 from jaxphys.names import check_known
 from jaxphys.training import Budget, Fit, Storage
 
-__all__ = ["chosen_rows", "recipe_for", "run", "subjects_of", "train_once"]
+__all__ = [
+    "chosen_rows",
+    "recipe_for",
+    "run",
+    "shortened",
+    "subjects_of",
+    "train_once",
+    "train_row",
+]
 
 
 def train_once(

@@ -236,13 +236,13 @@ class Run(NamedTuple):
         return min(self.params, key=lambda row: methods[row]["final"]["test_loss"])
 
 
-def no_figures(run: Run) -> dict[str, plots.Figure]:
+def _no_figures(run: Run) -> dict[str, plots.Figure]:
     """For an experiment that draws none of its own."""
     del run
     return {}
 
 
-def no_measures(trained: Trained) -> dict[str, Any]:
+def _no_measures(trained: Trained) -> dict[str, Any]:
     """For an experiment whose losses say all."""
     del trained
     return {}
@@ -286,11 +286,11 @@ class Experiment:
     sample: Callable[[Any, Keys, jnp.dtype], Samples]
     rows: Any
     columns: Mapping[str, str]
-    measures: Callable[[Trained], dict[str, Any]] = no_measures
+    measures: Callable[[Trained], dict[str, Any]] = _no_measures
     monitor: Callable[[Any, Any, Keys], Callable] | None = None
     milestones: Any = ()
     published: Any = dataclasses.field(default_factory=dict)
-    figures: Callable[[Run], dict[str, plots.Figure]] = no_figures
+    figures: Callable[[Run], dict[str, plots.Figure]] = _no_figures
     finish: Callable[[Run], None] | None = None
     compared: Callable[[Run], plots.Figure] | None = None
     check: Callable[[Samples, Recipe], None] | None = None

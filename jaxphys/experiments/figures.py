@@ -26,6 +26,7 @@ from jaxphys.types import (
 )
 
 __all__ = [
+    "Figures",
     "axis_names",
     "compared_fields",
     "coordinate_names",
@@ -41,7 +42,7 @@ __all__ = [
 Figures = dict[str, plots.Figure]
 
 #: What the error maps are of; of motions without an energy, the rates themselves.
-PARTS = (r"\partial H/\partial p", r"-\partial H/\partial q")
+_PARTS = (r"\partial H/\partial p", r"-\partial H/\partial q")
 
 
 def kind_of(run: Run) -> type[State]:
@@ -132,7 +133,7 @@ def compared_fields(
     names: tuple[str, str] = ("$q$ [1]", "$p$ [1]"),
     *,
     seen: Any = None,
-    parts: tuple[str, str] = PARTS,
+    parts: tuple[str, str] = _PARTS,
 ) -> Figures:
     """The true field and the learned ones, and where they differ."""
     looks = run.looks

@@ -31,6 +31,7 @@ from jaxphys.types import (
 )
 
 __all__ = [
+    "Axes",
     "Judge",
     "Rollouts",
     "acceleration_error",

@@ -23,7 +23,7 @@ from jaxphys.types import Array, Dynamics, PyTree, Trajectories
 
 __all__ = ["everything", "learn", "matching", "samples", "typical"]
 
-Observe = Callable[[PyTree], Array]
+_Observe = Callable[[PyTree], Array]
 
 
 def everything(y: PyTree) -> Array:
@@ -36,7 +36,7 @@ def samples(
     mode: str,
     trajectories: Sequence[Trajectories],
     length: int = 0,
-    observe: Observe = everything,
+    observe: _Observe = everything,
 ) -> tuple[Moment | Chunk | data.Accelerated, Array]:
     """What is trained on: inputs, and targets (N, d) in the units of the data.
 
@@ -96,7 +96,7 @@ def matching(
     motion: Dynamics,
     recipe: Recipe,
     *,
-    observe: Observe = everything,
+    observe: _Observe = everything,
     units: tuple[float, ...] | None = None,
 ) -> Target:
     """A motion as something to be trained: what the recipe matches of it.
@@ -155,7 +155,7 @@ def learn(
     key: Array,
     others: Mapping[str, Sequence[Trajectories]] | None = None,
     normalized: bool = False,
-    observe: Observe = everything,
+    observe: _Observe = everything,
     params: PyTree | None = None,
     shuffle: bool = True,
     storage: Storage | None = None,

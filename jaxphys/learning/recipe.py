@@ -17,8 +17,8 @@ from jaxphys.types import Array
 
 __all__ = ["ENDING", "OPTIMIZERS", "RATED", "Recipe", "transformation"]
 
-MODES = ("derivatives", "trajectories", "torques")
-SCHEDULES = ("constant", "cosine", "one_cycle", "step")
+_MODES = ("derivatives", "trajectories", "torques")
+_SCHEDULES = ("constant", "cosine", "one_cycle", "step")
 
 #: Schedules that depend on when training ends: of the first rate and the last update.
 _ENDING_AT: dict[str, Callable] = {
@@ -39,7 +39,7 @@ RATED: dict[str, Callable] = {
 OPTIMIZERS = (*RATED, "levenberg_marquardt")
 
 #: A transformation for a batch size, of one's own in place of a name.
-MakeOptimizer = Callable[[int], optax.GradientTransformation]
+_MakeOptimizer = Callable[[int], optax.GradientTransformation]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Recipe:
     """
 
     mode: str = "derivatives"
-    optimizer: str | MakeOptimizer = "adam"
+    optimizer: str | _MakeOptimizer = "adam"
     learning_rate: float = 1e-3
     schedule: str = "constant"
     max_bend: float | None = None
@@ -102,10 +102,10 @@ class Recipe:
 
     def check(self) -> "Recipe":
         """This recipe, or a ValueError where it is invalid."""
-        check_known("mode", self.mode, MODES)
+        check_known("mode", self.mode, _MODES)
         if isinstance(self.optimizer, str):
             check_known("optimizer", self.optimizer, OPTIMIZERS)
-        check_known("schedule", self.schedule, SCHEDULES)
+        check_known("schedule", self.schedule, _SCHEDULES)
         check_known("integrator", self.integrator, FIXED_STEP)
         counts = [("chunk", length) for length in (*self.growth, self.chunk)]
         names = ["substeps", "decay_every", "batch_size", "patience", "look_every"]

@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 from jaxphys.training.step import TrainState
 from jaxphys.types import PyTree
 
-__all__ = ["DIVERGED", "NOT_FINITE", "EarlyStopping", "Looks"]
+__all__ = [
+    "CHUNK_SECONDS",
+    "DIVERGED",
+    "NOT_FINITE",
+    "Best",
+    "EarlyStopping",
+    "Journal",
+    "Looks",
+    "shown_loss",
+]
 
 #: A train loss beyond this many times its first value counts as divergence.
 DIVERGED = 1e6

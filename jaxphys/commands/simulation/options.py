@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 #: Times that are saved where nothing else is asked for, at most.
-SAVED_INTERVALS = 1000
+_SAVED_INTERVALS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +137,7 @@ def time_grid(duration: float, dt: float, save_every: int | None = None) -> Grid
         )
     steps = math.ceil(duration / dt - 1e-6)
     if save_every is None:
-        least = math.ceil(steps / SAVED_INTERVALS)
+        least = math.ceil(steps / _SAVED_INTERVALS)
         # A divisor leaves dt as it is.
         even = (k for k in range(least, 2 * least) if steps % k == 0)
         save_every = next(even, least)

@@ -56,7 +56,7 @@ _RATES = r"$c=\eta\,\sigma_{\max}^{\kappa+1}/(b/2)$ [1]"
 _SPECTRAL = r"$V\Lambda^\kappa U^\top g$, HIG at $\kappa=-1/2$"
 
 #: Rows that the exponents are drawn beside.
-REFERENCES = ("adam", "levenberg_marquardt", "spring")
+_REFERENCES = ("adam", "levenberg_marquardt", "spring")
 
 
 def _prepare(
@@ -180,7 +180,7 @@ def compared(run: Run) -> plots.Figure:
     """Loss against time of each exponent, beside Adam and the damped methods."""
     trained = run.results["methods"]
     looks = _by_power(list(trained), rows(run.settings, run.options))
-    names = [name for name in trained if name in looks or name in REFERENCES]
+    names = [name for name in trained if name in looks or name in _REFERENCES]
     shown = {name: trained[name] for name in names or trained}
     drawn = run.results | {"methods": shown, "title": _title(run)}
     return plots.comparison({run.out.name: drawn}, looks=run.looks | looks)
@@ -218,7 +218,7 @@ def figures(run: Run) -> dict[str, plots.Figure]:
         if sweep != "kappa":
             sweeps.append(made)
             continue
-        beside = {name: losses[name] for name in REFERENCES if name in trained}
+        beside = {name: losses[name] for name in _REFERENCES if name in trained}
         by_rate = {name: _by_rate(trained[name]) for name in looks}
         by_rate = {name: values for name, values in by_rate.items() if values}
         sweeps.append(made._replace(references=beside))

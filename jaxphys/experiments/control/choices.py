@@ -60,7 +60,7 @@ SWEEPS = {
 HALF = -0.5
 
 #: Learning rates of Adam to choose from.
-ADAM_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+_ADAM_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 
 #: λ and μ of Levenberg–Marquardt and SPRING where they are not what is changed.
 LM_DAMPING, SPRING_DAMPING, SPRING_DECAY = 1.0, 1e-7, 0.9
@@ -270,7 +270,7 @@ def _spectral_choices(settings: Settings, sizes: Mapping[str, int]) -> _Named:
         if width != crossing.get("width"):
             choice = half._replace(hidden=(width,) * len(hidden))
             yield f"width_{width}", choice, {"width": width}, near
-    yield "adam", Choice("adam", sizes["adam"], hidden, {}), {}, ADAM_RATES
+    yield "adam", Choice("adam", sizes["adam"], hidden, {}), {}, _ADAM_RATES
 
 
 def _damped_choices(settings: Settings, sizes: Mapping[str, int]) -> _Named:

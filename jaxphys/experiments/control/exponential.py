@@ -60,7 +60,7 @@ def _size(error: Array) -> Array:
     return jnp.sum(jnp.abs(error))
 
 
-def figures(run: Run) -> dict[str, plots.Figure]:
+def _figures(run: Run) -> dict[str, plots.Figure]:
     """What each method's network gives for every target, and its error."""
     solutions = jnp.linspace(run.settings.low, 0.0, 401, dtype=run.options.dtype)
     over_targets = jax.vmap(run.built.model.apply, (None, 0))
@@ -84,7 +84,7 @@ EXPERIMENT = steering(
     Settings,
     build,
     ROWS,
-    figures=figures,
+    figures=_figures,
     milestones=(1e-3, 1e-5, 1e-7),
     monitor=control_error(_size),
     measured=("control_error",),

@@ -86,7 +86,7 @@ def _monitor(settings: Settings, built: Steering, keys: Keys) -> Callable:
     return lambda params: evaluate(params, {"control_error": (last, first)})
 
 
-def figures(run: Run) -> dict[str, plots.Figure]:
+def _figures(run: Run) -> dict[str, plots.Figure]:
     """One fresh field, what is left of it, and what each method makes of that."""
     settings, model = run.settings, run.built.model
     dtype = jnp.dtype(run.options.dtype)
@@ -111,7 +111,7 @@ EXPERIMENT = steering(
     Settings,
     build,
     ROWS,
-    figures=figures,
+    figures=_figures,
     seconds=60.0,
     milestones=(10, 1, 0.1),
     monitor=_monitor,

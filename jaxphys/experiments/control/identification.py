@@ -197,7 +197,7 @@ def _finish(run: Run) -> None:
     )
 
 
-def figures(run: Run) -> dict[str, plots.Figure]:
+def _figures(run: Run) -> dict[str, plots.Figure]:
     """The errors of the constants in time, and the motion that was fitted best."""
     methods = run.results["methods"]
     first = next(iter(run.results["constants"].values()))["constants"]
@@ -210,10 +210,10 @@ def figures(run: Run) -> dict[str, plots.Figure]:
         looks=run.looks,
     )
     best = min(run.params, key=lambda name: methods[name]["final"]["train_loss"])
-    return {"constants": errors, "motion": motion_figure(run, best)}
+    return {"constants": errors, "motion": _motion_figure(run, best)}
 
 
-def motion_figure(run: Run, name: str) -> plots.Figure:
+def _motion_figure(run: Run, name: str) -> plots.Figure:
     """The first two motions: measured, by the first guess, and as a row fitted them."""
     settings, (problem, model) = run.settings, run.built
     inputs, targets = (x[:2] for x in run.samples.train)
@@ -239,7 +239,7 @@ EXPERIMENT = steering(
     Settings,
     build,
     rows,
-    figures=figures,
+    figures=_figures,
     finish=_finish,
     milestones=_milestones,
     monitor=_monitor,

@@ -49,9 +49,9 @@ class Settings:
 
 
 #: The published cut-off of singular values.
-RCOND = 1e-6
+_RCOND = 1e-6
 #: Samples an update of HIG where it is not the published number.
-FEW = 32
+_FEW = 32
 
 
 def build(settings: Settings, dtype: jnp.dtype) -> Steering:
@@ -81,22 +81,22 @@ def _large_steps(batch_size: int) -> optax.GradientTransformation:
     del batch_size  # relative rates hold for any
     rate = optax.warmup_cosine_decay_schedule(0.0, 3.0, 10_000, 50_000, 0.5)
     return optax.chain(
-        optim.hig(rate, rcond=RCOND, relative=True), optax.clip_by_global_norm(0.05)
+        optim.hig(rate, rcond=_RCOND, relative=True), optax.clip_by_global_norm(0.05)
     )
 
 
 ROWS = usual_rows(
     build,
     (512, 3e-4),
-    (128, 1.0, RCOND),
+    (128, 1.0, _RCOND),
     128,
     min_damping=1e-6,
-    small=FEW,
+    small=_FEW,
     truncated=(16, 1e-2),
-) | {"hig_large_steps": row(build, "hig_large_steps", FEW, _large_steps)}
+) | {"hig_large_steps": row(build, "hig_large_steps", _FEW, _large_steps)}
 
 
-def figures(run: Run) -> dict[str, plots.Figure]:
+def _figures(run: Run) -> dict[str, plots.Figure]:
     """The motion of one chain, with the best network's control and without any."""
     params, gain = run.params[run.best], run.settings.gain
     return {"motion": steered_chain(run, params, "quartic", gain=gain, points=4)}
@@ -108,6 +108,6 @@ EXPERIMENT = steering(
     Settings,
     build,
     ROWS,
-    figures=figures,
+    figures=_figures,
     seconds=60.0,
 )

@@ -89,7 +89,7 @@ ROWS = {
 }
 
 
-def figures(run: Run) -> dict[str, plots.Figure]:
+def _figures(run: Run) -> dict[str, plots.Figure]:
     """The motion of one chain, under the best network's control."""
     return {"motion": motion_figure(run, run.params[run.best])}
 
@@ -128,5 +128,5 @@ EXPERIMENT = steering(
     Settings,
     build,
     ROWS,
-    figures=figures,
+    figures=_figures,
 )

@@ -67,7 +67,7 @@ ROWS = usual_rows(build, (64, 3e-4), (64, 0.64, 1e-5), 8, curvature=1.0) | {
 }
 
 
-def figures(run: Run) -> dict[str, plots.Figure]:
+def _figures(run: Run) -> dict[str, plots.Figure]:
     """One fresh source, its potential, and what each method makes of it."""
     problem, model = run.built
     (source,), _ = problem.sample(run.keys.draw, 1)
@@ -87,6 +87,6 @@ EXPERIMENT = steering(
     Settings,
     build,
     ROWS,
-    figures=figures,
+    figures=_figures,
     seconds=60.0,
 )

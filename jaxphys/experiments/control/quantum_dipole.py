@@ -63,7 +63,7 @@ def build(settings: Settings, dtype: jnp.dtype) -> Steering:
 ROWS = usual_rows(build, (256, 5e-4), (16, 0.5, 1e-5), 16)
 
 
-def figures(run: Run) -> dict[str, plots.Figure]:
+def _figures(run: Run) -> dict[str, plots.Figure]:
     """One fresh target, and how the best network's field leads to it."""
     settings, (problem, model) = run.settings, run.built
     (goal,), _ = problem.sample(run.keys.draw, 1)
@@ -90,7 +90,7 @@ EXPERIMENT = steering(
     Settings,
     build,
     ROWS,
-    figures=figures,
+    figures=_figures,
     seconds=120.0,
     milestones=(1e-1, 1e-2, 1e-3, 1e-4),
 )

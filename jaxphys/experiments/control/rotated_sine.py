@@ -60,7 +60,7 @@ def build(settings: Settings, dtype: jnp.dtype) -> Steering:
 ROWS = usual_rows(build, (100, 1e-3), (100, 1.0, 1e-6), 100, curvature=1.0)
 
 
-def figures(run: Run) -> dict[str, plots.Figure]:
+def _figures(run: Run) -> dict[str, plots.Figure]:
     """How far each method's controls are from a solution, over all targets."""
     problem, model = run.built
     invert = required(problem, "invert")
@@ -87,7 +87,7 @@ EXPERIMENT = steering(
     Settings,
     build,
     ROWS,
-    figures=figures,
+    figures=_figures,
     milestones=(1e-1, 1e-3, 1e-5),
     monitor=control_error(jnp.linalg.norm),
     measured=("control_error",),

@@ -46,12 +46,12 @@ class Steering(NamedTuple):
     model: Model
 
 
-Build = Callable[[Any, jnp.dtype], Steering]
-Proxy = Callable[[Problem, int], Callable]
-Make = Callable[[int], optax.GradientTransformation]
+_Build = Callable[[Any, jnp.dtype], Steering]
+_Proxy = Callable[[Problem, int], Callable]
+_Make = Callable[[int], optax.GradientTransformation]
 
 
-def stepped(step_size: Callable[[int], float]) -> Proxy:
+def stepped(step_size: Callable[[int], float]) -> _Proxy:
     """Scale-invariant physics by the first-order inverse, η a function of b."""
 
     def objective(problem: Problem, batch_size: int) -> Callable:
@@ -71,14 +71,14 @@ def searched(problem: Problem, batch_size: int) -> Callable:
 
 
 def row(
-    build: Build,
+    build: _Build,
     optimizer: str,
     batch_size: int,
-    make: Make,
+    make: _Make,
     *,
     model: str = "mlp",
     residual: bool = False,
-    proxy: Proxy | None = None,
+    proxy: _Proxy | None = None,
     starts: int = 1,
 ) -> Row:
     """One method of a comparison.
@@ -110,7 +110,7 @@ def row(
 
 
 def usual_rows(
-    build: Build,
+    build: _Build,
     adam: tuple[int, float],
     hig: tuple[int, float, float],
     damped: int,
@@ -141,10 +141,10 @@ def usual_rows(
     few, eta, rcond = hig
     rows: dict[str, Row] = {}
 
-    def add(optimizer: str, size: int, make: Make, **options: Any) -> None:
+    def add(optimizer: str, size: int, make: _Make, **options: Any) -> None:
         rows[optimizer] = row(build, optimizer, size, make, model=model, **options)
 
-    def true_step(rcond: float) -> Make:
+    def true_step(rcond: float) -> _Make:
         return lambda b: optim.gauss_newton(b / curvature, rcond=rcond)
 
     add("adam", batch, lambda b: optax.adam(rate))
@@ -171,7 +171,7 @@ def steering(
     name: str,
     summary: str,
     settings: type,
-    build: Build,
+    build: _Build,
     rows: Any,
     *,
     measured: tuple[str, ...] = (),
@@ -214,12 +214,12 @@ def steering(
         settings=settings,
         sample=sample,
         rows=rows,
-        check=check_batches,
+        check=_check_batches,
         **fields,
     )
 
 
-def check_batches(samples: Samples, recipe: Recipe) -> None:
+def _check_batches(samples: Samples, recipe: Recipe) -> None:
     """A ValueError where the training set is not whole batches."""
     data.num_batches(samples.train, recipe.batch_size or 1)
 

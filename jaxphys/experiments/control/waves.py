@@ -76,7 +76,7 @@ ROWS = usual_rows(build, (256, 3e-3), (256, 1.0, 1e-6), 256, curvature=1.0) | {
 }
 
 
-def figures(run: Run) -> dict[str, plots.Figure]:
+def _figures(run: Run) -> dict[str, plots.Figure]:
     """Both waves, what each method makes of them, and its error."""
     x = jnp.linspace(-1.0, 1.0, 401, dtype=run.options.dtype)
     over_x = jax.vmap(run.built.model.apply, (None, 0))
@@ -100,7 +100,7 @@ EXPERIMENT = steering(
     Settings,
     build,
     ROWS,
-    figures=figures,
+    figures=_figures,
     milestones=(1e-3, 1e-5, 1e-6),
     monitor=control_error(half_square),
     measured=("control_error",),

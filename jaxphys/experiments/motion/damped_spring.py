@@ -89,7 +89,7 @@ def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     return Samples([train], [test], [test])
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def _measured(trained: Trained) -> dict[str, float]:
     """Errors of the field, and of rollouts from states of the test set."""
     settings, motion, params = trained.settings, trained.subject.built, trained.params
     (clean,) = trained.samples.clean
@@ -108,7 +108,7 @@ def measured(trained: Trained) -> dict[str, float]:
     }
 
 
-def draw(run: Run) -> dict[str, plots.Figure]:
+def _draw(run: Run) -> dict[str, plots.Figure]:
     """Fields, their errors, and rollouts."""
     side = np.linspace(-SIDE, SIDE, 61)
     axes = (side, side)
@@ -170,7 +170,7 @@ def _compact(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     )
 
 
-ADAM = Recipe(steps=5000, batch_size=128, learning_rate=1e-2, schedule="cosine")
+_ADAM = Recipe(steps=5000, batch_size=128, learning_rate=1e-2, schedule="cosine")
 
 EXPERIMENT = Experiment(
     name="damped_spring",
@@ -179,9 +179,9 @@ EXPERIMENT = Experiment(
     settings=Settings,
     sample=sample,
     rows={
-        "mlp": row("mlp", "adam", _mlp, ADAM),
-        "hnn": row("hnn", "adam", _hnn, ADAM),
-        "dissipative": row("dissipative", "adam", _dissipative, ADAM),
+        "mlp": row("mlp", "adam", _mlp, _ADAM),
+        "hnn": row("hnn", "adam", _hnn, _ADAM),
+        "dissipative": row("dissipative", "adam", _dissipative, _ADAM),
         "dissipative_levenberg_marquardt": row(
             "dissipative",
             "levenberg_marquardt",
@@ -196,8 +196,8 @@ EXPERIMENT = Experiment(
         "test_mse": "test MSE",
         "field_error": "rel. field error",
     },
-    measures=measured,
-    figures=draw,
+    measures=_measured,
+    figures=_draw,
     published={
         "hnn": {"trajectory_mse": 0.29},
         "dissipative": {"trajectory_mse": 3.6e-6},

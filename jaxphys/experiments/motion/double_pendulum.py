@@ -33,13 +33,13 @@ class Settings(lagrangian.Settings):
     compact_delan: tuple[int, ...] = (32, 32)
 
 
-SYSTEM = systems.double_pendulum()
+_SYSTEM = systems.double_pendulum()
 
 #: The energy that lifts both masses by their rods.
 ENERGY = 29.4
 
 #: Sizes of angles, of their rates, U[−10, 10), and of accelerations in these states.
-UNITS = Normalization(
+_UNITS = Normalization(
     np.zeros(2), np.ones(2), np.full(2, 5.8), np.full(2, 5.8), np.full(2, 40.0)
 )
 
@@ -51,17 +51,17 @@ def at_rest(key: Array) -> TangentState:
     return TangentState(q, jax.random.uniform(second, (2,), maxval=0.1))
 
 
-ADAM = Recipe(steps=150_000, batch_size=64, learning_rate=5e-3, schedule="cosine")
-WIDE = dataclasses.replace(ADAM, batch_size=128)
+_ADAM = Recipe(steps=150_000, batch_size=64, learning_rate=5e-3, schedule="cosine")
+_WIDE = dataclasses.replace(_ADAM, batch_size=128)
 
 EXPERIMENT = lagrangian.experiment(
-    Judge(SYSTEM, 100.0, 501, 0.005, 40, at_rest),
+    Judge(_SYSTEM, 100.0, 501, 0.005, 40, at_rest),
     ENERGY,
     lagrangian.rows(
-        SYSTEM,
-        {"mlp": WIDE, "lnn": WIDE, "delan": ADAM},
+        _SYSTEM,
+        {"mlp": _WIDE, "lnn": _WIDE, "delan": _ADAM},
         {"lnn": (128, 256, 512), "delan": (64, 128, 256, 512)},
-        UNITS,
+        _UNITS,
     ),
     name="double_pendulum",
     summary="learn a double pendulum's Lagrangian, and keep its energy",

@@ -22,21 +22,21 @@ class Settings(lagrangian.Settings):
     """Learn the Lagrangian of a double pendulum that swings, as precisely as can be."""
 
 
-SYSTEM = lagrangian.within(systems.double_pendulum(), -np.pi / 2, np.pi / 2, -2.0, 2.0)
+_SYSTEM = lagrangian.within(systems.double_pendulum(), -np.pi / 2, np.pi / 2, -2.0, 2.0)
 
 #: Small first batches, of many updates, and large ones to end with.
-GROWTH = (64, 128, 256, 512)
+_GROWTH = (64, 128, 256, 512)
 
-ADAM = Recipe(steps=400_000, batch_size=64, learning_rate=5e-3, schedule="cosine")
-SHORT = dataclasses.replace(ADAM, steps=200_000)
+_ADAM = Recipe(steps=400_000, batch_size=64, learning_rate=5e-3, schedule="cosine")
+_SHORT = dataclasses.replace(_ADAM, steps=200_000)
 
 EXPERIMENT = lagrangian.experiment(
-    Judge(SYSTEM, 10.0, 501, 0.01, 40),
+    Judge(_SYSTEM, 10.0, 501, 0.01, 40),
     double_pendulum.ENERGY,
     lagrangian.rows(
-        SYSTEM,
-        {"mlp": ADAM, "lnn": ADAM, "delan": SHORT},
-        {"lnn": GROWTH, "delan": GROWTH},
+        _SYSTEM,
+        {"mlp": _ADAM, "lnn": _ADAM, "delan": _SHORT},
+        {"lnn": _GROWTH, "delan": _GROWTH},
     ),
     name="double_pendulum_box",
     summary="learn a double pendulum's Lagrangian, most precisely",

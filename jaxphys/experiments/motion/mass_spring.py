@@ -24,12 +24,12 @@ class Settings(hamiltonian.Settings):
     """Learn the energy of a mass on a spring from noisy states."""
 
 
-SYSTEM = systems.mass_spring()
+_SYSTEM = systems.mass_spring()
 
 EXPERIMENT = hamiltonian.experiment(
-    Judge(SYSTEM, 20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
+    Judge(_SYSTEM, 20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
     hamiltonian.rows(
-        SYSTEM,
+        _SYSTEM,
         Recipe(steps=2000, weight_decay=1e-4, schedule="cosine"),
         clean=Compact((32, 32), 50),
         noisy=Compact((8,), None),

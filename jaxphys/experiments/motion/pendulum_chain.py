@@ -44,14 +44,14 @@ from jaxphys.types import (
 
 __all__ = ["EXPERIMENT", "Settings", "sample"]
 
-DT = 0.03
-TIMES = 101
+_DT = 0.03
+_TIMES = 101
 
 #: Points of a piece.
-POINTS = 5
+_POINTS = 5
 
 #: By how much two estimates of an acceleration may differ, of its root mean square.
-RESOLVED = 3e-3
+_RESOLVED = 3e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Settings:
     fast: bool = False
 
 
-def chain(links: int) -> System:
+def _chain(links: int) -> System:
     """Masses and lengths .6 to 1.4 as published, the same in every run."""
     return systems.pendulum_chain(links, key=jax.random.key(0))
 
@@ -83,29 +83,29 @@ def chain(links: int) -> System:
 def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     """Five points of each of many trajectories; whole ones for the test."""
     del dtype
-    system = chain(settings.links)
+    system = _chain(settings.links)
     count, test = (40, 8) if settings.fast else (settings.pieces, settings.test)
     motion = Motion(of_system(system, TangentState))
-    ts = np.arange(TIMES) * DT
+    ts = np.arange(_TIMES) * _DT
 
     def followed(key: Array, count: int) -> TangentState:
         first = jax.vmap(required(system, "sample_tangent"))(
             jax.random.split(key, count)
         )
         first = jax.tree.map(lambda x: x.astype(float), first)
-        path = motion.path(system.params, first, ts, longest=DT / 20)
+        path = motion.path(system.params, first, ts, longest=_DT / 20)
         return jax.tree.map(np.asarray, path)
 
     whole, long = followed(keys.train, count), followed(keys.test, test)
-    starts = np.random.default_rng(keys.seed).integers(0, TIMES - POINTS, count)
-    rows = starts[:, None] + np.arange(POINTS)
+    starts = np.random.default_rng(keys.seed).integers(0, _TIMES - _POINTS, count)
+    rows = starts[:, None] + np.arange(_POINTS)
     pick = np.arange(count)[:, None]
     pieces = jax.tree.map(lambda x: x[pick, rows], whole)
-    short = jax.tree.map(lambda x: x[:, :POINTS], long)
+    short = jax.tree.map(lambda x: x[:, :_POINTS], long)
     return Samples(
-        [Trajectories(ts[:POINTS], pieces)],
+        [Trajectories(ts[:_POINTS], pieces)],
         [Trajectories(ts, long)],
-        [Trajectories(ts[:POINTS], short)],
+        [Trajectories(ts[:_POINTS], short)],
     )
 
 
@@ -113,23 +113,23 @@ def _accelerated(found: list[Trajectories]) -> list[Trajectories]:
     """Pieces as single states with their accelerations; longer motions as they are.
 
     The first and last points are left out, and those where the accelerations of five
-    points and of three differ by more than `RESOLVED` of their root mean square: there
+    points and of three differ by more than `_RESOLVED` of their root mean square: there
     0.03 is too long for the motion.
     """
-    return [_resolved(x) if len(x.t) == POINTS else x for x in found]
+    return [_resolved(x) if len(x.t) == _POINTS else x for x in found]
 
 
 def _resolved(pieces: Trajectories) -> Trajectories:
     t, (q, v) = pieces.t, pieces.y
-    a, coarse = (data.accelerations(t, q, v, window=w) for w in (POINTS, 3))
+    a, coarse = (data.accelerations(t, q, v, window=w) for w in (_POINTS, 3))
     gap = np.max(np.abs(a - coarse), axis=-1)
-    kept = gap <= RESOLVED * np.sqrt(np.mean(a**2))
+    kept = gap <= _RESOLVED * np.sqrt(np.mean(a**2))
     kept[:, [0, -1]] = False
     q, v, a = (x[kept][:, None] for x in (q, v, a))
     return Trajectories(t[:1], TangentState(q, v), TangentState(v, a))
 
 
-def embedded(y: TangentState) -> Array:
+def _embedded(y: TangentState) -> Array:
     """What is matched of a state: (cos q, sin q, v)."""
     return jnp.concatenate([jnp.cos(y.q), jnp.sin(y.q), y.v])
 
@@ -148,12 +148,12 @@ def _predicted(motion: Motion, params: PyTree, true: Trajectories) -> State:
     """The model's motion from the first states, (N, T, n)."""
     dtype = measures.dtype_of(params)
     first = jax.tree.map(lambda x: jnp.asarray(x[:, 0], dtype), true.y)
-    return motion.path(params, first, true.t, longest=DT / 3)
+    return motion.path(params, first, true.t, longest=_DT / 3)
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def _measured(trained: Trained) -> dict[str, float]:
     """Geometric means over T = 3, and their geometric mean over trajectories."""
-    system = chain(trained.settings.links)
+    system = _chain(trained.settings.links)
     (true,) = trained.samples.test
     found = _predicted(trained.subject.built, trained.params, true)
     cartesian = jax.vmap(partial(_cartesian, system))
@@ -174,12 +174,12 @@ def measured(trained: Trained) -> dict[str, float]:
     }
 
 
-def draw(run: Run) -> dict[str, plots.Figure]:
+def _draw(run: Run) -> dict[str, plots.Figure]:
     """Paths and energies of motions, and fields in a section.
 
     In the section the first pendulum has any angle and velocity, the rest hang still.
     """
-    system = chain(run.settings.links)
+    system = _chain(run.settings.links)
     true = Motion(of_system(system, TangentState))
     constants = jax.tree.map(jnp.asarray, system.params)
     (long,) = run.samples.test
@@ -251,7 +251,7 @@ def _delan(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
     return models.lagrangian_dynamics(model)
 
 
-ADAM = Recipe(
+_ADAM = Recipe(
     mode="trajectories",
     chunk=4,
     batch_size=200,
@@ -260,71 +260,71 @@ ADAM = Recipe(
     schedule="cosine",
 )
 #: Lagrangian networks do not bear the rate of the others.
-GENTLE = dataclasses.replace(ADAM, learning_rate=2e-3)
-DAMPED = damped(64, 256, 1024, seconds=120.0, max_bend=optim.USUAL_BEND)
+_GENTLE = dataclasses.replace(_ADAM, learning_rate=2e-3)
+_DAMPED = damped(64, 256, 1024, seconds=120.0, max_bend=optim.USUAL_BEND)
 
 _BY_ADAM: dict[str, tuple[Callable, Recipe]] = {
-    "naive": (_naive, ADAM),
-    "second_order": (_second_order, ADAM),
-    "structured": (_structured, ADAM),
-    "lnn": (_lnn, GENTLE),
-    "delan": (_delan, GENTLE),
+    "naive": (_naive, _ADAM),
+    "second_order": (_second_order, _ADAM),
+    "structured": (_structured, _ADAM),
+    "lnn": (_lnn, _GENTLE),
+    "delan": (_delan, _GENTLE),
 }
-_DAMPED: dict[str, Callable] = {
+_BY_DAMPING: dict[str, Callable] = {
     "lnn": _lnn,
     "structured": _structured,
     "delan": _delan,
 }
 
-ROWS = {
-    name: row(name, "adam", with_layers(make, "hidden"), recipe, observe=embedded)
+_ROWS = {
+    name: row(name, "adam", with_layers(make, "hidden"), recipe, observe=_embedded)
     for name, (make, recipe) in _BY_ADAM.items()
 } | {
     f"{name}_levenberg_marquardt": row(
         name,
         "levenberg_marquardt",
         with_layers(make, "compact"),
-        DAMPED,
+        _DAMPED,
         dtype="float64",
         view=_accelerated,
     )
-    for name, make in _DAMPED.items()
+    for name, make in _BY_DAMPING.items()
 }
 
 #: Links → what was published: of networks for the vector field and for H, and of ones
 #: for H in Cartesian coordinates with explicit constraints.
-PUBLISHED = {
+_PUBLISHED = {
     2: (6.5e-2, 1.9e-3, 1.2e-4),
     3: (0.27, 4.7e-2, 3.4e-4),
     5: (0.44, 0.34, 1.1e-3),
 }
 
 
-def title(settings: Settings) -> str:
+def _title(settings: Settings) -> str:
     """Above tables and figures."""
     return f"chain of {settings.links} pendula"
 
 
-def published(settings: Settings) -> dict[str, dict[str, float]]:
+def _published(settings: Settings) -> dict[str, dict[str, float]]:
     """The figures of so many links; by Levenberg–Marquardt those of networks with
     explicit constraints."""
-    if settings.links not in PUBLISHED:
+    if settings.links not in _PUBLISHED:
         return {}
-    field, energy, constrained = PUBLISHED[settings.links]
+    field, energy, constrained = _PUBLISHED[settings.links]
     errors = {"naive": field, "structured": energy}
-    errors |= {f"{name}_levenberg_marquardt": constrained for name in _DAMPED}
+    errors |= {f"{name}_levenberg_marquardt": constrained for name in _BY_DAMPING}
     return {name: {"rollout_error": x} for name, x in errors.items()}
 
 
 EXPERIMENT = Experiment(
     name="pendulum_chain",
     summary="learn the energy of a chain of pendula from pieces of motion",
-    title=title,
+    title=_title,
     settings=Settings,
     sample=sample,
-    rows=ROWS,
+    rows=_ROWS,
     columns={"rollout_error": "rel. rollout error", "valid_time": "valid time"},
-    measures=measured,
-    figures=draw,
-    published=published,
+    measures=_measured,
+    figures=_draw,
+    published=_published,
 )

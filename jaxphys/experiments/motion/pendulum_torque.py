@@ -44,14 +44,14 @@ from jaxphys.types import (
 
 __all__ = ["EXPERIMENT", "TORQUES", "Settings", "sample"]
 
-DT = 0.05
+_DT = 0.05
 #: Points of a training trajectory, and of a prediction.
 TIMES, PREDICTED = 20, 40
 TORQUES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 #: 1/mass·length² = 3, which makes velocities of momenta; mass·gravity·length = 5.
-INVERSE_MASS = 3.0
-PENDULUM = systems.pendulum(mass=1 / 3, length=1.0, gravity=15.0)
+_INVERSE_MASS = 3.0
+_PENDULUM = systems.pendulum(mass=1 / 3, length=1.0, gravity=15.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Settings:
     fast: bool = False
 
 
-_FREE = of_system(PENDULUM)
+_FREE = of_system(_PENDULUM)
 
 
 def _driven(t: Array, y: PhaseState, args: PyTree) -> PhaseState:
@@ -83,14 +83,14 @@ def _driven(t: Array, y: PhaseState, args: PyTree) -> PhaseState:
     return PhaseState(rate.q, rate.p + u)
 
 
-TRUE = Motion(_FREE._replace(vector_field=_driven, num_controls=1, conservative=False))
+_TRUE = Motion(_FREE._replace(vector_field=_driven, num_controls=1, conservative=False))
 
 
 def _followed(first: PhaseState, torque: float, times: int) -> Trajectories:
     """True trajectories from a batch of states under one torque."""
-    ts = np.arange(times) * DT
+    ts = np.arange(times) * _DT
     u = jnp.array([torque])
-    path = TRUE.path(PENDULUM.params, first, ts, longest=DT / 20, u=u)
+    path = _TRUE.path(_PENDULUM.params, first, ts, longest=_DT / 20, u=u)
     y = jax.tree.map(np.asarray, path)
     return Trajectories(ts, y, u=np.full((*y.q.shape[:2], 1), torque))
 
@@ -112,10 +112,10 @@ def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
 
 def _in_velocities(found: list[Trajectories]) -> list[Trajectories]:
     """The same with v = 3 p in the place of p."""
-    return [x._replace(y=TangentState(x.y.q, INVERSE_MASS * x.y[1])) for x in found]
+    return [x._replace(y=TangentState(x.y.q, _INVERSE_MASS * x.y[1])) for x in found]
 
 
-def embedded(y: TangentState) -> Array:
+def _embedded(y: TangentState) -> Array:
     """What is observed of a state in q and v: (cos q, sin q, v)."""
     return jnp.concatenate([jnp.cos(y.q), jnp.sin(y.q), y.v])
 
@@ -125,15 +125,15 @@ def _predicted(motion: Motion, params: PyTree, true: Trajectories) -> State:
     dtype = measures.dtype_of(params)
     first = jax.tree.map(lambda x: jnp.asarray(x[:, 0], dtype), true.y)
     quiet = jnp.zeros(1, dtype)
-    return motion.path(params, first, true.t, longest=DT / 2, u=quiet)
+    return motion.path(params, first, true.t, longest=_DT / 2, u=quiet)
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def _measured(trained: Trained) -> dict[str, float]:
     """The published prediction error, of (q, p) or of (cos q, sin q, v)."""
     motion, (true,) = trained.subject.built, trained.samples.test
     found = _predicted(motion, trained.params, true)
     in_momenta = motion.dynamics.state is PhaseState
-    observe: Callable = learning.everything if in_momenta else embedded
+    observe: Callable = learning.everything if in_momenta else _embedded
 
     @jax.vmap
     @jax.vmap
@@ -150,7 +150,7 @@ def measured(trained: Trained) -> dict[str, float]:
 
 def _velocities(motion: Motion, x: Any) -> Any:
     """Velocities of momenta, or of what are velocities already."""
-    return INVERSE_MASS * x if motion.dynamics.state is PhaseState else x
+    return _INVERSE_MASS * x if motion.dynamics.state is PhaseState else x
 
 
 def _field(motion: Motion, params: PyTree, axes: Axes) -> Axes:
@@ -161,7 +161,7 @@ def _field(motion: Motion, params: PyTree, axes: Axes) -> Axes:
     return dq, _velocities(motion, dx)
 
 
-def draw(run: Run) -> dict[str, plots.Figure]:
+def _draw(run: Run) -> dict[str, plots.Figure]:
     """Fields and predictions beside the truth, in q and velocity."""
     axes = (np.linspace(-np.pi, 2 * np.pi, 61), np.linspace(-8.0, 8.0, 61))
 
@@ -169,7 +169,7 @@ def draw(run: Run) -> dict[str, plots.Figure]:
         q, v = np.asarray(y[0][:4]), np.asarray(_velocities(motion, y[1][:4]))
         energy = 5 * (1 - np.cos(q)) + v**2 / 6
         return Trajectories(
-            DT * np.arange(PREDICTED), TangentState(q, v), energy=energy[:, :, 0]
+            _DT * np.arange(PREDICTED), TangentState(q, v), energy=energy[:, :, 0]
         )
 
     motions, fields = {}, {}
@@ -179,13 +179,13 @@ def draw(run: Run) -> dict[str, plots.Figure]:
         motion = subject.built
         motions[name] = shown(motion, _predicted(motion, params, seen))
         fields[name] = _field(motion, params, axes)
-    expected = shown(TRUE, run.samples.test[0].y)
-    constants = jax.tree.map(jnp.asarray, PENDULUM.params)
+    expected = shown(_TRUE, run.samples.test[0].y)
+    constants = jax.tree.map(jnp.asarray, _PENDULUM.params)
     names = ("$q$ [rad]", r"$\dot{q}$ [1]")
     drawn = figures.compared_fields(
         run,
         axes,
-        _field(TRUE, constants, axes),
+        _field(_TRUE, constants, axes),
         fields,
         names,
         parts=("dq/dt", r"d\dot{q}/dt"),
@@ -247,7 +247,7 @@ def _damped(settings: Settings) -> Recipe:
     return damped(64, seconds=10.0, mode="trajectories", chunk=settings.chunk)
 
 
-_EMBEDDED: dict[str, Any] = {"observe": embedded, "view": _in_velocities}
+_EMBEDDED: dict[str, Any] = {"observe": _embedded, "view": _in_velocities}
 
 EXPERIMENT = Experiment(
     name="pendulum_torque",
@@ -277,8 +277,8 @@ EXPERIMENT = Experiment(
         ),
     },
     columns={"prediction_error": "prediction error", "median_error": "median"},
-    measures=measured,
-    figures=draw,
+    measures=_measured,
+    figures=_draw,
     published={
         "naive": {"prediction_error": 19.9},
         "symoden": {"prediction_error": 4.3},

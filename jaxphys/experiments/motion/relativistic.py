@@ -56,6 +56,7 @@ __all__ = [
     "in_momenta",
     "in_velocities",
     "is_canonical",
+    "rows",
     "sample",
     "system_of",
 ]
@@ -92,7 +93,7 @@ def system_of(law: str) -> System:
     return LAWS[law](gravity=1.0)
 
 
-def exact(law: str, v: Any, g: Any) -> Any:
+def _exact(law: str, v: Any, g: Any) -> Any:
     """The acceleration, in closed form."""
     slow = 1 - v**2
     if law == "published":
@@ -102,7 +103,7 @@ def exact(law: str, v: Any, g: Any) -> Any:
 
 def _states(law: str, q: ArrayLike, v: ArrayLike, g: ArrayLike) -> Trajectories:
     """Single states in q and v under fields g, (N, 1) each, with their exact rates."""
-    rows = (q, v, exact(law, v, g), g)
+    rows = (q, v, _exact(law, v, g), g)
     at, speed, a, u = (np.asarray(x)[:, None] for x in rows)
     y, rate = TangentState(at, speed), TangentState(speed, a)
     return Trajectories(np.zeros(1), y, rate, u)
@@ -266,7 +267,7 @@ def is_canonical(row: Row) -> bool:
     return row.view is not None and row.view is not in_velocities
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def _measured(trained: Trained) -> dict[str, float]:
     """The weighted mean of |error of q̈|, and the mean without weights."""
     clean, row = trained.samples.clean, trained.subject.row
     found = accelerations(
@@ -275,7 +276,7 @@ def measured(trained: Trained) -> dict[str, float]:
     moments, rates = data.moments(clean)
     # The rate of q is the velocity, whatever else the state holds.
     v, g = (np.asarray(x, float)[:, 0] for x in (rates.q, moments.u))
-    gap = np.abs(np.asarray(found) - exact(trained.settings.law, v, g))
+    gap = np.abs(np.asarray(found) - _exact(trained.settings.law, v, g))
     weights = 1 + (1 - v**2) ** -0.5
     return {
         "weighted_error": finite(np.sum(gap * weights) / np.sum(weights)),
@@ -283,7 +284,7 @@ def measured(trained: Trained) -> dict[str, float]:
     }
 
 
-def draw(run: Run) -> dict[str, plots.Figure]:
+def _draw(run: Run) -> dict[str, plots.Figure]:
     """Accelerations over speed in fields of three strengths, and their errors."""
     law = run.settings.law
     v = np.tanh(np.linspace(-3.5, 3.5, 141))[:, None]
@@ -292,7 +293,7 @@ def draw(run: Run) -> dict[str, plots.Figure]:
     for strength in (-10.0, 3.0, 10.0):
         case, g = f"$g$ = {strength:g}", np.full_like(v, strength)
         states = [_states(law, np.ones_like(v), v, g)]
-        true[case] = np.asarray(exact(law, v, g))[:, 0]
+        true[case] = np.asarray(_exact(law, v, g))[:, 0]
         for name, params in run.params.items():
             subject = run.subjects[name]
             seen = subject.sees(Samples(states, states, states)).clean
@@ -307,26 +308,26 @@ def draw(run: Run) -> dict[str, plots.Figure]:
     return {"accelerations": figure}
 
 
-ADAM = Recipe(steps=20_000, batch_size=128, learning_rate=3e-3, schedule="one_cycle")
-DAMPED = damped(64, 256)
+_ADAM = Recipe(steps=20_000, batch_size=128, learning_rate=3e-3, schedule="one_cycle")
+_DAMPED = damped(64, 256)
 
 
 def rows(settings: Settings) -> dict[str, Row]:
     """L in q and v; H in q and v, which must fail; H in q and p of the law."""
     optimizer, dtype = "levenberg_marquardt", "float64"
     return {
-        "lnn": row("lnn", "adam", _lnn, ADAM),
-        "lnn_levenberg_marquardt": row("lnn", optimizer, _lnn, DAMPED, dtype=dtype),
+        "lnn": row("lnn", "adam", _lnn, _ADAM),
+        "lnn_levenberg_marquardt": row("lnn", optimizer, _lnn, _DAMPED, dtype=dtype),
         "hnn_velocities_levenberg_marquardt": row(
             "hnn_velocities",
             optimizer,
             _hnn_velocities,
-            DAMPED,
+            _DAMPED,
             dtype=dtype,
             view=in_velocities,
         ),
         "hnn_levenberg_marquardt": row(
-            "hnn", optimizer, _hnn, DAMPED, dtype=dtype, view=in_momenta(settings.law)
+            "hnn", optimizer, _hnn, _DAMPED, dtype=dtype, view=in_momenta(settings.law)
         ),
     }
 
@@ -339,8 +340,8 @@ EXPERIMENT = Experiment(
     sample=sample,
     rows=rows,
     columns={"weighted_error": "weighted L1", "mean_error": "mean L1"},
-    measures=measured,
-    figures=draw,
+    measures=_measured,
+    figures=_draw,
     published={
         "lnn": {"weighted_error": 7.9e-4},
         "lnn_levenberg_marquardt": {"weighted_error": 7.9e-4},

@@ -15,17 +15,17 @@ from jaxphys.motion import Motion
 from jaxphys.problems import Target
 from jaxphys.types import Array, Dynamics, PyTree, Trajectories
 
-__all__ = ["damped", "row", "with_layers"]
+__all__ = ["View", "damped", "row", "with_layers"]
 
-Make = Callable[[Any, jnp.dtype], Dynamics]
-Sized = Callable[[Any, tuple[int, ...], jnp.dtype], Dynamics]
+_Make = Callable[[Any, jnp.dtype], Dynamics]
+_Sized = Callable[[Any, tuple[int, ...], jnp.dtype], Dynamics]
 View = Callable[[list[Trajectories]], list[Trajectories]]
 
 
 def row(
     model: str,
     optimizer: str,
-    make: Make,
+    make: _Make,
     recipe: Recipe | Callable[[Any], Recipe],
     *,
     observe: Callable[[PyTree], Array] = learning.everything,
@@ -82,7 +82,7 @@ def damped(*batch_sizes: int, seconds: float = USUAL_SECONDS, **options: Any) ->
     )
 
 
-def with_layers(make: Sized, layers: str) -> Make:
+def with_layers(make: _Sized, layers: str) -> _Make:
     """The `make` of a row whose layers are a setting of that name.
 
     Args:

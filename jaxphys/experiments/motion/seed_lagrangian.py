@@ -47,7 +47,7 @@ EPOCHS, DECAY = 100, 10
 #: What the sweep tries.
 RATES, BATCHES, SWEPT = (1e-4, 1e-3, 1e-2), (4, 16, 64), 3
 
-STATISTICS = metrics.Summary._fields
+_STATISTICS = metrics.Summary._fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Settings:
     batch: int = 4
     hidden: tuple[int, ...] = (16, 16, 16)
     rollouts: int = 1000
-    sweep: bool = False
+    _sweep: bool = False
     fast: bool = False
 
 
@@ -111,7 +111,7 @@ def _network(
     return models.lagrangian_dynamics(model)
 
 
-def rows(n: int) -> dict[str, Row]:
+def _rows(n: int) -> dict[str, Row]:
     """The network by Adam, and by Levenberg–Marquardt in the time that this takes."""
 
     def published(settings: Settings, dtype: jnp.dtype) -> Dynamics:
@@ -166,7 +166,7 @@ def experiment(system: System, **fields: Any) -> Experiment:
         }
         for i in range(square.shape[1]):
             known = metrics.summary(square[:, i])
-            for name, value in zip(STATISTICS, known, strict=True):
+            for name, value in zip(_STATISTICS, known, strict=True):
                 errors[f"{name}_{i + 1}"] = finite(value)
         return errors | rollout_errors(found)
 
@@ -174,9 +174,9 @@ def experiment(system: System, **fields: Any) -> Experiment:
         return figures.lagrangian_figures(judge_of(run.settings), run)
 
     def finish(run: Run) -> None:
-        print(statistics(system, run.results["methods"]))
+        print(_statistics(system, run.results["methods"]))
         if run.settings.sweep and not run.interrupted:
-            write_sweep(run)
+            _write_sweep(run)
 
     columns = {"acceleration_error": "rel. MSE of accel."}
     for i, _ in enumerate(system.coordinates):
@@ -184,7 +184,7 @@ def experiment(system: System, **fields: Any) -> Experiment:
         columns[f"median_{i + 1}"] = "median"
     return Experiment(
         sample=sample,
-        rows=rows(len(system.periodic)),
+        rows=_rows(len(system.periodic)),
         columns=columns | {"valid_time": "valid time"},
         measures=measured,
         figures=draw,
@@ -193,21 +193,21 @@ def experiment(system: System, **fields: Any) -> Experiment:
     )
 
 
-def statistics(system: System, methods: dict[str, Any]) -> str:
+def _statistics(system: System, methods: dict[str, Any]) -> str:
     """All statistics of the first seed's models, a row a coordinate of each."""
-    header = ["model", "coordinate", *(name.replace("_", " ") for name in STATISTICS)]
+    header = ["model", "coordinate", *(name.replace("_", " ") for name in _STATISTICS)]
     table = [[*header, "valid time"]]
     for name, entry in methods.items():
         end = record.finals(entry)[0]
         for i, coordinate in enumerate(system.coordinates):
-            cells = [f"{end[f'{kind}_{i + 1}']:.2e}" for kind in STATISTICS]
+            cells = [f"{end[f'{kind}_{i + 1}']:.2e}" for kind in _STATISTICS]
             shown = coordinate.replace("\\", "").replace("_{", "").replace("}", "")
             table.append([name, shown, *cells, f"{end['valid_time']:.2f}"])
     note = "mean squared error of each coordinate over a motion, of all starts"
     return f"\n{note}\n{record.aligned(table)}"
 
 
-def sweep(run: Run) -> dict[str, Any]:
+def _sweep(run: Run) -> dict[str, Any]:
     """Adam with other batch sizes and learning rates: errors, medians over seeds.
 
     Those of one batch size train side by side, all rates and seeds at once.
@@ -247,9 +247,9 @@ def sweep(run: Run) -> dict[str, Any]:
     }
 
 
-def write_sweep(run: Run) -> None:
+def _write_sweep(run: Run) -> None:
     """The sweep, as sweep.json and as a figure."""
-    swept = sweep(run)
+    swept = _sweep(run)
     (run.out / "sweep.json").write_text(json.dumps(swept))
     middle = np.median(np.asarray(swept["acceleration_error"]), axis=2)
     figure = plots.sweep(RATES, BATCHES, middle, what="rel. MSE of accelerations [1]")

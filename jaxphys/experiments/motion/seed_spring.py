@@ -41,20 +41,20 @@ def _wide(key: Array) -> PhaseState:
     return ring(key, 0.05, 1.6)
 
 
-SYSTEM = systems.mass_spring(1.0, 1.0)._replace(sample=_wide)
+_SYSTEM = systems.mass_spring(1.0, 1.0)._replace(sample=_wide)
 
 #: Of data that fill a disk of radius 1.6: their root mean squares.
-UNITS = models.Normalization(*(np.array([x]) for x in (0.0, 0.65, 0.65, 0.65, 0.65)))
+_UNITS = models.Normalization(*(np.array([x]) for x in (0.0, 0.65, 0.65, 0.65, 0.65)))
 
 
 def _mlp(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     return models.neural_ode(
-        1, hidden=settings.hidden, normalization=UNITS, dtype=dtype
+        1, hidden=settings.hidden, normalization=_UNITS, dtype=dtype
     )
 
 
 def _hnn(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    model = models.hnn(1, hidden=settings.hidden, normalization=UNITS, dtype=dtype)
+    model = models.hnn(1, hidden=settings.hidden, normalization=_UNITS, dtype=dtype)
     return models.dynamics(model)
 
 
@@ -63,14 +63,14 @@ def _compact(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     model = models.hnn(
         1,
         hidden=(24, 24),
-        normalization=UNITS,
+        normalization=_UNITS,
         kernel_init="glorot_normal",
         dtype=dtype,
     )
     return models.dynamics(model)
 
 
-ADAM = Recipe(
+_ADAM = Recipe(
     steps=5000,
     batch_size=100,
     schedule="cosine",
@@ -79,9 +79,9 @@ ADAM = Recipe(
     look_every=100,
 )
 
-ROWS = {
-    "mlp": row("mlp", "adam", _mlp, ADAM),
-    "hnn": row("hnn", "adam", _hnn, ADAM),
+_ROWS = {
+    "mlp": row("mlp", "adam", _mlp, _ADAM),
+    "hnn": row("hnn", "adam", _hnn, _ADAM),
     "hnn_levenberg_marquardt": row(
         "hnn",
         "levenberg_marquardt",
@@ -93,8 +93,8 @@ ROWS = {
 }
 
 _USUAL = hamiltonian.experiment(
-    Judge(SYSTEM, 20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
-    ROWS,
+    Judge(_SYSTEM, 20.0, 401, 0.05, 15, hamiltonian.around_the_middle),
+    _ROWS,
     name="seed_spring",
     summary="learn a unit spring's energy, and tabulate its derivatives",
     title="mass on a spring, m = k = 1",
@@ -113,14 +113,14 @@ def derivatives(
     return points, np.diagonal(dq), np.diagonal(dp)
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def _measured(trained: Trained) -> dict[str, float]:
     """What the other experiments measure, and the largest error of the table."""
     points, dq, dp = derivatives(trained.subject.built.dynamics, trained.params)
     worst = max(np.abs(dq - points).max(), np.abs(dp + points).max())
     return _USUAL.measures(trained) | {"table_error": float(worst)}
 
 
-def write_table(run: Run) -> None:
+def _write_table(run: Run) -> None:
     """The derivatives of every row beside the true ones, printed and in table.txt."""
     header = ["q = p", "expected"]
     columns: list[np.ndarray] = []
@@ -138,8 +138,8 @@ def write_table(run: Run) -> None:
 
 EXPERIMENT = dataclasses.replace(
     _USUAL,
-    measures=measured,
-    finish=write_table,
+    measures=_measured,
+    finish=_write_table,
     columns={"table_error": "largest error of the table", **_USUAL.columns},
     published={"hnn": {"table_error": 0.9}},
 )

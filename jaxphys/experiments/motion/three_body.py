@@ -37,26 +37,26 @@ def _pairwise(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     return models.dynamics(model)
 
 
-SYSTEM = systems.three_body()
+_SYSTEM = systems.three_body()
 
-ROWS = hamiltonian.rows(
-    SYSTEM,
+_ROWS = hamiltonian.rows(
+    _SYSTEM,
     Recipe(steps=10_000, batch_size=600, schedule="cosine", weight_decay=1e-4),
     clean=Compact((64, 64), 64),
     noisy=Compact((64, 64), 512),
 )
-ROWS["pairwise_levenberg_marquardt"] = row(
+_ROWS["pairwise_levenberg_marquardt"] = row(
     "pairwise",
     "levenberg_marquardt",
     _pairwise,
-    ROWS["hnn_levenberg_marquardt"].recipe,
+    _ROWS["hnn_levenberg_marquardt"].recipe,
     dtype="float64",
     time_of="hnn",
 )
 
 EXPERIMENT = hamiltonian.experiment(
-    Judge(SYSTEM, 5.0, 201, 0.005, 25),
-    ROWS,
+    Judge(_SYSTEM, 5.0, 201, 0.005, 25),
+    _ROWS,
     name="three_body",
     summary="learn the energy of three bodies under gravity",
     title="three bodies",

@@ -44,12 +44,12 @@ def near_circle(key: Array) -> PhaseState:
     return PhaseState(jnp.concatenate([at, -at]), jnp.concatenate([p, -p]))
 
 
-SYSTEM = systems.two_body()._replace(sample=near_circle)
+_SYSTEM = systems.two_body()._replace(sample=near_circle)
 
 EXPERIMENT = hamiltonian.experiment(
-    Judge(SYSTEM, 20.0, 401, 0.025, 25),
+    Judge(_SYSTEM, 20.0, 401, 0.025, 25),
     hamiltonian.rows(
-        SYSTEM,
+        _SYSTEM,
         Recipe(steps=10_000, batch_size=200, schedule="cosine"),
         clean=Compact((64, 64), 64),
         noisy=Compact((64, 64), 512),

@@ -33,16 +33,25 @@ from jaxphys.mechanics import TorqueParts
 from jaxphys.models import Normalization
 from jaxphys.types import Array, Dynamics, PyTree, TangentState, Trajectories, required
 
-__all__ = ["ARM", "EXPERIMENT", "PARTS", "Settings", "points", "sample", "true_parts"]
+__all__ = [
+    "ARM",
+    "EXPERIMENT",
+    "PARTS",
+    "TIMES",
+    "Settings",
+    "points",
+    "sample",
+    "true_parts",
+]
 
 ARM = systems.two_link_arm()
-LAGRANGIAN = required(ARM, "lagrangian")
+_LAGRANGIAN = required(ARM, "lagrangian")
 
 #: Times of a motion, in s.
 TIMES = np.linspace(0.0, 2.0, 50)
 
 #: Typical sizes of angles, velocities, accelerations and torques of these motions.
-UNITS = Normalization(
+_UNITS = Normalization(
     np.zeros(2), np.ones(2), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 10.0)
 )
 
@@ -79,7 +88,7 @@ def _drawn(key: Array) -> Array:
     return jax.random.uniform(key, (4, 2, 3), float, low, high)
 
 
-def reference_motions(key: Array, count: int) -> Trajectories:
+def _reference_motions(key: Array, count: int) -> Trajectories:
     """Reference motions with velocities, accelerations, and the torques they take."""
 
     def at(coefficients: Array, t: Array) -> tuple[Array, Array, Array]:
@@ -88,7 +97,7 @@ def reference_motions(key: Array, count: int) -> Trajectories:
         a = jax.jacfwd(jax.jacfwd(angles))(t)
         return q, v, a
 
-    inverse = functools.partial(mechanics.inverse_dynamics(LAGRANGIAN), ARM.params)
+    inverse = functools.partial(mechanics.inverse_dynamics(_LAGRANGIAN), ARM.params)
     each = jax.vmap(jax.vmap(at, (None, 0)), (0, None))
     coefficients = jax.vmap(_drawn)(jax.random.split(key, count))
     q, v, a = jax.jit(each)(coefficients, jnp.asarray(TIMES, float))
@@ -101,8 +110,8 @@ def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     """Motions for training and for the test."""
     del dtype
     count, tests = (8, 4) if settings.fast else (settings.motions, 32)
-    train = reference_motions(keys.train, count)
-    test = reference_motions(keys.test, tests)
+    train = _reference_motions(keys.train, count)
+    test = _reference_motions(keys.test, tests)
     return Samples([train], [test], [test])
 
 
@@ -115,7 +124,7 @@ def points(found: list[Trajectories]) -> tuple[Array, Array, Array, Array]:
 
 def true_parts(q: Array, v: Array, a: Array) -> TorqueParts:
     """What the arm's torques are spent on, (N, 2) each."""
-    parts = functools.partial(mechanics.torque_parts(LAGRANGIAN), ARM.params)
+    parts = functools.partial(mechanics.torque_parts(_LAGRANGIAN), ARM.params)
     return jax.jit(jax.vmap(parts))(q, v, a)
 
 
@@ -134,7 +143,7 @@ def _torques_of(motion: Dynamics, params: PyTree, *at: Array) -> Array:
     return jax.jit(batched)(*(x.astype(dtype) for x in at))
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def _measured(trained: Trained) -> dict[str, float]:
     """Mean squared errors of torques and of their parts."""
     motion, params = trained.subject.built.dynamics, trained.params
     *at, torques = points(trained.samples.clean)
@@ -146,7 +155,7 @@ def measured(trained: Trained) -> dict[str, float]:
     return errors
 
 
-def draw(run: Run) -> dict[str, plots.Figure]:
+def _draw(run: Run) -> dict[str, plots.Figure]:
     """Torques along a test motion and their parts; masses over the second angle."""
     *at, torques = (x[: len(TIMES)] for x in points(run.samples.clean))
 
@@ -166,7 +175,7 @@ def draw(run: Run) -> dict[str, plots.Figure]:
     true = shown(torques, true_parts(*at))
     figures = {"torques": plots.torques(TIMES, true, learned, looks=run.looks)}
     if masses:
-        expected = _masses(mechanics.energy(LAGRANGIAN), ARM.params, x)
+        expected = _masses(mechanics.energy(_LAGRANGIAN), ARM.params, x)
         figures["masses"] = plots.mass_matrices(
             x, expected, masses, name="$q_2$ [rad]", unit="kg m²", looks=run.looks
         )
@@ -187,7 +196,7 @@ def _options(hidden: tuple[int, ...], dtype: jnp.dtype) -> dict[str, Any]:
     return {
         "hidden": hidden,
         "periodic": (True, True),
-        "normalization": UNITS,
+        "normalization": _UNITS,
         "kernel_init": "glorot_normal",
         "dtype": dtype,
     }
@@ -237,14 +246,14 @@ def _delan(settings: Settings, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dyn
     return models.lagrangian_dynamics(models.delan(2, **_options(hidden, dtype)))
 
 
-ADAM = Recipe(
+_ADAM = Recipe(
     mode="torques",
     steps=40_000,
     batch_size=64,
     learning_rate=3e-3,
     schedule="cosine",
 )
-DAMPED = damped(64, 256, mode="torques")
+_DAMPED = damped(64, 256, mode="torques")
 
 _MAKERS: dict[str, Callable] = {
     "mlp": _mlp,
@@ -253,15 +262,15 @@ _MAKERS: dict[str, Callable] = {
     "delan": _delan,
 }
 
-ROWS = {
-    name: row(name, "adam", with_layers(make, "hidden"), ADAM)
+_ROWS = {
+    name: row(name, "adam", with_layers(make, "hidden"), _ADAM)
     for name, make in _MAKERS.items()
 } | {
     f"{name}_levenberg_marquardt": row(
         name,
         "levenberg_marquardt",
         with_layers(make, "compact"),
-        DAMPED,
+        _DAMPED,
         dtype="float64",
         time_of=name,
     )
@@ -276,14 +285,14 @@ EXPERIMENT = Experiment(
     title="two-link arm",
     settings=Settings,
     sample=sample,
-    rows=ROWS,
+    rows=_ROWS,
     columns={
         "torque_mse": "torque MSE",
         "inertia_mse": "inertial",
         "coriolis_mse": "Coriolis",
         "gravity_mse": "gravity",
     },
-    measures=measured,
-    figures=draw,
+    measures=_measured,
+    figures=_draw,
     published={name: {"torque_mse": value} for name, value in _PUBLISHED.items()},
 )

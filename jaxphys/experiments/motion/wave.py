@@ -57,10 +57,10 @@ class Settings:
 
 
 #: Typical sizes of the field, of its slope and of its velocity, of four long waves.
-UNITS = models.FieldUnits(1.0, 2 * np.pi, 2 * np.pi)
+_UNITS = models.FieldUnits(1.0, 2 * np.pi, 2 * np.pi)
 
 #: When a training motion is seen, over one period of the longest wave.
-TIMES = np.linspace(0.0, 1.0, 8)
+_TIMES = np.linspace(0.0, 1.0, 8)
 
 
 @functools.cache
@@ -69,7 +69,7 @@ def _judge(nodes: int) -> Judge:
     return Judge(systems.wave(nodes), 10.0, 401, 0.004, 8)
 
 
-def judge_of(settings: Settings) -> Judge:
+def _judge_of(settings: Settings) -> Judge:
     """How motions of a ring of so many nodes are judged."""
     judge = _judge(settings.nodes)
     if settings.fast:
@@ -80,11 +80,11 @@ def judge_of(settings: Settings) -> Judge:
 def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     """Motions for training and for the test, in velocities and accelerations."""
     del dtype
-    system = judge_of(settings).system
+    system = _judge_of(settings).system
     simulator, spacing = Simulator(system), float(system.params.spacing)
 
     def seen(key: Array, count: int) -> Trajectories:
-        found = simulator.simulated(key, count, TIMES)
+        found = simulator.simulated(key, count, _TIMES)
         rate: Any = found.rate  # which simulated motions have
         return Trajectories(
             found.t,
@@ -97,9 +97,9 @@ def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     return Samples([train], [test], [test])
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def _measured(trained: Trained) -> dict[str, float]:
     """Accelerations, and the energy's largest error over ten periods."""
-    judge = judge_of(trained.settings)
+    judge = _judge_of(trained.settings)
     found = judge.rollouts_of(trained)
     drifts = jax.vmap(metrics.energy_drift)(judge.energies(found.found))
     return {
@@ -110,9 +110,9 @@ def measured(trained: Trained) -> dict[str, float]:
     } | rollout_errors(found)
 
 
-def draw(run: Run) -> dict[str, plots.Figure]:
+def _draw(run: Run) -> dict[str, plots.Figure]:
     """A wave over space and time, its errors, and the energies of several."""
-    judge = judge_of(run.settings)
+    judge = _judge_of(run.settings)
     first = judge.starts(run.samples, run.keys, float, TangentState)
     true, learned = figures.followed(judge, run, first)
     shown = true.t <= 3.0
@@ -128,7 +128,7 @@ def draw(run: Run) -> dict[str, plots.Figure]:
 def _lattice(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     model = models.lattice(
         1 / settings.nodes,
-        units=UNITS,
+        units=_UNITS,
         hidden=settings.hidden,
         kernel_init="glorot_normal",
         dtype=dtype,
@@ -136,7 +136,7 @@ def _lattice(settings: Settings, dtype: jnp.dtype) -> Dynamics:
     return models.lagrangian_dynamics(model)
 
 
-ADAM = Recipe(steps=10_000, batch_size=16, learning_rate=3e-3, schedule="cosine")
+_ADAM = Recipe(steps=10_000, batch_size=16, learning_rate=3e-3, schedule="cosine")
 
 EXPERIMENT = Experiment(
     name="wave",
@@ -145,7 +145,7 @@ EXPERIMENT = Experiment(
     settings=Settings,
     sample=sample,
     rows={
-        "lattice": row("lattice", "adam", _lattice, ADAM),
+        "lattice": row("lattice", "adam", _lattice, _ADAM),
         "lattice_levenberg_marquardt": row(
             "lattice",
             "levenberg_marquardt",
@@ -161,6 +161,6 @@ EXPERIMENT = Experiment(
         "rollout_error": "rel. rollout error",
         "valid_time": "valid time",
     },
-    measures=measured,
-    figures=draw,
+    measures=_measured,
+    figures=_draw,
 )
