@@ -173,7 +173,7 @@ def test_a_run_goes_on_with_more_updates_and_other_sweeps(tmp_path):
     assert list(then) == [*first, "spring"]
 
 
-@pytest.mark.long
+@pytest.mark.measured
 def test_every_setting_runs(tmp_path):
     settings = {"batches": (2, 4), "widths": (5,)}
     methods = run(tmp_path / "run", "all", **settings)

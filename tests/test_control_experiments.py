@@ -83,7 +83,7 @@ def test_a_memory_limit_reaches_the_optimizer(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["nonlinear_oscillators", "poisson", "waves"])
 def test_an_experiment_runs_by_every_method(name, tmp_path):
     run(name, tmp_path / "run", "all")
     check(name, tmp_path / "run", list(experiments.get(name).rows))
@@ -136,7 +136,7 @@ def test_targets_that_are_no_states_are_told_before_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.long
+@pytest.mark.measured
 def test_large_steps_of_hig_overshoot_and_settle_far_below_the_published_rate():
     """The loss rises while the rate is above 2, and is tiny once it has fallen."""
     settings = nonlinear_oscillators.Settings()
@@ -246,7 +246,7 @@ def test_heat_is_kept_by_the_network():
     np.testing.assert_allclose(jnp.mean(first), jnp.mean(last), rtol=1e-5)
 
 
-@pytest.mark.long
+@pytest.mark.measured
 def test_half_inverse_gradients_learn_the_wave_that_the_loss_hardly_shows():
     single = RunOptions(steps=15000, progress=False)
     double = RunOptions(steps=500, dtype="float64", progress=False)
