@@ -725,12 +725,6 @@ def test_the_last_stage_that_reports_a_field_is_heard_wherever_it_is():
     assert optim.step_info(optax.adam(0.1).init(params)) == optim.StepInfo()
 
 
-def test_a_name_that_two_stages_remember_is_ambiguous():
-    tx = optax.chain(*(optim.levenberg_marquardt(damping=x) for x in (0.5, 0.25)))
-    with pytest.raises(ValueError, match="in its memory 2 times"):
-        optim.set_memory(tx.init(jnp.ones(3)), damping=1.0)
-
-
 def test_two_stages_that_report_train_in_one_chain(fitting):
     tx = optax.chain(
         optim.levenberg_marquardt(damping=1e-2), optim.levenberg_marquardt(damping=1.0)

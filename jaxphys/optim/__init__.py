@@ -14,7 +14,7 @@
 they say of their last step is in `step_info(opt_state)`.
 """
 
-from jaxphys.optim.info import StepInfo, set_memory, step_info
+from jaxphys.optim.info import StepInfo, step_info
 from jaxphys.optim.kronecker import scale_by_kronecker
 from jaxphys.optim.levenberg_marquardt import USUAL_BEND, levenberg_marquardt
 from jaxphys.optim.linearise import Linearisation, linearise
@@ -33,7 +33,6 @@ __all__ = [
     "local_inverse",
     "scale_by_kronecker",
     "scale_by_spectral",
-    "set_memory",
     "sip",
     "spring",
     "step_info",
