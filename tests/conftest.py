@@ -68,10 +68,31 @@ def dtype(request):
     return jax.numpy.dtype(request.param)
 
 
+def _stay_together(item):
+    """Tests of one run, a fixture of their module, go to one worker: it is made once."""
+    info = getattr(item, "_fixtureinfo", None)
+    for name, made in (info.name2fixturedefs if info else {}).items():
+        if made[-1].scope == "module":
+            group = f"{item.path.stem}-{name}"
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
 def pytest_collection_modifyitems(items):
-    """Tests that state facts of float64 are left out of the single-precision pass."""
+    """Which pass has which precision.
+
+    float32 beside float64 is left to the long pass: what is lost is that float32 stays
+    float32 with x64 on, and the rest is in the pass in single precision.
+    """
+    for item in items:
+        _stay_together(item)
     if X64:
+        for item in items:
+            given = getattr(item, "callspec", None)
+            if given is not None and given.params.get("dtype") == "float32":
+                item.add_marker(pytest.mark.long)
         return
+    # Tests that state facts of float64 are left out of the single-precision pass.
     skip = pytest.mark.skip(reason="needs float64")
     for item in items:
         if item.get_closest_marker("x64"):

@@ -139,8 +139,11 @@ def test_several_seeds_are_repeats_of_one_method(tmp_path):
     "options",
     [
         ["--oscillators", "3", "--coupling", "quartic"],
-        ["--dtype", "float64", "--no-shuffle"],
-        ["--oscillators", "1", "--control-steps", "6", "--dt", "1.0"],
+        pytest.param(["--dtype", "float64", "--no-shuffle"], marks=pytest.mark.long),
+        pytest.param(
+            ["--oscillators", "1", "--control-steps", "6", "--dt", "1.0"],
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["quartic", "float64", "one"],
 )

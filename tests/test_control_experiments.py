@@ -68,7 +68,10 @@ def check(name, out, methods):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(x, marks=pytest.mark.long) if x == "heat" else x for x in SMALL],
+    [
+        x if x in ("poisson", "waves") else pytest.param(x, marks=pytest.mark.long)
+        for x in SMALL
+    ],
 )
 def test_an_experiment_runs_by_two_methods(name, tmp_path):
     methods = ["adam", "levenberg_marquardt"]

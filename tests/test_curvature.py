@@ -77,7 +77,7 @@ def by_hessian(f, point, directions):
 
 
 @pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("rows", [2, 6])
+@pytest.mark.parametrize("rows", [2, pytest.param(6, marks=pytest.mark.long)])
 def test_it_is_the_hessian_between_directions(f, rows, dtype):
     point = (SIZES.astype(dtype), jnp.array([0.3, 0.7, -0.4], dtype))
     keys = jax.random.split(jax.random.key(1))

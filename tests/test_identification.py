@@ -24,6 +24,9 @@ DTYPE = jnp.zeros(()).dtype
 SETTINGS = Settings(times=40)
 
 
+pytestmark = pytest.mark.xdist_group("identification")
+
+
 @functools.cache
 def built():
     problem, model = experiment.build(SETTINGS, DTYPE)

@@ -282,7 +282,7 @@ def test_number_by_number_it_is_the_function(f):
 
 
 @every_function
-@pytest.mark.parametrize("rows", [2, 6])
+@pytest.mark.parametrize("rows", [2, pytest.param(6, marks=pytest.mark.long)])
 def test_curvature_is_the_hessian(f, rows):
     weights = jnp.array([1.0, -0.5, 0.3, 2.0])
 

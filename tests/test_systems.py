@@ -72,7 +72,7 @@ def accelerations(system, params=None, num=5):
 # Every system
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_record_says_what_its_system_is(name):
     """Sizes fit; both samples are one state; the energy differentiates by constants."""
     system = systems.get(name)
@@ -128,7 +128,7 @@ def test_a_record_says_what_its_system_is(name):
     assert system.separable == (separates and conservative)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_single_precision_stays_single(name, dtype):
     system = systems.get(name)
     n = len(system.periodic)

@@ -103,12 +103,12 @@ def run(
     Example:
       >>> import pathlib, tempfile
       >>> out = pathlib.Path(tempfile.mkdtemp()) / "run"
-      >>> options = RunOptions(method=("hig",), steps=2, out=out, progress=False)
+      >>> options = RunOptions(method=("adam",), steps=2, out=out, progress=False)
       >>> done = run("oscillators", options, samples=64)  # doctest: +ELLIPSIS
-      2 oscillators, linear coupling: hig; results in ...
-      >>> entry = done.results["methods"]["hig"]
+      2 oscillators, linear coupling: adam; results in ...
+      >>> entry = done.results["methods"]["adam"]
       >>> entry["model"], entry["optimizer"], entry["final"]["step"]
-      ('mlp', 'hig', 2)
+      ('mlp', 'adam', 2)
     """
     if isinstance(experiment, str):
         experiment = get(experiment)

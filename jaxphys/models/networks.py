@@ -209,7 +209,7 @@ def convolution(
 
     Example:
       >>> import jax
-      >>> model = convolution(8, (4, 4))
+      >>> model = convolution(8, (2,))
       >>> model.apply(model.init(jax.random.key(0)), jax.numpy.zeros(64)).shape
       (64,)
     """
