@@ -69,7 +69,7 @@ def dtype(request):
 
 
 def _stay_together(item):
-    """Tests of one run, a fixture of their module, go to one worker: it is made once."""
+    """Tests of one run, a fixture of their module, go to one worker: made once."""
     info = getattr(item, "_fixtureinfo", None)
     for name, made in (info.name2fixturedefs if info else {}).items():
         if made[-1].scope == "module":
