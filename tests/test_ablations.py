@@ -202,7 +202,7 @@ def test_invalid_settings_are_told_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.long
+@pytest.mark.measured
 def test_half_inverse_gradients_beat_gradient_descent_in_as_many_updates(tmp_path):
     """Each by the best of its rates; their updates take the same time."""
     names = ("kappa_1", "kappa_-0.5")

@@ -73,7 +73,7 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
         "double_pendulum",
         "acceleration",
         "hnn_step",
-        "lnn_step",
+        pytest.param("lnn_step", marks=pytest.mark.measured),
         pytest.param("hamiltonian", marks=pytest.mark.measured),
         pytest.param("lagrangian", marks=pytest.mark.measured),
         "work_precision",

@@ -362,7 +362,7 @@ def test_torques_and_their_parts_are_learned_with_the_structure(tmp_path):
             assert final[f"{part}_mse"] < 5e-6
 
 
-@pytest.mark.long
+@pytest.mark.measured
 def test_a_mass_matrix_makes_a_double_pendulum_learnable_in_seconds(tmp_path):
     name = "delan_levenberg_marquardt"
     options = {"method": (name,), "steps": 400, "batch_size": 256}

@@ -330,7 +330,15 @@ def _product(eqn, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     # A product of small numbers may be asked for in a larger dtype, in which it fits.
     dtype = eqn.outvars[0].aval.dtype
     zero = np.zeros((), dtype)[()]
-    a, b = (_filled([x.astype(dtype) for x in m.ravel()], m.shape) for m in (a, b))
+    # Entries that are known are plain numbers of Python or NumPy.
+    make = np.dtype(dtype).type
+    a, b = (
+        _filled(
+            [x.astype(dtype) if hasattr(x, "astype") else make(x) for x in m.ravel()],
+            m.shape,
+        )
+        for m in (a, b)
+    )
     result = np.empty((a.shape[0], a.shape[1], b.shape[1]), dtype=object)
     with np.errstate(all="ignore"):
         for i, j, k in itertools.product(*map(range, result.shape)):

@@ -67,7 +67,7 @@ class Settings:
     batch: int = 4
     hidden: tuple[int, ...] = (16, 16, 16)
     rollouts: int = 1000
-    _sweep: bool = False
+    sweep: bool = False
     fast: bool = False
 
 
