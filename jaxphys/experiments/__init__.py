@@ -104,7 +104,7 @@ def run(
       >>> import pathlib, tempfile
       >>> out = pathlib.Path(tempfile.mkdtemp()) / "run"
       >>> options = RunOptions(method=("adam",), steps=2, out=out, progress=False)
-      >>> done = run("oscillators", options, samples=64)  # doctest: +ELLIPSIS
+      >>> done = run("oscillators", options, samples=256)  # doctest: +ELLIPSIS
       2 oscillators, linear coupling: adam; results in ...
       >>> entry = done.results["methods"]["adam"]
       >>> entry["model"], entry["optimizer"], entry["final"]["step"]
