@@ -58,7 +58,6 @@ if TYPE_CHECKING:
         systems,
         training,
         trees,
-        trig,
         types,
     )
 
@@ -88,7 +87,6 @@ __all__ = [
     "systems",
     "training",
     "trees",
-    "trig",
     "types",
 ]
 

@@ -10,7 +10,7 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
 from jaxphys import trees
-from jaxphys._jaxpr import primitives, scalars, walk
+from jaxphys._jaxpr import entries, primitives, scalars, walk
 from jaxphys.curvature import curvature
 from jaxphys.optim import linearise
 from jaxphys.optim.factors import pull_back
@@ -527,7 +527,7 @@ def test_the_rules_of_activations_take_no_pairs(activation):
 def test_the_table_names_what_the_readers_handle():
     moves = primitives.of(primitives.Kind.MOVE)
     folds = primitives.of(primitives.Kind.FOLD)
-    assert moves == scalars._MOVES.keys()
+    assert moves == entries.MOVES.keys()
     assert folds == scalars._FOLDS.keys()
 
 

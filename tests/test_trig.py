@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import trig
+from jaxphys._jaxpr import trig
 
 PAIRS = [(trig.sin, np.sin), (trig.cos, np.cos)]
 
@@ -38,19 +38,29 @@ def test_dtypes_shapes_and_values_that_are_not_numbers(dtype):
     assert trig.sin(jnp.ones((), jnp.bfloat16)).dtype == jnp.bfloat16
 
 
-def test_derivatives_of_every_order():
+def test_derivatives_of_every_order_in_a_batch_and_alone():
     def wave(x):
-        return trig.sin(2 * x) + trig.cos(3 * x)
+        return trig.PRIMITIVES["sin"].bind(2 * x) + trig.PRIMITIVES["cos"].bind(3 * x)
 
-    x, derivative = 0.7, wave
+    derivative = wave
     expected = [
         2 * np.cos(1.4) - 3 * np.sin(2.1),
         -4 * np.sin(1.4) - 9 * np.cos(2.1),
         -8 * np.cos(1.4) + 27 * np.sin(2.1),
     ]
+    alone, batch = jnp.array(0.7), jnp.full(3, 0.7)
     for value in expected:
         derivative = jax.grad(derivative)
-        assert float(derivative(x)) == pytest.approx(value, rel=1e-5)
-    assert float(jax.jacfwd(jax.jacrev(wave))(x)) == pytest.approx(
+        assert float(derivative(alone)) == pytest.approx(value, rel=1e-5)
+        np.testing.assert_allclose(jax.vmap(derivative)(batch), value, rtol=1e-5)
+    assert float(jax.jacfwd(jax.jacrev(wave))(alone)) == pytest.approx(
         expected[1], rel=1e-5
     )
+
+
+def test_a_batch_alone_is_computed_by_ours():
+    sine = trig.PRIMITIVES["sin"].bind
+    assert "sin" in jax.jit(sine).lower(jnp.ones(())).as_text()
+    batched = str(jax.make_jaxpr(jax.vmap(sine))(jnp.ones(3)))
+    assert "round" in batched
+    assert " sin " not in batched

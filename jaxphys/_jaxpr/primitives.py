@@ -115,6 +115,7 @@ KINDS: dict[str, Kind] = {
     "sin": _E,
     "sinh": _E,
     "slice": _M | _L,
+    "split": _M | _L,
     "sqrt": _E,
     "square": _E,
     "squeeze": _M | _L,

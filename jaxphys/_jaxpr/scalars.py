@@ -11,34 +11,44 @@ zeros and ones disappear, and what is left is arithmetic on one number a state, 
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
+from jax.extend.core import Literal
 
-from jaxphys._jaxpr import walk
+from jaxphys._jaxpr import entries, trig, walk
 from jaxphys._jaxpr.primitives import Kind, of
 from jaxphys.types import Array
 
 __all__ = ["scalarize"]
 
 _ELEMENTWISE = of(Kind.ELEMENTWISE)
+_RULED = of(Kind.RULED)
+
+# The most numbers that a step may compute. Above it, compiling them takes longer than
+# compiling the arrays they come from.
+_MOST = 5000
+
+#: Sums of entries, as a look-up is one of them: which ones is found by trying.
+_LINEAR = {"cumsum", "dynamic_slice", "gather"}
 
 _FOLDS = {"reduce_sum": "add", "reduce_max": "max", "reduce_min": "min"}
 
 
-def scalarize(function: Callable, *, largest: int = 64) -> Callable:
+def scalarize(function: Callable, *, largest: int = 25) -> Callable:
     """The same function of pytrees, computed number by number.
 
-    Give it what `jax.vmap` runs for thousands of initial states, loops and all:
+    `integrators.rollout` does this by itself. Give it other functions that `jax.vmap`
+    runs for thousands of states:
 
-        step = rk4(field, rolled=True)
-        path = scalarize(lambda y: rollout(step, y, dt=dt, num_steps=1000, args=params))
-        paths = jax.jit(jax.vmap(path))(starts)
+        accelerate = scalarize(mechanics.acceleration(lagrangian))
+        rates = jax.jit(jax.vmap(accelerate, (None, 0, 0)))(params, q, v)
 
-    Derivatives are taken of the function as it was, so they are right, and no faster.
+    Derivatives are those of the function as it was, rewritten likewise.
 
     Args:
       function: pure, of pytrees of arrays; unbatched.
@@ -68,119 +78,340 @@ def scalarize(function: Callable, *, largest: int = 64) -> Callable:
             return function(*jax.tree.unflatten(tree, leaves))
 
         closed, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)
-        # What the function closes over may be batched or differentiated outside, and
-        # then has to come in by the front door. What is known stays known.
-        traced = [i for i, c in enumerate(closed.consts) if _is_traced(c)]
-
-        def consts_with(outer) -> list:
-            consts = list(closed.consts)
-            for i, value in zip(traced, outer, strict=True):
-                consts[i] = value
-            return consts
-
-        @jax.custom_jvp
-        def by_numbers(outer, leaves):
-            inputs = [_apart(leaf, largest) for leaf in leaves]
-            outputs = _evaluate(closed.jaxpr, consts_with(outer), inputs, largest)
-            whole = [_whole(value, dtype) for value, dtype in outputs]
-            return jax.tree.unflatten(jax.tree.structure(shape), whole)
-
-        @by_numbers.defjvp
-        def as_it_was(values, rates):
-            def plain(outer, leaves):
-                closed_over = consts_with(outer)
-                outputs = jax.core.eval_jaxpr(closed.jaxpr, closed_over, *leaves)
-                return jax.tree.unflatten(jax.tree.structure(shape), outputs)
-
-            return jax.jvp(plain, values, rates)
-
-        return by_numbers([closed.consts[i] for i in traced], leaves)
+        outputs = _by_numbers(closed, leaves, largest)
+        return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 
     return wrapped
 
 
-def _is_traced(value: Any) -> bool:
-    return isinstance(value, jax.core.Tracer)
+def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
+    """The outputs of a jaxpr computed number by number, differentiable likewise."""
+    # What the function closes over may be batched or differentiated outside, and
+    # then has to come in by the front door. What is known stays known.
+    traced = [i for i, c in enumerate(closed.consts) if entries.is_traced(c)]
+
+    def consts_with(outer: list) -> list:
+        consts = list(closed.consts)
+        for i, value in zip(traced, outer, strict=True):
+            consts[i] = value
+        return consts
+
+    # What is rewritten has lost its calls, and with them their own derivatives, which
+    # derivatives of the derivative would miss.
+    exact = not _has_rules(closed.jaxpr)
+
+    # The rule is the derivative of the function itself, rewritten in the same way.
+    @walk.exact_jvp
+    def numbers(outer: list, leaves: list) -> list[Array]:
+        rewrite = _Rewrite(largest)
+        inputs = [rewrite.apart(leaf) for leaf in leaves]
+        outputs = rewrite.evaluate(closed.jaxpr, consts_with(outer), inputs)
+        return [entries.whole(value, dtype) for value, dtype in outputs]
+
+    def derivative(values: tuple, changed: tuple) -> tuple[list, list]:
+        count = len(values[0])
+        points, rates = [*values[0], *values[1]], [*changed[0], *changed[1]]
+        # What does not move is not differentiated.
+        moving = [i for i, rate in enumerate(rates) if not _is_zero(rate)]
+
+        def changes(points: list, rates: list) -> list:
+            def plain(*moved: Array) -> list:
+                at = list(points)
+                for i, value in zip(moving, moved, strict=True):
+                    at[i] = value
+                consts = consts_with(at[:count])
+                return jax.core.eval_jaxpr(closed.jaxpr, consts, *at[count:])
+
+            _, changes = jax.jvp(plain, [points[i] for i in moving], rates)
+            return [c for c in changes if c.dtype != jax.dtypes.float0]
+
+        # The way back evaluates values and rates at different times.
+        outputs = numbers(*values)
+        along = scalarize(changes, largest=largest) if exact else changes
+        given = iter(along(points, [rates[i] for i in moving]))
+        return outputs, [_rate_of(value, given) for value in outputs]
+
+    numbers.defjvp(derivative, symbolic_zeros=True)
+    return numbers([closed.consts[i] for i in traced], leaves)
 
 
-def _apart(value: Any, largest: int) -> Any:
-    """An array as a NumPy array of its entries, each a 0-d array; large ones as is.
+def _is_zero(rate: Any) -> bool:
+    """Whether a rate is zero by its kind: of what is constant, or of a whole number."""
+    return isinstance(rate, SymbolicZero) or rate.dtype == jax.dtypes.float0
 
-    So are empty ones, whose entries cannot say what they are, and arrays of what is no
-    number, as keys of random numbers.
+
+def _rate_of(value: Array, given: Iterator[Array]) -> Any:
+    """The next rate, or for a whole number, which has none, JAX's sign of that."""
+    if jnp.issubdtype(value.dtype, np.inexact):
+        return next(given)
+    return np.zeros(value.shape, jax.dtypes.float0)
+
+
+def pays(jaxpr: Any, *, largest: int = 25) -> bool:
+    """Whether `scalarize` makes a function faster, and its compilation no longer.
+
+    That is so if nothing in it is large, as a network's layers are, and if all of it is
+    arithmetic, without loops of unknown length, look-ups and factorizations.
+
+    Example:
+      >>> pays(jax.make_jaxpr(lambda x: jnp.sin(x) @ x)(jnp.ones(3)).jaxpr)
+      True
+      >>> pays(jax.make_jaxpr(lambda x: jnp.ones((100, 3)) @ x)(jnp.ones(3)).jaxpr)
+      False
     """
-    if _is_apart(value):
-        return value
-    dtype = jnp.result_type(value)
-    is_number = jnp.issubdtype(dtype, np.number) or dtype == np.bool_
-    if not 0 < np.size(value) <= largest or not is_number:
-        return value
-    shape = np.shape(value)
-    if _is_traced(value):
-        flat = value.reshape(-1)
-        entries = [
-            jax.lax.index_in_dim(flat, i, keepdims=False) for i in range(flat.size)
+    return _count(jaxpr, largest) <= _MOST
+
+
+def _count(jaxpr: Any, largest: int, varying: Iterable[bool] | None = None) -> float:
+    """How many numbers a jaxpr computes; infinity if part of it would be left whole.
+
+    `varying` says which of its inputs are unknown when tracing, all of them usually.
+    """
+    if _has_rules(jaxpr):
+        return math.inf
+    given = (
+        jaxpr.invars if varying is None else itertools.compress(jaxpr.invars, varying)
+    )
+    unknown = set(given)
+    total = 0.0
+    for eqn in jaxpr.eqns:
+        name, called = eqn.primitive.name, walk.inner(eqn)
+        inputs = [not isinstance(v, Literal) and v in unknown for v in eqn.invars]
+        if not any(inputs):
+            continue
+        unknown.update(eqn.outvars)
+        times = 1
+        if name == "scan":
+            called = eqn.params["jaxpr"].jaxpr, ()
+            times = eqn.params["length"] if _is_short(eqn) else 1
+        if called is not None:
+            total += times * _count(called[0], largest, inputs)
+            continue
+        sizes = [v.aval.size for v in (*eqn.invars, *eqn.outvars)]
+        if not 0 < min(sizes) <= max(sizes) <= largest:
+            return math.inf
+        if name in _LINEAR:
+            chosen = [v for v, moves in zip(eqn.invars, inputs, strict=True) if moves]
+            if not all(jnp.issubdtype(v.aval.dtype, np.inexact) for v in chosen):
+                return math.inf
+        elif name not in _APART:
+            return math.inf
+        if name not in entries.MOVES:
+            total += sum(v.aval.size for v in eqn.outvars)
+    return total
+
+
+def _has_rules(jaxpr: Any) -> bool:
+    """Whether a function brings derivatives that may be other than its own."""
+    return any(
+        (eqn.primitive.name in _RULED and not walk.is_exact(eqn))
+        or any(map(_has_rules, walk.nested(eqn)))
+        for eqn in jaxpr.eqns
+    )
+
+
+def split(tree: Any, *, axes: int = 0, largest: int = 25) -> list[Array]:
+    """The entries of a pytree's small arrays, one after the other; large ones whole.
+
+    Args:
+      tree: pytree of arrays.
+      axes: how many leading axes are kept, as that of time.
+      largest: arrays of more entries, without those axes, are left whole.
+
+    Example:
+      >>> [float(x) for x in split((jnp.array([1.0, 2.0]), 3.0))]
+      [1.0, 2.0, 3.0]
+    """
+    parts: list = []
+    for leaf in map(jnp.asarray, jax.tree.leaves(tree)):
+        if entries.is_small(leaf.shape[axes:], leaf.dtype, largest):
+            flat = leaf.reshape(*leaf.shape[:axes], -1)
+            parts += [flat[..., i] for i in range(flat.shape[-1])]
+        else:
+            parts.append(leaf)
+    return parts
+
+
+def join(parts: list, like: Any, *, largest: int = 25) -> Any:
+    """The pytree that `split` took apart; `like` has its shapes, without leading axes.
+
+    Example:
+      >>> print(join([jnp.array(1.0), jnp.array(2.0)], jnp.zeros(2)))
+      [1. 2.]
+    """
+    rest = iter(parts)
+
+    def leaf(like: Any) -> Array:
+        shape, dtype = jnp.shape(like), jnp.result_type(like)
+        if not entries.is_small(shape, dtype, largest):
+            return next(rest)
+        numbers = [next(rest) for _ in range(math.prod(shape))]
+        return jnp.stack(numbers, -1).reshape(*numbers[0].shape, *shape)
+
+    return jax.tree.map(leaf, like)
+
+
+class _Rewrite:
+    """One function, run number by number; what was computed once is not again.
+
+    Attributes:
+      largest: arrays of more entries are left whole.
+    """
+
+    def __init__(self, largest: int):
+        self.largest = largest
+        self._known: dict = {}
+
+    def apart(self, value: Any) -> Any:
+        return entries.apart(value, self.largest)
+
+    def evaluate(self, jaxpr: Any, consts: Any, inputs: list) -> list[tuple]:
+        """Run a jaxpr on arrays taken apart; its outputs with their dtypes."""
+
+        def lift(value: Any, aval: Any) -> Any:
+            # A literal is a Python number, whose dtype the jaxpr knows.
+            known = value if hasattr(value, "dtype") else np.asarray(value, aval.dtype)
+            return self.apart(known)
+
+        outputs = walk.run(jaxpr, consts, inputs, lift, self._apply)
+        dtypes = [atom.aval.dtype for atom in jaxpr.outvars]
+        return list(zip(outputs, dtypes, strict=True))
+
+    def _apply(self, eqn: Any, values: list) -> list:
+        """The outputs of one equation, apart wherever this module knows how."""
+        name, params = eqn.primitive.name, eqn.params
+        # Rules for derivatives do not matter here: those are of the function as it was.
+        inner = walk.inner(eqn)
+        if inner is not None:
+            return [value for value, _ in self.evaluate(*inner, values)]
+        if name == "optimization_barrier":
+            # It keeps apart what is computed twice, which here is computed once.
+            return values
+        if name == "scan":
+            return self._unrolled(eqn, values) or _scan(eqn, values, self.largest)
+        apart = all(map(entries.is_apart, values))
+        small = all(0 < var.aval.size <= self.largest for var in eqn.outvars)
+        if apart and small:
+            if name in _ELEMENTWISE:
+                return [self._by_entry(eqn, values)]
+            if name == "iota":
+                return [self.apart(entries.counted(params))]
+            if name in entries.MOVES:
+                moved = entries.MOVES[name](params, *values)
+                return moved if eqn.primitive.multiple_results else [moved]
+            if name in _FOLDS:
+                return [entries.fold(_FOLDS[name], eqn, values[0])]
+            if name == "dot_general":
+                return [entries.product(eqn, *values)]
+            if name in _LINEAR and (sums := entries.sums(eqn, values)) is not None:
+                return [sums]
+        whole = [
+            entries.whole(v, var.aval.dtype)
+            for v, var in zip(values, eqn.invars, strict=True)
         ]
-    else:
-        entries = list(np.asarray(value).ravel())
-    return _filled(entries, shape)
+        return [self.apart(output) for output in walk.bind(eqn, whole)]
+
+    def _unrolled(self, eqn: Any, values: list) -> list | None:
+        """A short loop as straight code; None if it is over large arrays."""
+        if not _is_short(eqn):
+            return None
+        body, first, end = eqn.params["jaxpr"], *_carried(eqn)
+        consts, carry, xs = values[:first], values[first:end], values[end:]
+        if not all(map(entries.is_apart, xs)):
+            return None
+        order = range(eqn.params["length"])
+        ys = []
+        for i in reversed(order) if eqn.params["reverse"] else order:
+            # An entry alone would be a number: a slice is made, and its axis dropped.
+            rows = [x[i : i + 1].reshape(x.shape[1:]) for x in xs]
+            outputs = self.evaluate(body.jaxpr, body.consts, [*consts, *carry, *rows])
+            results = [value for value, _ in outputs]
+            carry = results[: end - first]
+            ys.append(results[end - first :])
+        if eqn.params["reverse"]:
+            ys.reverse()
+        kinds = [var.aval.dtype for var in body.jaxpr.outvars[end - first :]]
+        stacked: list = []
+        for column, dtype in zip(zip(*ys, strict=True), kinds, strict=True):
+            if all(map(entries.is_apart, column)):
+                stacked.append(np.stack(column))
+            else:
+                stacked.append(jnp.stack([entries.whole(y, dtype) for y in column]))
+        return [*carry, *stacked]
+
+    def _by_entry(self, eqn: Any, values: list) -> np.ndarray:
+        """An elementwise equation, one entry at a time."""
+        shape = eqn.outvars[0].aval.shape
+        spread = np.broadcast_arrays(*values, np.empty(shape, object))[:-1]
+        result = np.empty(shape, dtype=object)
+        for index in np.ndindex(shape):
+            result[index] = self._once(eqn, [v[index] for v in spread])
+        return result
+
+    def _once(self, eqn: Any, numbers: list) -> Any:
+        """An equation of these numbers, computed where it is met first."""
+        # Derivatives repeat much of their function, and each tangent all of it.
+        params = tuple(sorted(eqn.params.items()))
+        try:
+            key = hash((eqn.primitive.name, params, *map(_identity, numbers)))
+        except TypeError:  # Not all parameters can be compared.
+            return _entry(eqn, numbers)
+        same = (eqn.primitive.name, eqn.params, [_identity(x) for x in numbers])
+        known = self._known.get(key)
+        if known is None or known[0] != same:
+            # The numbers are kept, as Python gives the identity of lost ones anew.
+            known = self._known[key] = (same, numbers, _entry(eqn, numbers))
+        return known[2]
 
 
-def _whole(value: Any, dtype: Any) -> Array:
-    """The entries put together again."""
-    if not _is_apart(value):
-        return value
-    if not any(map(_is_traced, value.ravel())):
-        return jnp.asarray(value.tolist(), dtype).reshape(value.shape)
-    entries = [jnp.asarray(x, dtype) for x in value.ravel()]
-    if value.shape == ():
-        return entries[0]
-    return jnp.stack(entries).reshape(value.shape)
+def _identity(number: Any) -> Any:
+    """What two numbers share if they are the same."""
+    if entries.is_traced(number):
+        return id(number)
+    value = np.asarray(number)
+    return value.dtype.str, value.tobytes()  # Zeros have signs.
 
 
-def _evaluate(jaxpr: Any, consts: Any, inputs: list, largest: int) -> list[tuple]:
-    """Run a jaxpr on arrays taken apart; its outputs with their dtypes."""
+def _entry(eqn: Any, numbers: list) -> Any:
+    name = eqn.primitive.name
+    if name in entries.SHORTCUTS:
+        # NumPy warns of overflow in known numbers, where JAX does not.
+        with np.errstate(all="ignore"):
+            return entries.SHORTCUTS[name](*numbers)
+    dtypes = [var.aval.dtype for var in eqn.invars]
 
-    def lift(value: Any, aval: Any) -> Any:
-        # A literal is a Python number, whose dtype the jaxpr knows.
-        known = value if hasattr(value, "dtype") else np.asarray(value, aval.dtype)
-        return _apart(known, largest)
+    if name in trig.PRIMITIVES and trig.is_faster(numbers[0]):
+        return trig.PRIMITIVES[name].bind(numbers[0])
 
-    def apply(eqn: Any, values: list) -> list:
-        return _apply(eqn, values, largest)
+    def bound() -> Any:
+        return walk.bind(eqn, list(map(jnp.asarray, numbers, dtypes)))[0]
 
-    outputs = walk.run(jaxpr, consts, inputs, lift, apply)
-    dtypes = [atom.aval.dtype for atom in jaxpr.outvars]
-    return list(zip(outputs, dtypes, strict=True))
+    if any(map(entries.is_traced, numbers)):
+        return bound()
+    # Even under jit, so that zeros and ones stay known.
+    with jax.ensure_compile_time_eval():
+        return np.asarray(bound())[()]
 
 
-def _apply(eqn, values: list, largest: int) -> list:
-    """The outputs of one equation, apart wherever this module knows how."""
-    name, params = eqn.primitive.name, eqn.params
-    # Rules for derivatives do not matter here: those are of the function as it was.
-    inner = walk.inner(eqn)
-    if inner is not None:
-        return [value for value, _ in _evaluate(*inner, values, largest)]
-    if name == "scan":
-        return _scan(eqn, values, largest)
-    apart = all(map(_is_apart, values))
-    small = all(0 < var.aval.size <= largest for var in eqn.outvars)
-    if apart and small:
-        if name in _ELEMENTWISE:
-            return [_by_entry(eqn, values)]
-        if name == "iota":
-            return [_apart(_counted(params), largest)]
-        if name in _MOVES:
-            moved = _MOVES[name](params, *values)
-            return moved if eqn.primitive.multiple_results else [moved]
-        if name in _FOLDS:
-            return [_fold(_FOLDS[name], eqn, values[0])]
-        if name == "dot_general":
-            return [_product(eqn, *values)]
-    whole = [
-        _whole(v, var.aval.dtype) for v, var in zip(values, eqn.invars, strict=True)
-    ]
-    return [_apart(output, largest) for output in walk.bind(eqn, whole)]
+def _is_short(eqn: Any) -> bool:
+    """Whether a loop is written out, as the stages of a step are."""
+    return eqn.params["length"] <= 4
+
+
+def _carried(eqn: Any) -> tuple[int, int]:
+    """Where among a loop's operands its carry begins, and where it ends."""
+    # What the loop runs over, and what it collects, has one axis more outside. How JAX
+    # counts them differs from version to version.
+    body = eqn.params["jaxpr"].jaxpr
+    num_carry, num_xs = (
+        sum((outer.aval.ndim == inner.aval.ndim) == same for outer, inner in pairs)
+        for pairs, same in (
+            (zip(eqn.outvars, body.outvars, strict=True), True),
+            (zip(eqn.invars, body.invars, strict=True), False),
+        )
+    )
+    end = len(eqn.invars) - num_xs
+    return end - num_carry, end
 
 
 def _scan(eqn: Any, values: list, largest: int) -> list:
@@ -191,37 +422,31 @@ def _scan(eqn: Any, values: list, largest: int) -> list:
     """
     body, params = eqn.params["jaxpr"], eqn.params
     kinds = [var.aval for var in body.jaxpr.invars]
-    # What the loop runs over, and what it collects, has one axis more outside. How JAX
-    # counts them differs from version to version.
-    num_carry = sum(
-        outer.aval.ndim == inner.aval.ndim
-        for outer, inner in zip(eqn.outvars, body.jaxpr.outvars, strict=True)
-    )
-    num_xs = sum(
-        outer.aval.ndim > kind.ndim
-        for outer, kind in zip(eqn.invars, kinds, strict=True)
-    )
-    first, end = len(values) - num_carry - num_xs, len(values) - num_xs
+    first, end = _carried(eqn)
+    num_carry = end - first
     consts, carry, xs = values[:first], values[first:end], values[end:]
     carry_kinds = kinds[first:end]
-    whole_xs = [_whole(x, kind.dtype) for x, kind in zip(xs, kinds[end:], strict=True)]
+    whole_xs = [
+        entries.whole(x, kind.dtype) for x, kind in zip(xs, kinds[end:], strict=True)
+    ]
 
-    def entries(value: Any, dtype: Any) -> Any:
-        if not _is_apart(value):
+    def numbers(value: Any, dtype: Any) -> Any:
+        if not entries.is_apart(value):
             return value
         return [jnp.asarray(x, dtype) for x in value.ravel()]
 
-    def together(entries: Any, shape: tuple[int, ...]) -> Any:
-        return _filled(entries, shape) if isinstance(entries, list) else entries
+    def together(value: Any, shape: tuple[int, ...]) -> Any:
+        return entries.filled(value, shape) if isinstance(value, list) else value
 
     def step(carry: list, xs: list) -> tuple[list, list]:
         parts = [together(c, k.shape) for c, k in zip(carry, carry_kinds, strict=True)]
-        inputs = [*consts, *parts, *(_apart(x, largest) for x in xs)]
-        outputs = _evaluate(body.jaxpr, body.consts, inputs, largest)
-        taken = [entries(value, dtype) for value, dtype in outputs]
+        rewrite = _Rewrite(largest)
+        inputs = [*consts, *parts, *(entries.apart(x, largest) for x in xs)]
+        outputs = rewrite.evaluate(body.jaxpr, body.consts, inputs)
+        taken = [numbers(value, dtype) for value, dtype in outputs]
         return taken[:num_carry], taken[num_carry:]
 
-    start = [entries(c, k.dtype) for c, k in zip(carry, carry_kinds, strict=True)]
+    start = [numbers(c, k.dtype) for c, k in zip(carry, carry_kinds, strict=True)]
     names = ("length", "reverse", "unroll")
     options = {name: params[name] for name in names}
     last, ys = jax.lax.scan(step, start, whole_xs, **options)
@@ -233,180 +458,8 @@ def _scan(eqn: Any, values: list, largest: int) -> list:
         else y
         for y, shape in zip(ys, rows, strict=True)
     ]
-    return [*ends, *(_apart(y, largest) for y in stacked)]
+    return [*ends, *(entries.apart(y, largest) for y in stacked)]
 
 
-def _filled(entries: list, shape: tuple[int, ...]) -> np.ndarray:
-    apart = np.empty(len(entries), dtype=object)
-    for i, entry in enumerate(entries):
-        apart[i] = entry
-    return apart.reshape(shape)
-
-
-def _is_apart(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype == object
-
-
-def _is_known(x: Any, number: float) -> bool:
-    return not _is_traced(x) and bool(x == number)
-
-
-def _add(x: Any, y: Any) -> Any:
-    if _is_known(x, 0):
-        return y
-    return x if _is_known(y, 0) else x + y
-
-
-def _multiply(x: Any, y: Any) -> Any:
-    for one, other in ((x, y), (y, x)):
-        if _is_known(one, 0):
-            return one
-        if _is_known(one, 1):
-            return other
-    return x * y
-
-
-def _subtract(x: Any, y: Any) -> Any:
-    # 0 − y is no shorter as −y, which has another zero.
-    return x if _is_known(y, 0) else x - y
-
-
-_SHORTCUTS = {"add": _add, "add_any": _add, "mul": _multiply, "sub": _subtract}
-
-
-def _by_entry(eqn, values: list) -> np.ndarray:
-    """An elementwise equation, one entry at a time."""
-    name = eqn.primitive.name
-    dtypes = [var.aval.dtype for var in eqn.invars]
-    known = not any(_is_traced(x) for v in values for x in v.ravel())
-
-    def entry(*xs) -> Any:
-        if name in _SHORTCUTS:
-            # NumPy warns of overflow in known numbers, where JAX does not.
-            with np.errstate(all="ignore"):
-                return _SHORTCUTS[name](*xs)
-        numbers = (jnp.asarray(x, dtype) for x, dtype in zip(xs, dtypes, strict=True))
-        if not known:
-            return walk.bind(eqn, list(numbers))[0]
-        # Even under jit, so that zeros and ones stay known.
-        with jax.ensure_compile_time_eval():
-            return np.asarray(walk.bind(eqn, list(numbers))[0])[()]
-
-    shape = eqn.outvars[0].aval.shape
-    spread = np.broadcast_arrays(*values, np.empty(shape, object))[:-1]
-    result = np.empty(shape, dtype=object)
-    for index in np.ndindex(shape):
-        result[index] = entry(*(v[index] for v in spread))
-    return result
-
-
-def _fold(name: str, eqn, value: np.ndarray) -> np.ndarray:
-    """A sum, or a largest or smallest entry, over some axes, none of them empty."""
-    folds: dict[str, Callable] = {"add": _add, "max": jnp.maximum, "min": jnp.minimum}
-    combine = folds[name]
-    axes = eqn.params["axes"]
-    kept = [i for i in range(value.ndim) if i not in axes]
-    shape = tuple(value.shape[i] for i in kept)
-    rows = value.transpose(*kept, *axes).reshape(*shape, -1)
-    result = np.empty(shape, dtype=object)
-    with np.errstate(all="ignore"):
-        for index in np.ndindex(shape):
-            result[index] = functools.reduce(combine, rows[index])
-    return result
-
-
-def _product(eqn, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """`dot_general`, as sums of products."""
-    (over_left, over_right), (batch_left, batch_right) = eqn.params["dimension_numbers"]
-
-    def ordered(value, batch, over):
-        free = [i for i in range(value.ndim) if i not in (*batch, *over)]
-        groups = (batch, free, over)
-        sizes = [math.prod(value.shape[i] for i in axes) for axes in groups]
-        return value.transpose(*batch, *free, *over).reshape(sizes)
-
-    a = ordered(left, batch_left, over_left)
-    b = ordered(right, batch_right, over_right)
-    # A product of small numbers may be asked for in a larger dtype, in which it fits.
-    dtype = eqn.outvars[0].aval.dtype
-    zero = np.zeros((), dtype)[()]
-    # Entries that are known are plain numbers of Python or NumPy.
-    make = np.dtype(dtype).type
-    a, b = (
-        _filled(
-            [x.astype(dtype) if hasattr(x, "astype") else make(x) for x in m.ravel()],
-            m.shape,
-        )
-        for m in (a, b)
-    )
-    result = np.empty((a.shape[0], a.shape[1], b.shape[1]), dtype=object)
-    with np.errstate(all="ignore"):
-        for i, j, k in itertools.product(*map(range, result.shape)):
-            terms = [_multiply(x, y) for x, y in zip(a[i, j], b[i, k], strict=True)]
-            result[i, j, k] = functools.reduce(_add, terms, zero)
-    return result.reshape(eqn.outvars[0].aval.shape)
-
-
-def _counted(params: dict) -> np.ndarray:
-    shape, axis = params["shape"], params["dimension"]
-    sizes = [n if i == axis else 1 for i, n in enumerate(shape)]
-    count = np.arange(shape[axis], dtype=params["dtype"]).reshape(sizes)
-    return np.broadcast_to(count, shape)
-
-
-def _broadcast(params: dict, value: np.ndarray) -> np.ndarray:
-    shape, where = params["shape"], params["broadcast_dimensions"]
-    sizes = [1] * len(shape)
-    for axis, size in zip(where, value.shape, strict=True):
-        sizes[axis] = size
-    return np.broadcast_to(value.reshape(sizes), shape)
-
-
-def _reshape(params: dict, value: np.ndarray) -> np.ndarray:
-    # Entries are read in the order of these axes, where they are given.
-    ordered = value.transpose(params.get("dimensions") or tuple(range(value.ndim)))
-    return ordered.reshape(params["new_sizes"])
-
-
-def _slice(params: dict, value: np.ndarray) -> np.ndarray:
-    strides = params["strides"] or (1,) * value.ndim
-    starts, limits = params["start_indices"], params["limit_indices"]
-    return value[tuple(map(slice, starts, limits, strides))]
-
-
-def _pad(params: dict, value: np.ndarray, filler: np.ndarray) -> np.ndarray:
-    config = params["padding_config"]
-    shape = [
-        low + size + max(size - 1, 0) * inside + high
-        for size, (low, high, inside) in zip(value.shape, config, strict=True)
-    ]
-    result = np.full(shape, filler[()], dtype=object)
-    for index in np.ndindex(value.shape):
-        place = tuple(
-            low + i * (inside + 1)
-            for i, (low, _, inside) in zip(index, config, strict=True)
-        )
-        if all(0 <= i < n for i, n in zip(place, shape, strict=True)):
-            result[place] = value[index]
-    return result
-
-
-def _unstack(params: dict, value: np.ndarray) -> list[np.ndarray]:
-    # An entry alone would be a number, so slices are made, and their axis dropped.
-    rows = np.moveaxis(value, params["axis"], 0)
-    return [rows[i : i + 1].reshape(rows.shape[1:]) for i in range(len(rows))]
-
-
-_MOVES: dict[str, Callable] = {
-    "broadcast_in_dim": _broadcast,
-    "concatenate": lambda params, *values: np.concatenate(values, params["dimension"]),
-    "expand_dims": lambda params, value: np.expand_dims(value, params["dimensions"]),
-    "pad": _pad,
-    "reshape": _reshape,
-    "rev": lambda params, value: np.flip(value, params["dimensions"]),
-    "slice": _slice,
-    "stack": lambda params, *values: np.stack(values, params["axis"]),
-    "squeeze": lambda params, value: np.squeeze(value, params["dimensions"]),
-    "transpose": lambda params, value: value.transpose(params["permutation"]),
-    "unstack": _unstack,
-}
+#: What is taken apart.
+_APART = _ELEMENTWISE | entries.MOVES.keys() | _FOLDS.keys() | {"iota", "dot_general"}

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxphys._jaxpr import scalars
 from jaxphys.integrators.implicit import ImplicitStep
 from jaxphys.trees import all_finite, time_dtype
 from jaxphys.types import Array, PyTree, Step
@@ -65,6 +66,7 @@ def rollout(
     controls: PyTree | None = None,
     checkpoint: bool = False,
     with_info: bool = False,
+    scalarize: bool = True,
 ) -> Any:
     """The trajectory of a step: y at t0, t0 + dt, …, t0 + num_steps · dt.
 
@@ -82,6 +84,10 @@ def rollout(
         the saved ones and compute the steps between again, instead of storing every
         intermediate of every step.
       with_info: whether to return a `RolloutInfo` beside the trajectory.
+      scalarize: whether a small state may be computed number by number. A batch of them
+        is then arithmetic on long vectors, many times as fast, and a single one is
+        faster too; results are the same to rounding. Networks, large arrays and
+        implicit steps are computed as they are written in any case.
 
     Returns:
       y0's pytree with a leading time axis of num_steps + 1, the start included; with
@@ -107,6 +113,7 @@ def rollout(
         controls=controls,
         checkpoint=checkpoint,
         with_info=with_info,
+        scalarize=scalarize,
         keep=True,
     )
     path = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), y0, ys)
@@ -125,6 +132,7 @@ def repeat(
     controls: PyTree | None = None,
     checkpoint: bool = False,
     with_info: bool = False,
+    scalarize: bool = True,
 ) -> Any:
     """The last state of `rollout`, without keeping the others; same arguments.
 
@@ -145,6 +153,7 @@ def repeat(
         controls=controls,
         checkpoint=checkpoint,
         with_info=with_info,
+        scalarize=scalarize,
         keep=False,
     )
     return (last, info) if with_info else last
@@ -162,6 +171,7 @@ def _scan(
     controls,
     checkpoint,
     with_info,
+    scalarize,
     keep,
 ):
     check_time_step(dt, num_steps, substeps)
@@ -172,16 +182,20 @@ def _scan(
     small = jnp.asarray(dt, dtype) / substeps
     start = jnp.asarray(t0, dtype)
 
-    def flagged(t: Array, y: PyTree, args: PyTree) -> tuple[PyTree, Array]:
+    form = _Form(step, y0, args, controls, lambda y: y)
+    if scalarize and not isinstance(step, ImplicitStep):
+        form = _in_numbers(form, start, small)
+
+    def flagged(t: Array, y: PyTree, held: PyTree) -> tuple[PyTree, Array]:
         if with_info and isinstance(step, ImplicitStep):
-            y, info = step.with_info(t, y, small, args)
+            y, info = step.with_info(t, y, small, held)
             return y, info.converged
-        return step(t, y, small, args), jnp.array(True)
+        return form.step(t, y, small, held), jnp.array(True)
 
     def advance(carry: tuple[PyTree, RolloutInfo], numbered):
         y, info = carry
         number, control = numbered
-        held = args if controls is None else (args, control)
+        held = form.args if controls is None else (form.args, control)
 
         def one(carry, sub):
             y, solved = carry
@@ -206,10 +220,65 @@ def _scan(
 
     finite = all_finite(y0) if with_info else jnp.array(True)
     info = RolloutInfo(finite, jnp.array(True), jnp.where(finite, -1, 0))
-    numbered = (jnp.arange(num_steps), controls)
+    numbered = (jnp.arange(num_steps), form.controls)
     run = _scan_with_checkpoints if checkpoint else jax.lax.scan
-    (last, info), ys = run(advance, (y0, info), numbered)
-    return y0, last, ys, info
+    (last, info), ys = run(advance, (form.start, info), numbered)
+    return y0, form.whole(last), (form.whole(ys) if keep else None), info
+
+
+class _Form(NamedTuple):
+    """How a rollout is computed: with arrays, or with lists of their numbers.
+
+    Attributes:
+      step: step(t, y, dt, held) -> y, with held = args or (args, control).
+      start: y at first.
+      args, controls: those of the vector field.
+      whole: a state, or states along leading axes, as the caller has them.
+    """
+
+    step: Step
+    start: PyTree
+    args: PyTree
+    controls: PyTree
+    whole: Callable[[PyTree], PyTree]
+
+
+def _in_numbers(form: _Form, t: Array, dt: Array) -> _Form:
+    """The same with each number on its own if that is faster, or as it is.
+
+    A batch of small states is then arithmetic on long vectors, one for each number,
+    from the first step to the last; see `jaxphys/_jaxpr/scalars.py`.
+    """
+    first = jax.tree.map(lambda x: x[0], form.controls)
+    held = form.args if form.controls is None else (form.args, first)
+    given = (t, form.start, dt, held)
+    traced, result = jax.make_jaxpr(form.step, return_shape=True)(*given)
+    unchanged = jax.tree.map(_kind, result) == jax.tree.map(_kind, form.start)
+    # A step that changes its state's shape is left to the loop, which refuses it.
+    if not unchanged or not scalars.pays(traced.jaxpr):
+        return form
+    shapes = jax.eval_shape(lambda *x: x, *given)
+
+    def step(*given: Any) -> list[Array]:
+        leaves = jax.tree.leaves(
+            [
+                scalars.join(jax.tree.leaves(x), s)
+                for x, s in zip(given, shapes, strict=True)
+            ]
+        )
+        return scalars.split(jax.core.eval_jaxpr(traced.jaxpr, traced.consts, *leaves))
+
+    return _Form(
+        jax.checkpoint(scalars.scalarize(step), prevent_cse=False),
+        scalars.split(form.start),
+        scalars.split(form.args),
+        scalars.split(form.controls, axes=1),
+        lambda y: scalars.join(y, form.start),
+    )
+
+
+def _kind(value: Any) -> tuple:
+    return jnp.shape(value), jnp.result_type(value)
 
 
 def _scan_with_checkpoints(advance: Callable, carry: PyTree, xs: PyTree):

@@ -34,7 +34,7 @@ def rk4(f: VectorField, *, rolled: bool = False) -> Step:
     Args:
       f: f(t, y, args) -> dy/dt.
       rolled: whether the four stages are iterations of a loop. The compiled code is a
-        quarter as long, which is better for `scalars.scalarize` and compiles faster.
+        quarter as long, which compiles faster where f is a network.
 
     Returns:
       `step(t, y, dt, args) -> y`; args are held fixed over the step.

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.numpy import cos, sin
 
 from jaxphys.mechanics import natural
 from jaxphys.systems.record import Family, from_velocities, symmetric2
-from jaxphys.trig import cos, sin
 from jaxphys.types import Array, System, TangentState
 
 __all__ = ["TwoLinkParams", "two_link_arm"]

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.numpy import cos, sin
 
 from jaxphys.mechanics import natural
 from jaxphys.systems.record import (
@@ -28,7 +29,6 @@ from jaxphys.systems.record import (
     ring,
     symmetric2,
 )
-from jaxphys.trig import cos, sin
 from jaxphys.types import Array, System, TangentState
 
 __all__ = [

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.numpy import cos, sin
 
 from jaxphys.mechanics import natural
 from jaxphys.systems.record import Family, from_velocities, like
-from jaxphys.trig import cos, sin
 from jaxphys.types import Array, System, TangentState
 
 __all__ = ["RigidBodyParams", "angular_velocity", "body_axes", "free_rigid_body"]
