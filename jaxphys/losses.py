@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxphys.precision import exact
 from jaxphys.types import Array, PyTree
 
 __all__ = [
@@ -69,6 +70,7 @@ def mean_squared_error(outputs: Array, targets: Array) -> Array:
     return jnp.mean((outputs - targets) ** 2)
 
 
+@exact
 def second_derivatives(objective: Callable, values: Array, targets: PyTree) -> Array:
     """The diagonal of ∂²ℓ/∂y², shape (d,), of any sign.
 
@@ -94,6 +96,7 @@ def curvature(objective: Callable, values: Array, targets: PyTree) -> Array:
     return jnp.where(diagonal > 0, diagonal, 1)
 
 
+@exact
 def newton_residual(objective: Callable, values: Array, targets: PyTree) -> Array:
     """∂ℓ/∂y over its diagonal curvature: the residual y − y* of a sum of squares.
 
@@ -106,6 +109,7 @@ def newton_residual(objective: Callable, values: Array, targets: PyTree) -> Arra
     return gradient / curvature(objective, values, targets)
 
 
+@exact
 def infidelity(outputs: Array, targets: Array) -> Array:
     """1 − |⟨ψ*|ψ⟩|² of two normalized states, each stacked as (Re, Im), shape (2n,).
 
@@ -119,6 +123,7 @@ def infidelity(outputs: Array, targets: Array) -> Array:
     return 1 - real**2 - imaginary**2
 
 
+@exact
 def infidelity_residual(outputs: Array, targets: Array) -> Array:
     """(1 − |ψ*⟩⟨ψ*|) ψ, stacked; for normalized states its square is the infidelity.
 

@@ -12,6 +12,7 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 
+from jaxphys.precision import exact
 from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Step, VectorField
 
 __all__ = [
@@ -280,6 +281,7 @@ def symplectic_defect(step: Step) -> Callable[..., Array]:
     Reference: Hairer, Lubich & Wanner, Geometric Numerical Integration, § VI.2.
     """
 
+    @exact
     def defect(t: Array, y: PhaseState, dt: Array, args: PyTree) -> Array:
         n = y.q.shape[0]
         flat = jnp.concatenate(y)

@@ -15,6 +15,7 @@ import numpy as np
 import optimistix
 
 from jaxphys.names import check_known
+from jaxphys.precision import exact
 from jaxphys.trees import all_finite, time_dtype
 from jaxphys.types import Array, PyTree, VectorField
 
@@ -118,6 +119,7 @@ def _status(result: diffrax.RESULTS, finite: Array) -> Array:
     return jnp.select(conditions, [jnp.asarray(code) for code in codes], 5)
 
 
+@exact
 def solve(
     vector_field: VectorField,
     y0: PyTree,

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys.names import check_known
+from jaxphys.precision import exact
 from jaxphys.types import Array
 
 __all__ = ["RootInfo", "find_root"]
@@ -36,6 +37,7 @@ class RootInfo(NamedTuple):
     residual: Array
 
 
+@exact
 def find_root(
     residual: Callable[[Array], Array],
     guess: Array,

@@ -15,6 +15,7 @@ ROOT = pathlib.Path(jaxphys.__file__).parent
 FLOORS = {
     "types": 0,
     "names": 0,
+    "precision": 0,
     "trees": 0,
     "_jaxpr": 1,
     "linalg": 1,
@@ -101,6 +102,7 @@ def test_big_packages_are_imported_in_one_place(package, place):
 LISTED = (
     "types",
     "names",
+    "precision",
     "losses",
     "roots",
     "mechanics",

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from jaxphys.precision import exact
 from jaxphys.roots import RootInfo, find_root
 from jaxphys.types import (
     Array,
@@ -58,6 +59,7 @@ def _implicit_runge_kutta(
     matrix, weights = np.array(a), np.array(b)
     nodes = matrix.sum(axis=1)
 
+    @exact
     def step(t: Array, y: PyTree, dt: Array, args: PyTree) -> tuple[PyTree, RootInfo]:
         start, unravel = ravel_pytree(y)
         a, b, c = (jnp.asarray(x, start.dtype) for x in (matrix, weights, nodes))
@@ -167,6 +169,7 @@ def variational(
     Numerica 10, 2001.
     """
 
+    @exact
     def step(t: Array, y: PhaseState, dt: Array, args: PyTree):
         check_state("a variational step", y, PhaseState)
         q, p = y

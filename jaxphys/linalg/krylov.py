@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys.linalg.spectral import Spectrum, gram_power
+from jaxphys.precision import always_exact
 from jaxphys.types import Array
 
 __all__ = [
@@ -38,6 +39,7 @@ class Krylov(NamedTuple):
     off: Array
 
 
+@always_exact
 def lanczos(product: Callable[[Array], Array], start: Array, iterations: int) -> Krylov:
     """Lanczos' tridiagonalization of a symmetric K, every vector made orthogonal twice.
 
@@ -97,6 +99,7 @@ def _extended(product: Callable, number: Array | int, space: Krylov) -> Krylov:
     )
 
 
+@always_exact
 def lanczos_power(
     product: Callable[[Array], Array],
     cotangent: Array,
@@ -141,6 +144,7 @@ class Solved(NamedTuple):
     iterations: Array
 
 
+@always_exact
 def lanczos_solve(
     product: Callable[[Array], Array],
     rhs: Array,
@@ -204,6 +208,7 @@ def lanczos_solve(
     return Solved(inside @ space.basis, left, count)
 
 
+@always_exact
 def hutchinson_trace(
     product: Callable[[Array], Array], size: int, dtype, probes: int = 8
 ) -> Array:

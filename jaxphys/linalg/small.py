@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxphys.precision import always_exact
 from jaxphys.types import Array
 
 __all__ = [
@@ -26,6 +27,7 @@ def double(dtype) -> jnp.dtype:
 _WHOLE = 512
 
 
+@always_exact
 def self_product(rows: Array) -> Array:
     """A Aᵀ of A of shape (m, k): each entry below the diagonal is computed once.
 
@@ -42,6 +44,7 @@ def self_product(rows: Array) -> Array:
     return jnp.block([[self_product(first), mixed.T], [mixed, self_product(second)]])
 
 
+@always_exact
 def damped_solver(gram: Array, damping: Array) -> Callable[[Array], Array]:
     """w ↦ (K + λ I)⁻¹ w by one Cholesky factorization; K of shape (m, m), w (m,)."""
     damped = gram + damping * jnp.eye(gram.shape[0], dtype=gram.dtype)
@@ -49,6 +52,7 @@ def damped_solver(gram: Array, damping: Array) -> Callable[[Array], Array]:
     return lambda w: jax.scipy.linalg.cho_solve(factor, w.astype(gram.dtype))
 
 
+@always_exact
 def damped_root_solver(root: Array, damping: Array) -> Callable[[Array], Array]:
     """w ↦ (Rᵀ R + λ I)⁻¹ w without squaring R: QR of (R; √λ I); R (k, n), w (n,)."""
     size = root.shape[1]
@@ -58,6 +62,7 @@ def damped_root_solver(root: Array, damping: Array) -> Callable[[Array], Array]:
     return lambda w: solve(factor, solve(factor, w.astype(root.dtype), trans="T"))
 
 
+@always_exact
 def symmetric_solve(matrix: Array, rhs: Array, *, positive: bool = False) -> Array:
     """M⁻¹ b for a symmetric matrix, in closed form up to 3 × 3.
 
@@ -103,6 +108,7 @@ def symmetric_solve(matrix: Array, rhs: Array, *, positive: bool = False) -> Arr
     return jnp.linalg.solve(matrix, rhs)
 
 
+@always_exact
 def cyclic_solve(diagonal: Array, off: Array, rhs: Array) -> Array:
     """M⁻¹ b for a symmetric tridiagonal matrix closed to a ring, in linear time.
 

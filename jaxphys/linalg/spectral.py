@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from jaxphys.linalg.small import double, self_product
 from jaxphys.names import check_known
+from jaxphys.precision import always_exact
 from jaxphys.types import Array
 
 __all__ = [
@@ -52,6 +53,7 @@ class Spectrum(NamedTuple):
     largest: Array
 
 
+@always_exact
 def spectral_direction(
     jacobian: Array,
     cotangent: Array,
@@ -97,6 +99,7 @@ def spectral_direction(
     return spectrum.direction
 
 
+@always_exact
 def spectral(
     jacobian: Array,
     cotangent: Array,
@@ -208,6 +211,7 @@ def masked_power(values: Array, power: float, keep: Array) -> Array:
     return jnp.where(keep, jnp.where(keep, values, 1) ** power, 0)
 
 
+@always_exact
 def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spectrum:
     """(J Jᵀ)^((κ−1)/2) g from the Gram matrix: map it back with Jᵀ to get J^κ g.
 
@@ -237,6 +241,7 @@ def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spe
 _NEWTON_STEPS = 64
 
 
+@always_exact
 def inverse_fourth_root(matrix: Array) -> Array:
     """A^(−1/4) of a symmetric positive definite A, by products of matrices alone.
 
@@ -295,6 +300,7 @@ def quarters(power: float) -> int:
     return int(count)
 
 
+@always_exact
 def newton_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spectrum:
     """`gram_power` by products of matrices, for devices where eigenvectors are slow.
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jaxphys.linalg import symmetric_solve
 from jaxphys.mechanics.lagrange import equations_of_motion
+from jaxphys.precision import exact
 from jaxphys.types import (
     Array,
     Lagrangian,
@@ -92,6 +93,7 @@ def constrained(
         multipliers = symmetric_solve(slope @ spread, gap)
         return spread @ multipliers, multipliers
 
+    @exact
     def accelerate(params: PyTree, q: Array, v: Array) -> tuple[Array, Array]:
         mass, push = equations(params, q, v)
 
@@ -108,11 +110,13 @@ def constrained(
         change, multipliers = push_back(mass, slope, wanted - slope @ free)
         return free + change, multipliers
 
+    @exact
     def field(t: Array, y: TangentState, params: PyTree) -> TangentState:
         del t
         check_state("constrained", y, TangentState)
         return TangentState(y.v, accelerate(params, y.q, y.v)[0])
 
+    @exact
     def project(y: TangentState, params: PyTree) -> TangentState:
         q, v = y
         mass, _ = equations(params, q, v)

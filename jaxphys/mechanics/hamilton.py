@@ -11,6 +11,7 @@ from collections.abc import Callable
 import jax
 
 from jaxphys.mechanics._checks import Force, scalar
+from jaxphys.precision import exact
 from jaxphys.types import (
     Array,
     Hamiltonian,
@@ -54,6 +55,7 @@ def hamiltonian_vector_field(
     """
     gradient = jax.grad(scalar(hamiltonian), argnums=(1, 2))
 
+    @exact
     def field(t: Array, y: PhaseState, params: PyTree) -> PhaseState:
         check_state("hamiltonian_vector_field", y, PhaseState)
         dq, v = gradient(params, *y, *((t,) if time_dependent else ()))
@@ -89,6 +91,7 @@ def controlled(
       [3.]
     """
 
+    @exact
     def total(args, q: Array, p: Array, *t: Array) -> Array:
         params, control = args
         return hamiltonian(params, q, p, *t) - q @ force(control)
@@ -106,6 +109,7 @@ def velocity(hamiltonian: Hamiltonian) -> Callable[..., Array]:
       [0.5]
     """
 
+    @exact
     def conjugate(params: PyTree, q: Array, p: Array, *t: Array) -> Array:
         check_pair("velocity", "p", q, p)
         return jax.grad(scalar(hamiltonian), 2)(params, q, p, *t)
@@ -125,6 +129,7 @@ def poisson_bracket(f: Hamiltonian, g: Hamiltonian) -> Hamiltonian:
     Reference: Landau & Lifshitz, Mechanics, § 42.
     """
 
+    @exact
     def bracket(params: PyTree, q: Array, p: Array) -> Array:
         check_pair("poisson_bracket", "p", q, p)
         fq, fp = jax.grad(scalar(f), argnums=(1, 2))(params, q, p)

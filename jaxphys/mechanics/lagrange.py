@@ -18,6 +18,7 @@ from jaxphys._jaxpr.walk import exact_jvp
 from jaxphys.linalg import cyclic_solve, symmetric_solve
 from jaxphys.mechanics._checks import Force, scalar
 from jaxphys.mechanics.hamilton import hamiltonian_vector_field
+from jaxphys.precision import exact
 from jaxphys.types import (
     Array,
     Lagrangian,
@@ -60,6 +61,7 @@ def controlled_lagrangian(
       [1.5]
     """
 
+    @exact
     def total(args, q: Array, v: Array, *t: Array) -> Array:
         params, control = args
         return lagrangian(params, q, v, *t) + q @ force(control)
@@ -92,6 +94,7 @@ def equations_of_motion(
     """
     checked = scalar(lagrangian)
 
+    @exact
     def equations(params: PyTree, q: Array, v: Array, *t: Array):
         check_pair("the Lagrangian", "v", q, v)
         n = q.shape[0]
@@ -169,6 +172,7 @@ def acceleration(
         needed = torque(params, q, v, a, *(t if time_dependent else ()))
         return outside(params, q, v, *t) - needed - regularization * a
 
+    @exact
     def accelerate(params: PyTree, q: Array, v: Array, *t: Array) -> Array:
         check_pair("the Lagrangian", "v", q, v)
         return _solved(
@@ -236,6 +240,7 @@ def lattice_acceleration(density: Lagrangian) -> Callable[..., Array]:
     """
     equations = equations_of_motion(density)
 
+    @exact
     def accelerate(params: PyTree, q: Array, v: Array) -> Array:
         check_pair("the lattice", "v", q, v)
         if q.shape[0] < 3:
@@ -286,6 +291,7 @@ def lagrangian_vector_field(
     )
     timed = time_dependent or force is not None
 
+    @exact
     def field(t: Array, y: TangentState, params: PyTree) -> TangentState:
         check_state("lagrangian_vector_field", y, TangentState)
         return TangentState(y.v, accelerate(params, *y, *((t,) if timed else ())))
@@ -339,6 +345,7 @@ def inverse_dynamics(
     """
     gradient = jax.grad(scalar(lagrangian), argnums=(1, 2))
 
+    @exact
     def torque(params: PyTree, q: Array, v: Array, a: Array, *t: Array) -> Array:
         check_pair("inverse_dynamics", "v", q, v)
 
@@ -413,6 +420,7 @@ def momentum(lagrangian: Lagrangian) -> Callable[..., Array]:
       [3.]
     """
 
+    @exact
     def conjugate(params: PyTree, q: Array, v: Array, *t: Array) -> Array:
         check_pair("momentum", "v", q, v)
         return jax.grad(scalar(lagrangian), 2)(params, q, v, *t)
@@ -430,6 +438,7 @@ def energy(lagrangian: Lagrangian) -> Callable[..., Array]:
       4.0
     """
 
+    @exact
     def total(params: PyTree, q: Array, v: Array, *t: Array) -> Array:
         check_pair("energy", "v", q, v)
         value, p = jax.value_and_grad(scalar(lagrangian), 2)(params, q, v, *t)
@@ -448,6 +457,7 @@ def mass_matrix(lagrangian: Lagrangian) -> Callable[..., Array]:
       [[3.]]
     """
 
+    @exact
     def matrix(params: PyTree, q: Array, v: Array, *t: Array) -> Array:
         check_pair("mass_matrix", "v", q, v)
         hessian = jax.hessian(scalar(lagrangian), 2)(params, q, v, *t)
@@ -467,6 +477,7 @@ def mass_condition(lagrangian: Lagrangian) -> Callable[..., Array]:
     """
     matrix = mass_matrix(lagrangian)
 
+    @exact
     def condition(params: PyTree, q: Array, v: Array, *t: Array) -> Array:
         sizes = jnp.abs(jnp.linalg.eigvalsh(matrix(params, q, v, *t)))
         largest = jnp.max(sizes)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxphys.linalg import symmetric_solve
 from jaxphys.mechanics._checks import scalar
+from jaxphys.precision import exact
 from jaxphys.roots import RootInfo, find_root
 from jaxphys.types import Array, Hamiltonian, Lagrangian, PyTree, check_pair
 
@@ -39,10 +40,12 @@ def natural(
       1.25 0.0
     """
 
+    @exact
     def hamiltonian(params: PyTree, q: Array, p: Array) -> Array:
         v = symmetric_solve(mass(params, q), p, positive=True)
         return p @ v / 2 + potential(params, q)
 
+    @exact
     def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
         return v @ (mass(params, q) @ v) / 2 - potential(params, q)
 
@@ -120,6 +123,7 @@ def legendre(
     """
     solve = conjugate(energy, tolerance=tolerance, max_iterations=max_iterations)
 
+    @exact
     def transformed(params: PyTree, q: Array, w: Array, *t: Array) -> Array:
         x, info = solve(params, q, w, *t)
         value = w @ x - scalar(energy)(params, q, x, *t)

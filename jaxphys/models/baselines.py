@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from jaxphys.models.coordinates import Normalization, coordinates, network
+from jaxphys.precision import exact
 from jaxphys.types import (
     Array,
     Dynamics,
@@ -46,6 +47,7 @@ def neural_ode(
     inputs = space.num_features + num_coordinates + num_controls
     net = network(inputs, 2 * num_coordinates, **options)
 
+    @exact
     def field(t: Array, y: PyTree, args: PyTree):
         del t
         check_state("neural_ode", y, state)
@@ -81,6 +83,7 @@ def second_order(
     inputs = space.num_features + num_coordinates + num_controls
     net = network(inputs, num_coordinates, **options)
 
+    @exact
     def field(t: Array, y: TangentState, args: PyTree) -> TangentState:
         del t
         check_state("second_order", y, TangentState)

@@ -14,6 +14,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxphys.models.networks import mlp
+from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree
 
 __all__ = [
@@ -229,6 +230,7 @@ def network(
             f"({num_inputs},); expected ({num_outputs},)."
         )
 
+    @exact
     def apply(params: PyTree, x: Array) -> Array:
         return own.apply(params, x).reshape(num_outputs)
 

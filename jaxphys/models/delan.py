@@ -18,6 +18,7 @@ from jaxphys.models.coordinates import (
     network,
 )
 from jaxphys.models.structured import positive_matrix
+from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree, check_pair
 
 __all__ = ["delan"]
@@ -63,16 +64,19 @@ def delan(
         first, second = jax.random.split(key)
         return {"mass": matrix.init(first), "potential": scalar.init(second)}
 
+    @exact
     def mass(params: PyTree, q: Array) -> Array:
         inner = matrix.apply(params["mass"], q)
         scale = jnp.asarray(space.units.p_scale, inner.dtype)
         return unit * inner / (scale[:, None] * scale)
 
+    @exact
     def potential(params: PyTree, q: Array) -> Array:
         return unit * scalar.apply(params["potential"], space.position(q))[0]
 
     hamiltonian, lagrangian = mechanics.natural(mass, potential)
 
+    @exact
     def checked(params: PyTree, q: Array, v: Array) -> Array:
         check_pair("the Lagrangian network", "v", q, v)
         return lagrangian(params, q, v)

@@ -13,6 +13,7 @@ import jax
 from jaxphys import mechanics
 from jaxphys.models.coordinates import Normalization
 from jaxphys.models.hnn import hnn
+from jaxphys.precision import exact
 from jaxphys.types import Array, Dynamics, PhaseState, PyTree, VectorField
 
 __all__ = ["HelmholtzParams", "dissipative"]
@@ -30,6 +31,7 @@ def _helmholtz_field(conserved, dissipated) -> VectorField:
     rotation = mechanics.hamiltonian_vector_field(conserved)
     gradient = jax.grad(dissipated, argnums=(1, 2))
 
+    @exact
     def field(t: Array, y: PhaseState, params: PyTree) -> PhaseState:
         rate = rotation(t, y, params[0])
         dq, dp = gradient(params[1], *y)
@@ -65,6 +67,7 @@ def dissipative(
         first, second = jax.random.split(key)
         return HelmholtzParams(conserved.init(first), dissipated.init(second))
 
+    @exact
     def energy(params: HelmholtzParams, q: Array, p: Array) -> Array:
         return conserved.apply(params.conserved, q, p)
 

@@ -14,6 +14,7 @@ from jaxphys import mechanics
 from jaxphys.models.coordinates import Normalization, coordinates, network
 from jaxphys.models.structured import positive_matrix
 from jaxphys.names import check_known
+from jaxphys.precision import exact
 from jaxphys.types import Array, Dynamics, Model, PyTree, TangentState
 
 __all__ = ["forced"]
@@ -86,14 +87,17 @@ def forced(
     def weights(args: PyTree) -> PyTree:
         return args[0] if m else args
 
+    @exact
     def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
         return model.apply(params["lagrangian"], q, v)
 
+    @exact
     def rayleigh(params: PyTree, q: Array, v: Array) -> Array:
         matrix = parts["friction"].apply(params["friction"], q)
         speed = space.momentum(v)
         return unit.astype(v.dtype) * (speed @ matrix @ speed) / 2
 
+    @exact
     def push(t: Array, y: TangentState, args: PyTree) -> Array:
         params, u = args
         if jnp.shape(u) != (m,):

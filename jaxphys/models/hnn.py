@@ -13,6 +13,7 @@ from jaxphys.models.coordinates import (
     coordinates,
     network,
 )
+from jaxphys.precision import exact
 from jaxphys.types import Array, Dynamics, Model, PhaseState, PyTree, check_pair
 
 __all__ = ["dynamics", "hnn"]
@@ -64,6 +65,7 @@ def hnn(
     scalar = network(size, activation=activation, own=own, **options)
     unit = space.units.energy()
 
+    @exact
     def hamiltonian(params: PyTree, q: Array, p: Array) -> Array:
         check_pair("the Hamiltonian network", "p", q, p)
         return unit * scalar.apply(params, space.phase(q, p))[0]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxphys.models.coordinates import check_smooth, network
 from jaxphys.models.lnn import REGULARIZATION
 from jaxphys.models.networks import LAGRANGIAN
+from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree, check_pair
 
 __all__ = ["FieldUnits", "lattice"]
@@ -70,6 +71,7 @@ def lattice(
     options |= {"activation": activation, "kernel_init": kernel_init}
     scalar = network(4, own=own, **options)
 
+    @exact
     def density(params: PyTree, q: Array, v: Array) -> Array:
         slope = (q[1] - q[0]) / (spacing * units.slope)
         middle = (q[0] + q[1]) / (2 * units.field)
@@ -77,6 +79,7 @@ def lattice(
         features = jnp.concatenate([jnp.stack([middle, slope]), speed])
         return scalar.apply(params, features)[0] + regularization * (speed @ speed) / 4
 
+    @exact
     def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
         check_pair("the lattice network", "v", q, v)
         bonds = (jnp.stack([x, jnp.roll(x, -1)], axis=1) for x in (q, v))

@@ -17,6 +17,7 @@ from jaxphys.models.coordinates import (
     network,
 )
 from jaxphys.models.networks import LAGRANGIAN
+from jaxphys.precision import exact
 from jaxphys.types import (
     Array,
     Dynamics,
@@ -85,6 +86,7 @@ def lnn(
     scalar = network(size, own=own, **options)
     unit = space.units.energy()
 
+    @exact
     def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
         check_pair("the Lagrangian network", "v", q, v)
         speed = space.momentum(v)
@@ -128,6 +130,7 @@ def lagrangian_dynamics(model: Model) -> Dynamics:
 def _lattice_field(density: Lagrangian) -> VectorField:
     accelerate = mechanics.lattice_acceleration(density)
 
+    @exact
     def field(t: Array, y: TangentState, params: PyTree) -> TangentState:
         del t
         return TangentState(y.v, accelerate(params, *y))

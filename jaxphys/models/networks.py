@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 
 from jaxphys import trees
 from jaxphys.names import check_known
+from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree
 
 __all__ = [
@@ -152,7 +153,7 @@ def mlp(
             )
         return model.apply(params, x)
 
-    return Model(model.init, apply)
+    return Model(model.init, exact(apply))
 
 
 def _neighbors(field: Array, reach: int, stride: int) -> Array:
@@ -230,7 +231,7 @@ def convolution(
             )
         return model.apply(params, x)
 
-    return Model(model.init, apply)
+    return Model(model.init, exact(apply))
 
 
 def from_linen(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys.models.coordinates import check_smooth, network
+from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree, check_pair
 
 __all__ = ["pairwise"]
@@ -66,6 +67,7 @@ def pairwise(
         first, second = jax.random.split(key)
         return {"kinetic": kinetic.init(first), "potential": potential.init(second)}
 
+    @exact
     def hamiltonian(params: PyTree, q: Array, p: Array) -> Array:
         check_pair("the Hamiltonian network", "p", q, p)
         if q.shape != (num_bodies * dimensions,):

@@ -19,6 +19,7 @@ from jaxphys.models.coordinates import (
 from jaxphys.models.hnn import hnn
 from jaxphys.models.structured import positive_matrix, structured
 from jaxphys.names import check_known
+from jaxphys.precision import exact
 from jaxphys.types import Array, Dynamics, Model, PhaseState, PyTree, check_state
 
 __all__ = ["port_hamiltonian"]
@@ -86,6 +87,7 @@ def port_hamiltonian(
             for k, (name, model) in zip(keys, parts.items(), strict=True)
         }
 
+    @exact
     def field(t: Array, y: PhaseState, args: PyTree) -> PhaseState:
         del t
         check_state("port_hamiltonian", y, PhaseState)
@@ -106,6 +108,7 @@ def port_hamiltonian(
             push = push + inputs.reshape(n, m) @ u
         return PhaseState(v, push)
 
+    @exact
     def energy_of(params: PyTree, q: Array, p: Array) -> Array:
         return total.apply(params["energy"], q, p)
 

@@ -15,6 +15,7 @@ from jaxphys.models.coordinates import (
     coordinates,
     network,
 )
+from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree, check_pair
 
 __all__ = ["separable"]
@@ -55,12 +56,15 @@ def separable(
             "potential": of_position.init(second),
         }
 
+    @exact
     def inner_kinetic(params: PyTree, p: Array) -> Array:
         return of_momentum.apply(params["kinetic"], space.momentum(p))[0]
 
+    @exact
     def inner_potential(params: PyTree, q: Array) -> Array:
         return of_position.apply(params["potential"], space.position(q))[0]
 
+    @exact
     def hamiltonian(params: PyTree, q: Array, p: Array) -> Array:
         check_pair("the Hamiltonian network", "p", q, p)
         low = inner_potential(params, q)

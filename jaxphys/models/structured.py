@@ -19,6 +19,7 @@ from jaxphys.models.coordinates import (
     coordinates,
     network,
 )
+from jaxphys.precision import exact
 from jaxphys.types import (
     Array,
     Chart,
@@ -62,6 +63,7 @@ def positive_matrix(space: Coordinates, least: float = _LEAST, **options) -> Mod
     # softplus(0.55) = 1: with small weights A starts near the identity.
     start = np.where(rows == columns, 0.5413, 0.0)
 
+    @exact
     def matrix(params: PyTree, q: Array) -> Array:
         raw = entries.apply(params, space.position(q))
         raw = raw + jnp.asarray(start, raw.dtype)
@@ -110,26 +112,32 @@ def structured(
         first, second = jax.random.split(key)
         return {"inverse_mass": root.init(first), "potential": scalar.init(second)}
 
+    @exact
     def inverse_mass(params: PyTree, q: Array) -> Array:
         inner = root.apply(params["inverse_mass"], q)
         scale = jnp.asarray(space.units.p_scale, inner.dtype)
         return unit * inner / (scale[:, None] * scale)
 
+    @exact
     def potential(params: PyTree, q: Array) -> Array:
         return unit * scalar.apply(params["potential"], space.position(q))[0]
 
+    @exact
     def hamiltonian(params: PyTree, q: Array, p: Array) -> Array:
         check_pair("the Hamiltonian network", "p", q, p)
         return p @ (inverse_mass(params, q) @ p) / 2 + potential(params, q)
 
+    @exact
     def momentum(params: PyTree, q: Array, v: Array) -> Array:
         return symmetric_solve(inverse_mass(params, q), v, positive=True)
 
+    @exact
     def mass(params: PyTree, q: Array) -> Array:
         inverse = inverse_mass(params, q)
         identity = jnp.eye(inverse.shape[0], dtype=inverse.dtype)
         return symmetric_solve(inverse, identity, positive=True)
 
+    @exact
     def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
         return v @ momentum(params, q, v) / 2 - potential(params, q)
 
@@ -179,12 +187,14 @@ def in_velocities(motion: Dynamics, model: Model) -> Dynamics:
     def leave(params: PyTree, z: PhaseState) -> TangentState:
         return TangentState(z.q, inverse_mass(weights(params), z.q) @ z.p)
 
+    @exact
     def field(t: Array, y: TangentState, args: PyTree) -> TangentState:
         params = args[0] if motion.num_controls else args
         z = enter(params, y)
         rate = motion.vector_field(t, z, args)
         return jax.jvp(functools.partial(leave, params), (z,), (rate,))[1]
 
+    @exact
     def energy(params: PyTree, q: Array, v: Array) -> Array:
         return model.apply(weights(params), *enter(params, TangentState(q, v)))
 

@@ -26,6 +26,7 @@ import optax
 from jaxphys import linalg, trees
 from jaxphys.optim import routes
 from jaxphys.optim.factors import Block
+from jaxphys.precision import always_exact
 from jaxphys.types import Array, PyTree
 
 __all__ = ["KroneckerState", "scale_by_kronecker"]
@@ -192,13 +193,16 @@ def scale_by_kronecker(
         ]
         return KroneckerState(zero, zero, nothing, nothing)
 
+    @always_exact
     def update(
         updates, state, params=None, *, linearisation=None, cotangent=None, **extras
     ):
         del extras
-        name = f"the layerwise step of power {power}"
         routes.require(
-            name, params=params, linearisation=linearisation, cotangent=cotangent
+            f"the layerwise step of power {power}",
+            params=params,
+            linearisation=linearisation,
+            cotangent=cotangent,
         )
         wide = linalg.double(trees.check_one_dtype(params))
         batch = cotangent.shape[0]
@@ -240,11 +244,8 @@ def scale_by_kronecker(
                 kinds, powers, jax.tree.leaves(updates), strict=True
             )
         ]
-        return jax.tree.unflatten(tree, new), KroneckerState(
-            state.updates + 1,
-            jnp.where(due, following, state.refresh_at),
-            moments,
-            powers,
-        )
+        refresh_at = jnp.where(due, following, state.refresh_at)
+        state = KroneckerState(state.updates + 1, refresh_at, moments, powers)
+        return jax.tree.unflatten(tree, new), state
 
     return optax.GradientTransformationExtraArgs(init, update)

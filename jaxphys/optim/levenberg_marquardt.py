@@ -23,6 +23,7 @@ from jaxphys.optim import routes
 from jaxphys.optim.damped import LeastSquares, solver
 from jaxphys.optim.info import StepInfo
 from jaxphys.optim.linearise import Linearisation
+from jaxphys.precision import always_exact
 from jaxphys.types import Array, PyTree
 
 __all__ = ["USUAL_BEND", "DampedState", "levenberg_marquardt"]
@@ -126,6 +127,7 @@ def levenberg_marquardt(
         )
         return DampedState(damping * one, one, 0 * one, 0 * one, info)
 
+    @always_exact
     def update(
         updates,
         state,

@@ -21,6 +21,7 @@ from jaxphys._jaxpr import layers
 from jaxphys.optim import routes
 from jaxphys.optim.columns import PlainLeaves
 from jaxphys.optim.factors import Block, Factors, dense, gram, joined
+from jaxphys.precision import always_exact, exact
 from jaxphys.types import Array, PyTree
 
 __all__ = ["Linearisation", "linearise"]
@@ -57,6 +58,7 @@ def linearise(
       >>> batch.values.shape, batch.jacobian().shape, batch.gram().shape
       ((2, 3), (6, 6), (6, 6))
     """
+    outputs = exact(outputs)
     size = _batch_size(params, inputs)
     sample = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(jnp.shape(x)[1:], jnp.result_type(x)), inputs
@@ -104,14 +106,17 @@ class Linearisation:
     _backward: Callable[[Array], PyTree]
     _block_bytes: int
 
+    @always_exact
     def vjp(self, cotangents: Array) -> PyTree:
         """Jᵀ w, shaped like the parameters, for w of shape (b, d): one reverse pass."""
         return self._backward(self._like_values(cotangents))
 
+    @always_exact
     def jvp(self, tangent: PyTree) -> Array:
         """J v, shape (b, d), for v shaped like the parameters, by one forward pass."""
         return jax.jvp(self._outputs, (self._params,), (tangent,))[1]
 
+    @always_exact
     def bend(self, tangent: PyTree) -> Array:
         """∂²y(θ + t v)/∂t² at t = 0, shape (b, d), by forward derivatives alone."""
 
@@ -124,6 +129,7 @@ class Linearisation:
         """The Jacobian layer by layer, by d reverse passes; computed once."""
         return self._factors
 
+    @always_exact
     def responses(self, cotangents: Array) -> list[Block | None]:
         """Leaf by leaf the factors of each sample's Jᵀ w as if it were one output.
 
@@ -133,10 +139,12 @@ class Linearisation:
         deltas = pull(self._like_values(cotangents))[1]
         return self._probed.blocks([delta[None] for delta in deltas], 1)
 
+    @always_exact
     def jacobian(self) -> Array:
         """The dense Jacobian, shape (m, P); columns in the order of `trees.ravel`."""
         return dense(self.factors())
 
+    @always_exact
     def gram(self, dtype: DTypeLike | None = None, route: str = "auto") -> Array:
         """K = J Jᵀ, shape (m, m).
 
@@ -151,6 +159,7 @@ class Linearisation:
             raise ValueError(f"unknown route {route!r}; known: auto, layers, dense.")
         return gram(self.factors(), dtype)
 
+    @always_exact
     def normal(
         self, dtype: DTypeLike | None = None, scale: Array | None = None
     ) -> Array:
@@ -183,6 +192,7 @@ class Linearisation:
         )
         return jax.lax.scan(add, jnp.zeros((size, size), dtype), split)[0]
 
+    @always_exact
     def product(self, dtype: DTypeLike | None = None) -> Callable[[Array], Array]:
         """`w ↦ K w` for w of shape (m,), one pass forward and one back for each w.
 

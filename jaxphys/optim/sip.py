@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import linalg, losses
+from jaxphys.precision import exact
 from jaxphys.types import Array
 
 __all__ = ["local_inverse", "sip"]
@@ -72,6 +73,7 @@ def sip(
 
     solution = newton if invert is None else invert
 
+    @exact
     def proxy(control: Array, goal: tuple[Array, Array]) -> Array:
         fixed = jax.lax.stop_gradient(control)
         step = solution(fixed, *goal) - fixed
@@ -123,6 +125,7 @@ def local_inverse(
             "and damping > 0."
         )
 
+    @exact
     def invert(control: Array, inputs: Array, targets: Array) -> Array:
         def missed(u: Array) -> Array:
             outputs = simulate(u, inputs)

@@ -25,6 +25,7 @@ from jaxphys.optim import routes
 from jaxphys.optim.factors import pull_back
 from jaxphys.optim.info import StepInfo
 from jaxphys.optim.linearise import Linearisation
+from jaxphys.precision import always_exact
 from jaxphys.types import Array, PyTree
 
 __all__ = ["METHODS", "SpectralState", "gauss_newton", "hig", "scale_by_spectral"]
@@ -99,6 +100,7 @@ def scale_by_spectral(
             jnp.zeros((), dtype), StepInfo(rank=jnp.zeros((), jnp.int32))
         )
 
+    @always_exact
     def update(
         updates,
         state,

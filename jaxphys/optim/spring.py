@@ -15,6 +15,7 @@ from jaxphys import trees
 from jaxphys.optim import routes
 from jaxphys.optim.damped import solver
 from jaxphys.optim.info import StepInfo
+from jaxphys.precision import always_exact
 from jaxphys.types import Array, PyTree
 
 __all__ = ["SpringState", "spring"]
@@ -91,6 +92,7 @@ def spring(
             none, one, StepInfo(accepted=jnp.array(True), concave=0 * one)
         )
 
+    @always_exact
     def update(
         updates,
         state,

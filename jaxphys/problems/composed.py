@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from jaxphys.precision import exact
 from jaxphys.types import Array, Model, Problem, PyTree, required
 
 __all__ = ["outputs", "residuals"]
@@ -20,6 +21,7 @@ def outputs(problem: Problem, model: Model) -> Callable[[PyTree, Array], Array]:
       (4,)
     """
 
+    @exact
     def composed(params: PyTree, inputs: Array) -> Array:
         return problem.simulate(model.apply(params, inputs), inputs)
 
@@ -45,6 +47,7 @@ def residuals(
     """
     missed = required(problem, "residual")
 
+    @exact
     def composed(params: PyTree, both: tuple[Array, Array]) -> Array:
         inputs, targets = both
         return missed(problem.simulate(model.apply(params, inputs), inputs), targets)

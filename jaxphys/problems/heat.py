@@ -14,6 +14,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxphys import losses
+from jaxphys.precision import exact
 from jaxphys.types import Array, Problem
 
 __all__ = ["boxes", "concentrate", "cooled", "decay", "diffuse", "heat"]
@@ -60,6 +61,7 @@ def concentrate(field: Array, amount: float = 8.0, floor: float = 1e-4) -> Array
     return _filtered(field, kept / (kept**2 + floor**2))
 
 
+@exact
 def boxes(key: Array, size: int, dtype: DTypeLike = jnp.float32) -> Array:
     """A field (n, n) of 4 to 10 boxes of heat, soft-edged, strengths U[0, 1)."""
     low, high = _BOXES
@@ -75,6 +77,7 @@ def boxes(key: Array, size: int, dtype: DTypeLike = jnp.float32) -> Array:
     return jnp.einsum("ib,jb,b->ij", cover[..., 0], cover[..., 1], heat).astype(dtype)
 
 
+@exact
 def cooled(
     key: Array,
     num_samples: int,
@@ -135,10 +138,12 @@ def heat(
         _, last = cooled(key, num_samples, size, amount=amount, dtype=dtype)
         return last, last
 
+    @exact
     def simulate(control: Array, inputs: Array) -> Array:
         del inputs
         return diffuse(control.reshape(shape), amount).reshape(-1)
 
+    @exact
     def invert(control: Array, inputs: Array, targets: Array) -> Array:
         missing = targets - simulate(control, inputs)
         back = concentrate(missing.reshape(shape), amount, floor)

@@ -17,6 +17,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxphys import losses
+from jaxphys.precision import exact
 from jaxphys.types import Array, Problem
 
 __all__ = ["exponential", "rotated_sine", "scaled_waves"]
@@ -49,6 +50,7 @@ def scaled_waves(scale: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> Prob
     if not 0 < scale < np.inf:
         raise ValueError(f"scale is {scale}; expected a number above zero.")
 
+    @exact
     def simulate(control: Array, inputs: Array) -> Array:
         del inputs
         return control * jnp.asarray([1.0, scale], control.dtype)
@@ -58,6 +60,7 @@ def scaled_waves(scale: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> Prob
         waves = jnp.concatenate([jnp.sin(6 * x), jnp.cos(9 * x)], axis=1)
         return x, jax.vmap(simulate)(waves, x)
 
+    @exact
     def invert(control: Array, inputs: Array, targets: Array) -> Array:
         del control, inputs
         return targets / jnp.asarray([1.0, scale], targets.dtype)
@@ -116,11 +119,13 @@ def rotated_sine(
         turned = jnp.asarray(rotation, control.dtype) @ control
         return jnp.asarray(stretch, control.dtype) * turned
 
+    @exact
     def simulate(control: Array, inputs: Array) -> Array:
         del inputs
         first, second = inner(control)
         return jnp.stack([jnp.sin(first), second])
 
+    @exact
     def invert(control: Array, inputs: Array, targets: Array) -> Array:
         del inputs
         first = inner(control)[0]
@@ -168,10 +173,12 @@ def exponential(low: float = -12.0, *, dtype: DTypeLike = jnp.float32) -> Proble
     if not -np.inf < low < 0:
         raise ValueError(f"low is {low}; expected a number below zero.")
 
+    @exact
     def simulate(control: Array, inputs: Array) -> Array:
         del inputs
         return jnp.exp(control)
 
+    @exact
     def invert(control: Array, inputs: Array, targets: Array) -> Array:
         del control, inputs
         return jnp.log(targets)

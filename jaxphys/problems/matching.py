@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxphys import integrators
 from jaxphys.data import Accelerated, Chunk, Moment
 from jaxphys.motion import arguments, follow
+from jaxphys.precision import exact
 from jaxphys.types import (
     Array,
     Dynamics,
@@ -60,6 +61,7 @@ def derivative_matching(
       (2,)
     """
 
+    @exact
     def outputs(params: PyTree, moment: Moment) -> Array:
         rate = dynamics.vector_field(moment.t, moment.y, arguments(params, moment.u))
         vector = rate_vector(dynamics, rate)
@@ -92,6 +94,7 @@ def torque_matching(
     """
     inverse = required(dynamics, "inverse")
 
+    @exact
     def outputs(params: PyTree, at: Accelerated) -> Array:
         torque = inverse(params, at.y.q, at.y.v, at.a)
         return torque / jnp.asarray(scale, torque.dtype)
@@ -133,6 +136,7 @@ def trajectory_matching(
     path = follow(dynamics, make_step, substeps)
     seen = jax.vmap(jnp.hstack if observe is None else observe)
 
+    @exact
     def outputs(params: PyTree, chunk: Chunk) -> Array:
         return seen(path(params, chunk)).reshape(-1)
 

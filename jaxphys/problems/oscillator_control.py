@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 
 from jaxphys import integrators, losses, mechanics, systems
 from jaxphys.names import check_known
+from jaxphys.precision import exact
 from jaxphys.types import Array, PhaseState, Problem, System, required
 
 __all__ = ["chain", "motion", "oscillator_control", "stability_limit"]
@@ -25,6 +26,7 @@ def chain(num_oscillators: int = 2, coupling: str = "linear") -> System:
     return _COUPLINGS[check_known("coupling", coupling, _COUPLINGS)](num_oscillators)
 
 
+@exact
 def motion(
     system: System, control: Array, state: Array, *, dt: float, points: int = 1
 ) -> tuple[Array, PhaseState]:
@@ -133,6 +135,7 @@ def oscillator_control(
         states = jax.random.uniform(key, shape, jnp.float32).astype(dtype)
         return states, states
 
+    @exact
     def simulate(control: Array, inputs: Array) -> Array:
         arguments = _arguments(system, gain * control, inputs, dt)
         return jnp.concatenate(integrators.repeat(**arguments))

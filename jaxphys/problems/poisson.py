@@ -13,6 +13,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxphys import losses
+from jaxphys.precision import exact
 from jaxphys.types import Array, Problem
 
 __all__ = ["eigenvalues", "laplacian", "poisson", "sines", "smooth_fields", "solve"]
@@ -45,6 +46,7 @@ def eigenvalues(size: int) -> np.ndarray:
     return line[:, None] + line[None, :]
 
 
+@exact
 def solve(y: Array) -> Array:
     """The field x, (n, n), whose Laplacian is y, exactly, by four matrix products.
 
@@ -59,6 +61,7 @@ def solve(y: Array) -> Array:
     return basis @ (scale * (basis @ y @ basis)) @ basis
 
 
+@exact
 def smooth_fields(key: Array, num_samples: int, size: int, dtype: DTypeLike) -> Array:
     """Random smooth fields, (num_samples, n, n): sines whose amplitudes fall as 1/k².
 
@@ -105,6 +108,7 @@ def poisson(size: int = 8, *, dtype: DTypeLike = jnp.float32) -> Problem:
         sources = jax.vmap(laplacian)(fields).reshape(num_samples, -1)
         return sources, sources
 
+    @exact
     def simulate(control: Array, inputs: Array) -> Array:
         del inputs
         return laplacian(control.reshape(shape)).reshape(-1)

@@ -23,6 +23,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxphys import integrators, losses
+from jaxphys.precision import exact
 from jaxphys.types import Array, Problem
 
 __all__ = [
@@ -121,6 +122,7 @@ its norm.
         )
 
 
+@exact
 def crank_nicolson(psi: Array, field: Array, dt: float) -> Array:
     """One step of ψ, complex (n,), in a constant field u.
 
@@ -152,6 +154,7 @@ def crank_nicolson(psi: Array, field: Array, dt: float) -> Array:
     return 2 * middle - psi
 
 
+@exact
 def motion(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
     """All states of the motion, complex, (N_t + 1, n).
 
@@ -171,6 +174,7 @@ def motion(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
     return jnp.concatenate([first[None], path])
 
 
+@exact
 def end(control: Array, state: Array, *, dt: float, held: int = 1) -> Array:
     """The last state of `motion`, complex, (n,); the states before are not kept."""
     first, fields = _start(control, state, held)
@@ -189,6 +193,7 @@ def _start(control: Array, state: Array, held: int) -> tuple[Array, Array]:
     return jax.lax.complex(state[:n], state[n:]), jnp.repeat(control, held)
 
 
+@exact
 def populations(path: Array, levels: int = 5) -> Array:
     """|⟨φ_k|ψ⟩|² of the lowest states, shape (…, levels), of complex states (…, n).
 
@@ -240,6 +245,7 @@ def quantum_dipole(
     ground = superposition([1.0], num_points)
     second, third = eigenstates(num_points)[1][1:3]
 
+    @exact
     def sample(key: Array, num_samples: int) -> tuple[Array, Array]:
         # Drawn in float32 for every dtype, so that a key gives the same data set.
         c = jax.random.normal(key, (num_samples, 2), jnp.float32).astype(dtype)
@@ -248,6 +254,7 @@ def quantum_dipole(
         both = jnp.concatenate([states, jnp.zeros_like(states)], axis=1)
         return both, both
 
+    @exact
     def simulate(control: Array, inputs: Array) -> Array:
         expected = num_steps // held
         if control.shape != (expected,):

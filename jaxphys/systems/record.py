@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import mechanics, trees
+from jaxphys.precision import exact
 from jaxphys.types import (
     Array,
     Hamiltonian,
@@ -60,6 +61,7 @@ def from_velocities(
     **rest,
 ) -> System:
     """A system whose initial states are drawn as positions and velocities."""
+    energies = _exact_pair(energies)
     momentum = mechanics.momentum(energies[1])
 
     def sample_phase(key: Array) -> PhaseState:
@@ -79,6 +81,7 @@ def from_momenta(
     **rest,
 ) -> System:
     """A system whose initial states are drawn as positions and momenta."""
+    energies = _exact_pair(energies)
     velocity = mechanics.velocity(energies[0])
 
     def sample_tangent(key: Array) -> TangentState:
@@ -87,6 +90,13 @@ def from_momenta(
 
     rest["sample_tangent"] = sample_tangent
     return System(name, params, *energies, sample, periodic, **rest)
+
+
+def _exact_pair(
+    energies: tuple[Hamiltonian, Lagrangian],
+) -> tuple[Hamiltonian, Lagrangian]:
+    hamiltonian, lagrangian = energies
+    return exact(hamiltonian), exact(lagrangian)
 
 
 def check_count(name: str, count: int, least: int = 1) -> None:

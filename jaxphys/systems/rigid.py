@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.numpy import cos, sin
 
 from jaxphys.mechanics import natural
+from jaxphys.precision import exact
 from jaxphys.systems.record import Family, from_velocities, like
 from jaxphys.types import Array, System, TangentState
 
@@ -43,6 +44,7 @@ def _mass(params: RigidBodyParams, q: Array) -> Array:
     return rates.T @ (jnp.stack(like(params, q))[:, None] * rates)
 
 
+@exact
 def angular_velocity(q: Array, v: Array) -> Array:
     """ω in the axes of the body, shape (3,).
 
@@ -57,6 +59,7 @@ def angular_velocity(q: Array, v: Array) -> Array:
     return _rates(q) @ v
 
 
+@exact
 def body_axes(q: Array) -> Array:
     """The body's axes as columns, in space, shape (3, 3): a rotation matrix.
 

@@ -16,6 +16,7 @@ import optax
 from jaxphys import losses, optim, trees
 from jaxphys.optim import linearise
 from jaxphys.optim.routes import block_bytes
+from jaxphys.precision import exact
 from jaxphys.types import Array, PyTree
 
 __all__ = [
@@ -106,6 +107,7 @@ def make_train_step(
             )
         return jnp.mean(per_sample)
 
+    @exact
     def step(state: TrainState, batch: tuple[PyTree, PyTree]):
         inputs, targets = batch
         params = state.params
@@ -214,6 +216,7 @@ def make_evaluate(
     """
 
     @jax.jit
+    @exact
     def evaluate(params: PyTree, sets: dict) -> dict[str, Array]:
         def mean(inputs, targets):
             values = jax.vmap(outputs, in_axes=(None, 0))(params, inputs)

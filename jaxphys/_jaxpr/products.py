@@ -1,0 +1,46 @@
+"""Which products of matrices a GPU or a TPU would compute in few digits."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxphys._jaxpr import walk
+
+__all__ = ["inexact"]
+
+_PRODUCTS = {"dot_general", "conv_general_dilated"}
+_SHORT = {jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)}
+_SINGLE = {jnp.dtype(jnp.float32), jnp.dtype(jnp.complex64)}
+
+
+def inexact(jaxpr: Any) -> list[str]:
+    """The products of float32 that ask for fewer digits, and those of shorter dtypes.
+
+    Example:
+      >>> product = lambda a: a @ a
+      >>> inexact(jax.make_jaxpr(product)(jnp.ones((2, 2), jnp.float32)).jaxpr)
+      ['float32 (2, 2) by (2, 2), precision default']
+      >>> with jax.default_matmul_precision("highest"):
+      ...     inexact(jax.make_jaxpr(product)(jnp.ones((2, 2), jnp.float32)).jaxpr)
+      []
+    """
+    found: list[str] = []
+    for eqn in jaxpr.eqns:
+        for part in walk.nested(eqn):
+            found += inexact(part)
+        if eqn.primitive.name not in _PRODUCTS:
+            continue
+        left, right = (var.aval for var in eqn.invars)
+        asked = _names(eqn.params["precision"])
+        short = left.dtype in _SHORT or right.dtype in _SHORT
+        if short or (left.dtype in _SINGLE and asked != {"highest"}):
+            said = "/".join(sorted(asked))
+            shapes = f"{left.shape} by {right.shape}"
+            found.append(f"{left.dtype} {shapes}, precision {said}")
+    return found
+
+
+def _names(precision: Any) -> set[str]:
+    """What a product asks for on its two sides."""
+    sides = precision if isinstance(precision, tuple) else (precision,)
+    return {"default" if side is None else str(side).lower() for side in sides}
