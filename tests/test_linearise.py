@@ -364,3 +364,23 @@ def test_few_parameters_of_many_outputs_are_linearised_either_way(backward_only)
     found = linearise(chosen, params, inputs).jacobian()
     expected = jax.vmap(jax.jacrev(curve), (None, 0))(params, inputs)
     np.testing.assert_allclose(found, expected.reshape(12, 2), rtol=1e-5, atol=1e-6)
+
+
+def test_without_forward_derivatives_tangents_come_from_the_factors(dtype):
+    model = models.mlp((3, 6, 2), dtype=dtype)
+    simulate = jax.custom_vjp(lambda u: jnp.sin(u) * u[::-1])
+    simulate.defvjp(
+        lambda u: jax.vjp(lambda u: jnp.sin(u) * u[::-1], u),
+        lambda pull, cotangent: pull(cotangent),
+    )
+    params = model.init(jax.random.key(0))
+    inputs = jax.random.normal(jax.random.key(1), (5, 3), dtype)
+
+    @jax.jit
+    def tangents(params):
+        batch = linearise(lambda p, x: simulate(model.apply(p, x)), params, inputs)
+        return batch.jvp(params), batch.jacobian()
+
+    found, jacobian = tangents(params)
+    expected = jacobian @ trees.ravel(params)[0]
+    close(found.reshape(-1), np.asarray(expected), dtype)

@@ -8,6 +8,7 @@ same first weights, on the same batches, for the same time.
 import dataclasses
 import functools
 import html
+import io
 import pathlib
 import statistics
 from collections.abc import Callable, Mapping
@@ -41,10 +42,13 @@ METHODS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "spring": lambda: optim.spring(),
 }
 
+#: Methods that figures know by another name.
+_LOOKS = {"gauss_newton": "gauss_newton_true_step"}
+
 #: Training and test samples of a problem, where no number is given.
 _SAMPLES = 1024
 #: Outputs of a batch, where no batch size is given; at least so many samples.
-_OUTPUTS, _FEWEST = 512, 32
+_OUTPUTS, _FEWEST = 256, 16
 #: Updates in a row that may be left out, as a batch has a loss that is not finite.
 _SKIPS = 5
 #: Training seconds of each method, where no budget is given.
@@ -85,6 +89,8 @@ class Comparison(NamedTuple):
         if not self.params:
             raise ValueError("no method was trained; there is nothing to plot.")
         figure = plots.comparison(self)
+        # A notebook shows figures of pyplot alone, if it is not told how to.
+        setattr(figure, "_repr_png_", functools.partial(_as_png, figure))  # noqa: B010
         if path is not None:
             plots.save(figure, path)
         return figure
@@ -151,6 +157,12 @@ class Comparison(NamedTuple):
         return note + text + "."
 
 
+def _as_png(figure: plots.Figure) -> bytes:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=110, format="png")
+    return drawn.getvalue()
+
+
 def _judged(seen: Mapping[str, float]) -> float:
     return seen.get("test_loss", seen["train_loss"])
 
@@ -199,7 +211,7 @@ def compare(
       seconds, steps: the budget of each method, one of them; by default 10 s. Seconds
         are of training: compilation and evaluation come on top.
       seeds: how many, each with its own weights, data of a sampler, and order.
-      batch_size: samples an update; by default as many as have 512 outputs, and 32 at
+      batch_size: samples an update; by default as many as have 256 outputs, and 16 at
         least.
       out: a directory for results.json, checkpoints and the figure; by default nothing
         is written.
@@ -438,7 +450,10 @@ def _is_pair(data: Any) -> bool:
 def _usual_batch(task: _Task, sample: Callable, options: RunOptions) -> int:
     """As many samples as have `_OUTPUTS` outputs; checks what one sample gives."""
     keys = Keys.folded(options.seed)
-    train = trees.cast(sample(None, keys, None).train, options.dtype)
+    train = sample(None, keys, None).train
+    # Lists are of trajectories.
+    cast = datasets.cast if isinstance(train, list) else trees.cast
+    train = cast(train, options.dtype)
     target = task.target("adam", _FEWEST)
     pair = target.judged_samples(train, 0)
     total = datasets.num_samples(pair)
@@ -470,7 +485,7 @@ def _row(task: _Task, name: str, method: _Method, batch_size: int) -> Row:
     )
     return Row(
         model="network",
-        optimizer=name,
+        optimizer=_LOOKS.get(method.kind, name),
         build=lambda settings, dtype: task,
         target=lambda built, recipe: built.target(method.kind, batch_size),
         recipe=lambda settings: recipe,

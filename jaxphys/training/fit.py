@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from jaxphys import checkpoint
 from jaxphys import data as datasets
+from jaxphys.training._blas import one_blas_thread
 from jaxphys.training.journal import CHUNK_SECONDS, Best, Journal, Looks, shown_loss
 from jaxphys.training.loop import make_loop, no_skips
 from jaxphys.training.step import TrainState
@@ -139,7 +140,8 @@ class Trainer:
         if training.finished:
             return training.ended()
         training.compile(jax.tree.map(jnp.asarray, data), key)
-        training.run(progress)
+        with one_blas_thread():
+            training.run(progress)
         return training.ended()
 
 
