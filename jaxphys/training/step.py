@@ -219,8 +219,8 @@ def make_evaluate(
         return jnp.mean(jax.vmap(objective)(values, targets))
 
     def evaluate(params: PyTree, sets: dict) -> dict[str, Array]:
-        # One set after another: where several batches of linear solves run side by side
-        # in one program, XLA's threads on a CPU of few cores wait for each other forever.
+        # One set after another: where several batches of linear solves run side by
+        # side in one program, XLA's threads on few cores wait for each other forever.
         return {
             name: jax.block_until_ready(mean(params, *pair))
             for name, pair in sets.items()
