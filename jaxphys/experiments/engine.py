@@ -277,7 +277,7 @@ def _train_all(
                     shown,
                 )
                 spent[name, seed] = fit.seconds
-                if fit.status != "finished" and done.written:
+                if fit.message and done.written:
                     print(f"{shown}: {fit.status}, {fit.message}", flush=True)
                 done.params.setdefault(name, fit.state.params)
                 entry = record.entry_of(fit, seed, more, milestones)

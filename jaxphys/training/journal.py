@@ -31,7 +31,7 @@ NOT_FINITE = 1e300
 CHUNK_SECONDS = 0.4
 
 #: What every record has beside its losses.
-_CLOCKS = {"step", "epoch", "seconds", "skipped"}
+_CLOCKS = {"step", "epoch", "seconds", "skipped", "rate"}
 
 
 class EarlyStopping(NamedTuple):
@@ -106,6 +106,7 @@ class Journal:
       history: one dict a look: step, epoch, seconds, losses; all of it finite.
       best: the best state by the early stopping's loss.
       sound: the last state whose losses were all right.
+      lowest: of those the one of the lowest loss, and its loss.
     """
 
     def __init__(self, looks: Looks, batches: int, skips: int, start: TrainState):
@@ -113,6 +114,7 @@ class Journal:
         self.history: list[dict[str, float]] = []
         self.best = Best(start)
         self.sound = start
+        self.lowest = start, math.inf
         self._blind = 0  # looks in a row whose losses make no sense
         self._looked = 0.0  # training seconds at the last look
         self._cost = 0.0  # seconds that it took
@@ -126,6 +128,7 @@ class Journal:
     def continue_from(self, history: list, best: Best, state: TrainState) -> None:
         """Go on with the history and the best state of an earlier part."""
         self.history, self.best, self.sound = history, best, state
+        self.lowest = state, shown_loss(history[-1]) if history else math.inf
         self._looked = history[-1]["seconds"] if history else 0.0
 
     def next_look(self, number: int) -> int:
@@ -150,10 +153,13 @@ class Journal:
         planned = at_target and (early or waited > 3 * self._cost)
         return planned or waited > 2 * CHUNK_SECONDS + 3 * self._cost
 
-    def look(self, state: TrainState, spent: float, skipped: int) -> str:
+    def look(
+        self, state: TrainState, spent: float, skipped: int, rate: float = 1.0
+    ) -> str:
         """Evaluate and record; what is wrong with the losses, empty where nothing is.
 
         As many looks as there may be skipped updates are allowed to go wrong in a row.
+        A rate below one, the part of each update that is taken, is recorded.
         """
         begin = time.perf_counter()
         record: dict[str, float] = {
@@ -166,6 +172,8 @@ class Journal:
             record |= {k: float(v) for k, v in losses.items()}
         if self._skips:
             record["skipped"] = skipped
+        if rate < 1:
+            record["rate"] = rate
         self._cost, self._looked = time.perf_counter() - begin, spent
         lost = bool(self.history) and (self._not_finite(record) or self._far(record))
         self._blind = self._blind + 1 if lost else 0
@@ -177,6 +185,9 @@ class Journal:
             self.best = self.best.after(state, self.history[-1], rule)
         if not lost:
             self.sound = state
+            # Where there is no loss to compare, the last state is as good as any.
+            if not shown_loss(record) > self.lowest[1]:
+                self.lowest = state, shown_loss(record)
         return ""
 
     def sound_so_far(self, state: TrainState) -> None:
