@@ -27,7 +27,7 @@ from jaxphys.types import Array, PyTree
 __all__ = ["CURE", "HALVINGS", "Budget", "Fit", "Storage", "Trainer", "fit"]
 
 #: How often the rate is halved where an update or a loss is not finite.
-HALVINGS = 8
+HALVINGS = 12
 #: What to try where that does not help.
 CURE = (
     "Try a smaller rate, more damping or a larger rcond, float64, or a smaller time "
@@ -233,7 +233,7 @@ class _Training:
             self.status, self.message = "interrupted", f"interrupted {self._where()}"
         finally:
             bar.close()
-        if self._unresolved and self.status == "finished":
+        if self._unresolved and self.status == "finished" and not self.journal.gained:
             self.status, self.message = "diverged", self._unresolved
         self._save()
 
@@ -249,6 +249,9 @@ class _Training:
         self.skipped = no_skips(int(self.skipped.total))
         if self.rate <= 0.5**HALVINGS or self.over:
             self.message = self._unresolved
+            # What was gained before it is a result, where the time is merely over.
+            if self.over and self.journal.gained:
+                self.status, self.message = "finished", ""
             return False
         if not self.slowed:
             self.slowed = self.message
@@ -297,10 +300,8 @@ class _Training:
         left, said = self.journal.kept(self.state)
         parts = [self.message, said]
         if self.rate < 1:
-            first = "" if self.message == self.slowed else f" after {self.slowed}"
-            parts.append(
-                f"updates were shortened to {self.rate:g} of their size{first}"
-            )
+            first = "" if self.message == self.slowed else f", first {self.slowed}"
+            parts.append(f"updates shortened to 1/{1 / self.rate:.0f}{first}")
         if self.status == "diverged":
             parts.append(f"the best weights were kept. {CURE}")
         message = "; ".join(part for part in parts if part)
@@ -384,7 +385,7 @@ def fit(
 
     Where an update or a loss is not finite, or the loss is a million times that of the
     start, the weights go back to the best ones yet, and all further updates are half as
-    long, up to eight times in a row; `message` says so, and the history has the `rate`.
+    long, up to twelve times; `message` says so, and the history has the `rate`.
 
     Returns:
       A `Fit`. Divergence and Ctrl-C do not raise: they end the fit, say so in `status`

@@ -25,6 +25,8 @@ __all__ = [
 
 #: A train loss beyond this many times its first value counts as divergence.
 DIVERGED = 1e6
+#: The same, where updates have been shortened for that.
+_FAR_SLOWED = 2.0
 #: What a loss that is not finite is in a history, which JSON must hold.
 NOT_FINITE = 1e300
 #: Between two looks at the clock a compiled loop runs for about this long.
@@ -125,6 +127,11 @@ class Journal:
         rule = self.looks.early_stopping
         return rule is not None and self.best.stale >= rule.patience
 
+    @property
+    def gained(self) -> bool:
+        """Whether there is a loss below the first one."""
+        return bool(self.history) and self.lowest[1] < shown_loss(self.history[0])
+
     def continue_from(self, history: list, best: Best, state: TrainState) -> None:
         """Go on with the history and the best state of an earlier part."""
         self.history, self.best, self.sound = history, best, state
@@ -175,7 +182,10 @@ class Journal:
         if rate < 1:
             record["rate"] = rate
         self._cost, self._looked = time.perf_counter() - begin, spent
-        lost = bool(self.history) and (self._not_finite(record) or self._far(record))
+        far = DIVERGED if rate == 1 else _FAR_SLOWED
+        lost = bool(self.history) and (
+            self._not_finite(record) or self._far(record, far)
+        )
         self._blind = self._blind + 1 if lost else 0
         if self._blind > self._skips:
             return f"loss {shown_loss(record):.3g}"
@@ -203,10 +213,10 @@ class Journal:
         kept = f"kept update {self.best.step}, {rule.watch} {self.best.value:.3g}"
         return self.best.state, f"stopped early, {kept}" if self.given_up else kept
 
-    def _far(self, record: dict[str, float]) -> bool:
+    def _far(self, record: dict[str, float], far: float) -> bool:
         """Whether a finite loss is far above its first value."""
         loss = shown_loss(record)
-        return math.isfinite(loss) and loss > DIVERGED * shown_loss(self.history[0])
+        return math.isfinite(loss) and loss > far * shown_loss(self.history[0])
 
     @staticmethod
     def _not_finite(record: dict[str, float]) -> bool:
