@@ -177,7 +177,7 @@ def entry_of(
 ) -> dict[str, Any]:
     """What results.json says of one training."""
     final: dict[str, Any] = {**fit.history[-1]}
-    final |= {"status": fit.status, "message": fit.message}
+    final |= {"status": fit.status, "message": fit.message, "verdict": fit.verdict}
     final["time_to"] = {f"{x:g}": time_to(fit.history, x) for x in milestones}
     return {
         "seed": seed,
@@ -236,9 +236,15 @@ def table_rows(
                 figure = published.get(row, {}).get(name)
                 cells.append("" if figure is None else f"{figure:.3g}")
         cells += [_reached(ends, f"{x:g}") for x in milestones]
-        status = {end["status"] for end in ends} - {"finished"}
-        rows.append([*cells, ", ".join(sorted(status))])
+        rows.append([*cells, ", ".join(sorted({_ended(end) for end in ends} - {""}))])
     return rows
+
+
+def _ended(end: Mapping[str, Any]) -> str:
+    """How a training ended: its status, or the first words of its verdict."""
+    if end["status"] != "finished":
+        return end["status"]
+    return end.get("verdict", "").partition(":")[0]
 
 
 def _median(ends: list[dict[str, Any]], name: str) -> float:

@@ -19,7 +19,14 @@ from tqdm import tqdm
 from jaxphys import checkpoint
 from jaxphys import data as datasets
 from jaxphys.training._blas import one_blas_thread
-from jaxphys.training.journal import CHUNK_SECONDS, Best, Journal, Looks, shown_loss
+from jaxphys.training.journal import (
+    CHUNK_SECONDS,
+    Best,
+    Journal,
+    Looks,
+    shown_loss,
+    verdict,
+)
 from jaxphys.training.loop import make_loop, no_skips
 from jaxphys.training.step import TrainState
 from jaxphys.types import Array, PyTree
@@ -94,6 +101,15 @@ class Fit(NamedTuple):
     compile_seconds: float
     status: str
     message: str
+
+    @property
+    def verdict(self) -> str:
+        """What the loss did, and what to do about it: "still falling: more time …".
+
+        One of stuck where it began, worse than at the start, still falling, converged,
+        stalled; with the updates that were skipped. Empty without losses.
+        """
+        return verdict(self.history, int(self.state.step))
 
 
 class Trainer:

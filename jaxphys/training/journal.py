@@ -21,6 +21,7 @@ __all__ = [
     "Journal",
     "Looks",
     "shown_loss",
+    "verdict",
 ]
 
 #: A train loss beyond this many times its first value counts as divergence.
@@ -227,6 +228,44 @@ def shown_loss(record: Mapping[str, float]) -> float:
     """The train loss of a record, or its first loss, or NaN where there is none."""
     values = [v for k, v in record.items() if k not in _CLOCKS]
     return record.get("train_loss", values[0] if values else math.nan)
+
+
+#: What losses did, and what to do about it.
+_VERDICTS = {
+    "stuck where it began": "no update lowered the loss that is watched. Try a smaller "
+    "rate, more damping, or other first weights",
+    "worse than at the start": "try a smaller rate, more damping, or larger batches",
+    "still falling": "more time would lower it further",
+    "converged": "it has been level for half of the updates",
+    "stalled": "it has been level for half of the updates, not far below its start. "
+    "Try other first weights, several starts, a larger network, or another method",
+}
+
+
+def verdict(history: list[dict[str, float]], step: int) -> str:
+    """What the train loss of a history did, in words; empty where there is none.
+
+    Args:
+      history: one dict a look.
+      step: the update whose weights are kept.
+    """
+    seen = [(h["step"], shown_loss(h)) for h in history]
+    seen = [(n, loss) for n, loss in seen if math.isfinite(loss) and loss < NOT_FINITE]
+    if len(seen) < 2:
+        return ""
+    (_, first), (count, last) = seen[0], seen[-1]
+    middle = [first, *(loss for n, loss in seen if n <= count / 2)][-1]
+    if step == 0:
+        what = "stuck where it began"
+    elif last > first:
+        what = "worse than at the start"
+    elif last < 0.95 * middle:
+        what = "still falling"
+    else:
+        what = "converged" if last < 1e-3 * first else "stalled"
+    skipped = history[-1].get("skipped", 0)
+    more = f"; {skipped:.0f} of {count:.0f} updates were skipped" if skipped else ""
+    return f"{what}: {_VERDICTS[what]}{more}"
 
 
 def _storable(record: dict[str, float]) -> dict[str, float]:
