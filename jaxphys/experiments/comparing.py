@@ -99,7 +99,8 @@ class Comparison(NamedTuple):
         rows = self._rows()
         return "\n".join([self.results["title"], record.aligned(rows), self._verdict()])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_markdown_(self) -> str:
         head, *rows = self._rows()
@@ -337,7 +338,7 @@ def _task(problem: Any, network: Any, objective: Callable | None) -> _Task:
 
     def samples(data: PyTree, length: int) -> tuple[PyTree, PyTree]:
         del length
-        return tuple(data) if paired else (data, data)  # type: ignore[return-value]
+        return tuple(data) if paired else (data, data)
 
     name = getattr(problem, "__name__", type(problem).__name__)
     title = "methods" if name == "<lambda>" else name.replace("_", " ")
@@ -418,6 +419,8 @@ def _sample(
 ) -> Samples:
     """Training and test data of one seed."""
     del settings, dtype
+    train: Any
+    test: Any
     if data is None or isinstance(data, int):
         if task.problem is None:
             raise ValueError(

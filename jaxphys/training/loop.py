@@ -95,7 +95,7 @@ def make_loop(
                 order = order_of(state.step)
             batch = jax.tree.map(lambda x: x[order[index]], data)
             new, info = step(state, batch)
-            if slowed:
+            if slowed and rate is not None:
                 new = new._replace(params=_part_way(state.params, new.params, rate))
             bad = ~info.finite
             skipped = Skips(jnp.where(bad, skipped.row + 1, 0), skipped.total + bad)
