@@ -22,6 +22,7 @@ A small functional library. An idea is one function, and a method is a compositi
 | `checkpoint` | training states and models on disk |
 | `experiments` | published experiments, also by the command `jaxphys run` |
 | `commands` | what the command `jaxphys` does, as functions: fit, simulate, … |
+| `compare` | a function: methods side by side on a problem of your own |
 
 A namespace is imported when it is first used, so `import jaxphys` does not import JAX.
 
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         trees,
         types,
     )
+    from jaxphys.experiments.comparing import compare
 
 __version__ = "0.1.0"
 
@@ -68,6 +70,7 @@ __all__ = [
     "__version__",
     "checkpoint",
     "commands",
+    "compare",
     "curvature",
     "data",
     "experiments",
@@ -98,6 +101,9 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         """A namespace, imported when it is first used (PEP 562)."""
+        if name == "compare":
+            module = importlib.import_module("jaxphys.experiments.comparing")
+            return globals().setdefault(name, module.compare)
         # The import sets the attribute, so this is called once for each name.
         if name in __all__:
             return importlib.import_module(f"jaxphys.{name}")

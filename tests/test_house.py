@@ -43,7 +43,8 @@ FLOORS = {
 }
 
 ONE_PLACE = {
-    "flax": "models/networks.py",
+    "flax": ("models/networks.py", "models/adapters.py"),
+    "equinox": "models/adapters.py",
     "diffrax": "ode.py",
     "matplotlib": "plots/",
     "orbax": "checkpoint.py",

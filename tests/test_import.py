@@ -10,6 +10,8 @@ import pytest
 import jaxphys
 
 SOURCE = pathlib.Path(jaxphys.__file__)
+#: What stands beside the namespaces.
+FUNCTIONS = {"compare"}
 
 
 def run(code):
@@ -44,7 +46,7 @@ def test_every_public_module_is_a_namespace():
         if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
     public = {name for name in public if not name.startswith("_")}
-    names = set(jaxphys.__all__) - {"__version__"}
+    names = set(jaxphys.__all__) - {"__version__"} - FUNCTIONS
     assert names <= public
     assert public - names <= {"cli", "commands", "jaxprs", "names", "trees"}
     assert set(jaxphys.__all__) <= set(dir(jaxphys))
@@ -57,10 +59,19 @@ def test_type_checkers_see_the_same_namespaces():
     imported = {
         alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "jaxphys"
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("jaxphys")
         for alias in node.names
     }
     assert imported == set(jaxphys.__all__) - {"__version__"}
+
+
+def test_functions_are_loaded_when_they_are_used():
+    code = (
+        "import sys, jaxphys; print('jax' in sys.modules);"
+        "print(jaxphys.compare.__name__, jaxphys.compare is jaxphys.compare)"
+    )
+    assert run(code) == ["False", "compare", "True"]
+    assert set(jaxphys.__all__) >= FUNCTIONS
 
 
 def test_an_unknown_namespace_is_an_attribute_error():

@@ -1,5 +1,6 @@
 """A linearised batch has the Jacobian that JAX has, by whatever route it is read."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +40,22 @@ def nnx_network():
 
     model = models.from_nnx(Net)
     return model.apply, model.init(jax.random.key(2))
+
+
+def equinox_network():
+    model = models.from_equinox(lambda key: eqx.nn.MLP(3, 2, 5, 2, key=key))
+    return model.apply, model.init(jax.random.key(11))
+
+
+def equinox_module_of_several_points():
+    """The module itself under vmap, whose products have the weight first."""
+    model = models.from_equinox(lambda key: eqx.nn.MLP(3, 2, 5, 1, key=key))
+
+    def outputs(params, x):
+        points = jnp.stack([x, 2 * x, x**2, 1 - x])
+        return jax.vmap(model.parts["module"](params))(points).sum(axis=0)
+
+    return outputs, model.init(jax.random.key(12))
 
 
 def matrix_times_vector():
@@ -138,6 +155,8 @@ NETWORKS = [
     plain_mlp,
     linen_dense_without_bias,
     nnx_network,
+    equinox_network,
+    equinox_module_of_several_points,
     matrix_times_vector,
     tied_weights,
     used_forwards_and_backwards,
@@ -296,11 +315,14 @@ def test_the_gram_matrix_of_a_wide_network_never_forms_its_jacobian():
     [
         (plain_mlp, 6, 0),
         (nnx_network, 4, 0),
+        (equinox_network, 6, 0),
+        (equinox_module_of_several_points, 4, 0),
+        (several_points_at_once, 4, 0),
         (matrix_times_vector, 2, 0),
         (tied_weights, 6, 0),
         (used_forwards_and_backwards, 3, 0),
         (learned_lagrangian, 18, 0),
-        (convolution, 2, 4),
+        (convolution, 4, 2),
         (scan_over_layers, 0, 1),
         (positional_table_and_unused_leaf, 1, 2),
     ],
@@ -342,3 +364,23 @@ def test_few_parameters_of_many_outputs_are_linearised_either_way(backward_only)
     found = linearise(chosen, params, inputs).jacobian()
     expected = jax.vmap(jax.jacrev(curve), (None, 0))(params, inputs)
     np.testing.assert_allclose(found, expected.reshape(12, 2), rtol=1e-5, atol=1e-6)
+
+
+def test_without_forward_derivatives_tangents_come_from_the_factors(dtype):
+    model = models.mlp((3, 6, 2), dtype=dtype)
+    simulate = jax.custom_vjp(lambda u: jnp.sin(u) * u[::-1])
+    simulate.defvjp(
+        lambda u: jax.vjp(lambda u: jnp.sin(u) * u[::-1], u),
+        lambda pull, cotangent: pull(cotangent),
+    )
+    params = model.init(jax.random.key(0))
+    inputs = jax.random.normal(jax.random.key(1), (5, 3), dtype)
+
+    @jax.jit
+    def tangents(params):
+        batch = linearise(lambda p, x: simulate(model.apply(p, x)), params, inputs)
+        return batch.jvp(params), batch.jacobian()
+
+    found, jacobian = tangents(params)
+    expected = jacobian @ trees.ravel(params)[0]
+    close(found.reshape(-1), np.asarray(expected), dtype)

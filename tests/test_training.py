@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxphys import checkpoint, data, losses, models, optim, training
-from jaxphys.training.journal import Journal
+from jaxphys.training.journal import Journal, verdict
 
 SAMPLES, BATCH = 64, 16
 MODEL = models.mlp((2, 8, 1))
@@ -215,7 +215,9 @@ def test_a_few_updates_that_are_not_finite_are_left_out_and_counted():
             batch = jax.tree.map(lambda a, rows=rows: a[rows], pair)
             expected, _ = jax.jit(step)(expected, batch)
     assert result.state.params == pytest.approx(float(expected.params), rel=1e-5)
-    assert training.fit(step, start, pair, **options).status == "diverged"
+    halved = training.fit(step, start, pair, **options)
+    assert halved.history[-1]["rate"] == 1 / 8
+    assert halved.message.startswith("updates shortened to 1/8, first not finite at")
 
     # A loss that is never finite is allowed as often, and no oftener.
     looks = training.Looks(evaluated(outputs, {"all": pair}), every=1)
@@ -400,7 +402,7 @@ def test_a_run_that_diverges_after_many_looks_ends_with_what_was_good():
     def outputs(params, x):
         return params * x
 
-    tx = optax.sgd(1.5)
+    tx = optax.sgd(1e4)  # 1/4096 of it is still too much
     step = training.make_train_step(outputs, losses.squared_error, tx)
     start = training.init_state(jnp.ones(1), tx)
     data = (jnp.ones((4, 1)), jnp.zeros((4, 1)))
@@ -412,7 +414,60 @@ def test_a_run_that_diverges_after_many_looks_ends_with_what_was_good():
     first, last = (
         float(evaluate(x)["train_loss"]) for x in (start.params, ended.state.params)
     )
-    assert last <= training.DIVERGED * first
+    assert last <= first
+    assert ended.history[-1]["rate"] == 2.0**-training.HALVINGS
+    assert "the best weights were kept" in ended.message
+    assert "smaller rate" in ended.message
+
+
+def test_a_verdict_says_in_words_what_the_losses_did():
+    def said(losses, step=None, **more):
+        history = [
+            {"step": n, "epoch": n, "seconds": n, "train_loss": loss} | more
+            for n, loss in enumerate(losses)
+        ]
+        return verdict(history, len(losses) - 1 if step is None else step)
+
+    falling = [0.5**n for n in range(9)]
+    assert said(falling).startswith("still falling: ")
+    assert said([1.0, *[1e-6] * 8]).startswith("converged: ")
+    assert said([1.0, *[0.4] * 8]).startswith("stalled: ")
+    assert said([1.0, *[2.0] * 8]).startswith("worse than at the start: ")
+    assert said([1.0, *[0.4] * 8], step=0).startswith("stuck where it began: ")
+    assert said(falling, skipped=3).endswith("; 3 of 8 updates were skipped")
+    assert said([1.0]) == said([training.NOT_FINITE] * 3) == ""
+    assert fit(optax.adam(1e-2), steps=40).verdict.startswith("still falling")
+
+
+@pytest.mark.parametrize("rate", [1.5, 40.0])
+def test_a_rate_that_is_too_large_is_halved_until_it_is_not(rate, tmp_path):
+    """Gradient descent on (w x)² contracts where η < 1."""
+
+    def fit(rate, **options):
+        tx = optax.sgd(rate)
+        step = training.make_train_step(lambda w, x: w * x, losses.squared_error, tx)
+        start = training.init_state(jnp.ones(1), tx)
+        looks = training.Looks(evaluated(lambda w, x: w * x, {"train_loss": data}))
+        return training.fit(
+            step, start, data, batch_size=4, looks=looks, progress=False, **options
+        )
+
+    data = (jnp.ones((4, 1)), jnp.zeros((4, 1)))
+    found = fit(rate, steps=600)
+    assert found.status == "finished"
+    assert found.history[-1]["train_loss"] < 1e-6
+    assert rate * found.history[-1]["rate"] < 1
+    assert "updates shortened to 1/" in found.message
+    assert found.state.step == 600
+    storage = training.Storage(tmp_path / "run")
+    part = fit(rate, steps=400, storage=storage)
+    assert part.history[-1]["rate"] == found.history[-1]["rate"]
+    rest = fit(rate, steps=600, storage=storage._replace(resume=True))
+    assert rest.history[-1]["train_loss"] < 1e-6
+    assert rest.state.step == 600
+    healthy = fit(0.4, steps=20)
+    assert healthy.message == ""
+    assert "rate" not in healthy.history[-1]
 
 
 @pytest.mark.x64

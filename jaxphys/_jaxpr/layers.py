@@ -83,8 +83,9 @@ def _dense_site(eqn, values) -> Site | None:
     if not jnp.issubdtype(aval.dtype, jnp.floating):
         return None
     if name == "add":
-        same = jnp.shape(weight.value) == jnp.shape(other.value) == shape
-        is_bias = weight.row and same
+        # Of several points at once the bias may still be one row, (1, n) beside (N, n).
+        whole = jnp.shape(other.value) == shape
+        is_bias = weight.row and whole and jnp.shape(weight.value)[-1:] == shape[-1:]
         return Site(weight.leaf, None, 0, weight_first, shape) if is_bias else None
     # A row repeated into a matrix has fewer entries of its own than x ⊗ δ.
     if name != "dot_general" or jnp.ndim(weight.value) != 2 or weight.repeated:

@@ -40,6 +40,7 @@ __all__ = [
     "subjects_of",
     "train_once",
     "train_row",
+    "train_rows",
 ]
 
 
@@ -58,7 +59,9 @@ def train_once(
     `start` is that of `Learner.fit`, for rows that differ in hyperparameters alone.
     """
     data = subject.sees(samples)
-    sets = {"train_loss": data.train, "test_loss": data.clean}
+    sets = {"train_loss": data.train}
+    if data.clean is not None:
+        sets["test_loss"] = data.clean
     if subject.learner.recipe.patience is not None:
         train, held_out = datasets.split(data.train, 0.2, by="trajectory")
         sets |= {"train_loss": train, "validation_loss": held_out}
@@ -170,6 +173,22 @@ def run(
         experiment, settings, options = experiment.prepare(
             experiment, settings, options
         )
+    done = train_rows(experiment, settings, options, written=True)
+    if done.results["methods"]:
+        _close(experiment, done)
+    return done
+
+
+def train_rows(
+    experiment: Experiment, settings: Any, options: RunOptions, *, written: bool
+) -> Run:
+    """Train every chosen row from every seed, without table and figures.
+
+    Args:
+      experiment, settings, options: what is trained.
+      written: whether results and checkpoints go to a directory, and each thing that
+        happens is printed.
+    """
     rows = experiment.of("rows", settings)
     names = chosen_rows(options.method, list(rows))
     subjects = subjects_of(experiment, settings, options, names)
@@ -190,10 +209,13 @@ def run(
         for subject in subjects.values():
             experiment.check(first, subject.learner.recipe)
     out = record.output_directory(experiment.name, options.out, resume=options.resume)
-    results = record.open_results(
-        out, experiment.name, title, config, resume=options.resume
-    )
-    print(f"{title}: {', '.join(names)}; results in {out}", flush=True)
+    if written:
+        results = record.open_results(
+            out, experiment.name, title, config, resume=options.resume
+        )
+        print(f"{title}: {', '.join(names)}; results in {out}", flush=True)
+    else:
+        results = record.new_results(experiment.name, title, config)
     keys = experiment.keys(options.seed)
     looks = plots.looks({name: row.named for name, row in rows.items()})
     done = Run(
@@ -207,15 +229,20 @@ def run(
         looks,
         out,
         interrupted=False,
+        written=written,
     )
     interrupted = _train_all(experiment, done, samples_of)
     done = done._replace(interrupted=interrupted)
     methods = results["methods"]
     results["methods"] = {name: methods[name] for name in rows if name in methods}
-    record.write_json(out / "results.json", results)
-    if results["methods"]:
-        _close(experiment, done)
+    _write(done)
     return done
+
+
+def _write(done: Run) -> None:
+    """Bring results.json up to date, where there is one."""
+    if done.written:
+        record.write_json(done.out / "results.json", done.results)
 
 
 def _train_all(
@@ -236,18 +263,21 @@ def _train_all(
                 )
                 shown = done.looks[name].label
                 shown += f" [{seed}]" if options.seeds > 1 else ""
-                directory = done.out / "checkpoints" / f"{name}-{seed}"
+                storage = None
+                if done.written:
+                    directory = done.out / "checkpoints" / f"{name}-{seed}"
+                    storage = Storage(directory, options.resume)
                 fit, more = train(
                     subject,
                     samples_of(seed),
                     experiment.keys(seed),
                     options,
                     budget,
-                    Storage(directory, options.resume),
+                    storage,
                     shown,
                 )
                 spent[name, seed] = fit.seconds
-                if fit.status != "finished":
+                if fit.message and done.written:
                     print(f"{shown}: {fit.status}, {fit.message}", flush=True)
                 done.params.setdefault(name, fit.state.params)
                 entry = record.entry_of(fit, seed, more, milestones)
@@ -268,7 +298,7 @@ def _train_all(
         if entries:
             repeats = {"repeats": entries[1:]} if entries[1:] else {}
             done.results["methods"][name] = subject.row.named | entries[0] | repeats
-            record.write_json(done.out / "results.json", done.results)
+            _write(done)
         if interrupted:
             print("interrupted: results and figures are of what was done", flush=True)
             return True
@@ -291,7 +321,7 @@ def _close(experiment: Experiment, done: Run) -> None:
     methods = done.results["methods"]
     print(record.table(methods, experiment.columns, published, milestones))
     if experiment.compared is None:
-        figure = plots.comparison({done.out.name: done.results}, looks=done.looks)
+        figure = plots.comparison(done, looks=done.looks)
     else:
         figure = experiment.compared(done)
     plots.save(figure, done.out / "comparison.png")

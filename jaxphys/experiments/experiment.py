@@ -122,7 +122,7 @@ class Samples(NamedTuple):
 
     Attributes:
       train: what is trained on, with the published noise.
-      test: the published test set, noise and all.
+      test: the published test set, noise and all; None where there is none.
       clean: the test set without noise; the same where there is none.
     """
 
@@ -211,6 +211,7 @@ class Run(NamedTuple):
       looks: label and color of each row, whichever of the table are trained.
       out: the directory.
       interrupted: whether it was ended by Ctrl-C.
+      written: whether there is anything in the directory.
     """
 
     settings: Any
@@ -223,6 +224,7 @@ class Run(NamedTuple):
     looks: dict[str, plots.Look]
     out: pathlib.Path
     interrupted: bool
+    written: bool = True
 
     @property
     def built(self) -> Any:

@@ -29,9 +29,11 @@ __all__ = [
     "device",
     "entry_of",
     "finals",
+    "new_results",
     "open_results",
     "output_directory",
     "table",
+    "table_rows",
     "time_to",
     "versions",
     "write_json",
@@ -106,16 +108,21 @@ def open_results(
         return old | {"config": config}
     check_empty(out)
     out.mkdir(parents=True, exist_ok=True)
-    results = {
+    results = new_results(name, title, config)
+    write_json(path, results)
+    return results
+
+
+def new_results(name: str, title: str, config: dict[str, Any]) -> dict[str, Any]:
+    """What results.json holds before the first row is trained."""
+    return {
         "experiment": name,
         "title": title,
-        "config": config,
+        "config": json.loads(json.dumps(config)),
         "versions": versions(),
         "device": device(),
         "methods": {},
     }
-    write_json(path, results)
-    return results
 
 
 def versions() -> dict[str, str]:
@@ -170,7 +177,7 @@ def entry_of(
 ) -> dict[str, Any]:
     """What results.json says of one training."""
     final: dict[str, Any] = {**fit.history[-1]}
-    final |= {"status": fit.status, "message": fit.message}
+    final |= {"status": fit.status, "message": fit.message, "verdict": fit.verdict}
     final["time_to"] = {f"{x:g}": time_to(fit.history, x) for x in milestones}
     return {
         "seed": seed,
@@ -191,7 +198,20 @@ def table(
     published: Mapping[str, Mapping[str, float]],
     milestones: Sequence[float] = (),
 ) -> str:
-    """The closing table of a run: medians over seeds, quartiles, published figures.
+    """The closing table of a run, as text in columns; see `table_rows`."""
+    rows = table_rows(methods, columns, published, milestones)
+    seeds = max((len(finals(entry)) for entry in methods.values()), default=1)
+    note = f"\nmedians over {seeds} seeds, quartiles in brackets" if seeds > 1 else ""
+    return aligned(rows) + note
+
+
+def table_rows(
+    methods: Mapping[str, dict[str, Any]],
+    columns: Mapping[str, str],
+    published: Mapping[str, Mapping[str, float]],
+    milestones: Sequence[float] = (),
+) -> list[list[str]]:
+    """The cells of it: medians over seeds, quartiles, published figures.
 
     Args:
       methods: the `methods` of a results.json.
@@ -216,11 +236,15 @@ def table(
                 figure = published.get(row, {}).get(name)
                 cells.append("" if figure is None else f"{figure:.3g}")
         cells += [_reached(ends, f"{x:g}") for x in milestones]
-        status = {end["status"] for end in ends} - {"finished"}
-        rows.append([*cells, ", ".join(sorted(status))])
-    seeds = max((len(finals(entry)) for entry in methods.values()), default=1)
-    note = f"\nmedians over {seeds} seeds, quartiles in brackets" if seeds > 1 else ""
-    return aligned(rows) + note
+        rows.append([*cells, ", ".join(sorted({_ended(end) for end in ends} - {""}))])
+    return rows
+
+
+def _ended(end: Mapping[str, Any]) -> str:
+    """How a training ended: its status, or the first words of its verdict."""
+    if end["status"] != "finished":
+        return end["status"]
+    return end.get("verdict", "").partition(":")[0]
 
 
 def _median(ends: list[dict[str, Any]], name: str) -> float:

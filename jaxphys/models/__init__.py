@@ -2,7 +2,8 @@
 
 | name | learned | result | parts |
 |---|---|---|---|
-| `mlp`, `convolution`, `from_linen`, `from_nnx` | any function | a Model | |
+| `mlp`, `convolution` | any function | a Model | |
+| `from_equinox`, `from_nnx`, `from_linen` | your own module | a Model | module |
 | `hnn` | H(q, p) | a Model, its `apply` a Hamiltonian | |
 | `separable` | T(p) + V(q) | the same | kinetic, potential |
 | `pairwise` | equal bodies: Σ t(p) + Σ φ(distance) | the same | |
@@ -20,6 +21,7 @@ Training takes a Dynamics: `dynamics` makes one of a Hamiltonian, `lagrangian_dy
 of a Lagrangian, and `in_velocities` one in q and v of one in q and p.
 """  # noqa: E501
 
+from jaxphys.models.adapters import from_equinox, from_linen, from_nnx
 from jaxphys.models.baselines import neural_ode, second_order
 from jaxphys.models.coordinates import Normalization, normalization
 from jaxphys.models.delan import delan
@@ -28,7 +30,7 @@ from jaxphys.models.forced import forced
 from jaxphys.models.hnn import dynamics, hnn
 from jaxphys.models.lattice import FieldUnits, lattice
 from jaxphys.models.lnn import lagrangian_dynamics, lnn
-from jaxphys.models.networks import convolution, from_linen, from_nnx, mlp
+from jaxphys.models.networks import convolution, mlp
 from jaxphys.models.pairwise import pairwise
 from jaxphys.models.port_hamiltonian import port_hamiltonian
 from jaxphys.models.separable import separable
@@ -43,6 +45,7 @@ __all__ = [
     "dissipative",
     "dynamics",
     "forced",
+    "from_equinox",
     "from_linen",
     "from_nnx",
     "hnn",

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from jaxphys.models.adapters import as_model
 from jaxphys.models.networks import mlp
 from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree
@@ -201,24 +202,26 @@ def network(
     activation: str = "tanh",
     kernel_init: str = "orthogonal",
     dtype: DTypeLike = jnp.float32,
-    own: Model | None = None,
+    own: Any = None,
 ) -> Model:
     """The perceptron of a model, or a user's own network in its place.
 
     Args:
       num_inputs, num_outputs: its sizes.
       hidden, activation, kernel_init, dtype: those of `jaxphys.models.mlp`.
-      own: a Model of the same sizes, from `from_linen` or `from_nnx` say.
+      own: a network of the same sizes: a Model, or a module of equinox, nnx or linen.
 
     Raises:
+      TypeError: if own is no network.
       ValueError: if the own network takes or gives other shapes.
     """
     if own is None:
         sizes = (num_inputs, *hidden, num_outputs)
         return mlp(sizes, activation=activation, kernel_init=kernel_init, dtype=dtype)
     x = jax.ShapeDtypeStruct((num_inputs,), jnp.dtype(dtype))
+    net = as_model(own, x, what="own")
     try:
-        got = jax.eval_shape(lambda x: own.apply(own.init(jax.random.key(0)), x), x)
+        got = jax.eval_shape(lambda x: net.apply(net.init(jax.random.key(0)), x), x)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"own cannot take its input of shape ({num_inputs},): {error}"
@@ -232,6 +235,6 @@ def network(
 
     @exact
     def apply(params: PyTree, x: Array) -> Array:
-        return own.apply(params, x).reshape(num_outputs)
+        return net.apply(params, x).reshape(num_outputs)
 
-    return Model(own.init, apply)
+    return Model(net.init, apply)

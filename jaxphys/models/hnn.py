@@ -5,8 +5,10 @@ H_θ(q, p) takes the place of an analytic Hamiltonian everywhere; its motion
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from jaxphys import mechanics
+from jaxphys.models.adapters import as_model
 from jaxphys.models.coordinates import (
     Normalization,
     check_smooth,
@@ -24,7 +26,7 @@ def hnn(
     *,
     periodic: Sequence[bool] | None = None,
     normalization: Normalization | None = None,
-    own: Model | None = None,
+    own: Any = None,
     activation: str = "tanh",
     **options,
 ) -> Model:
@@ -35,8 +37,8 @@ def hnn(
       periodic: one bool per coordinate, as `System.periodic`: angles enter as
         (cos q, sin q).
       normalization: units of q, p and H for the network; by default those of the data.
-      own: a network of your own, instead of a perceptron: a Model from n + n numbers,
-        one more for each angle, to one.
+      own: a network of your own, instead of a perceptron, from n + n numbers, one more
+        for each angle, to one: a Model, or a module of equinox, nnx or linen.
       activation: of the perceptron; it must have second derivatives.
       options: hidden, kernel_init and dtype of the perceptron; by default two layers of
         200 units, orthogonal, float32.
@@ -73,12 +75,18 @@ def hnn(
     return Model(scalar.init, hamiltonian)
 
 
-def dynamics(model: Model) -> Dynamics:
+def dynamics(model: Any) -> Dynamics:
     """The motion of a Hamiltonian model, to be learned.
+
+    Args:
+      model: its `apply(params, q, p)` is a Hamiltonian; or your own module of equinox,
+        nnx or linen, called as `module(q, p)`. A network of one vector becomes such a
+        model by `hnn(n, own=module)`.
 
     Example:
       >>> dynamics(hnn(1)).state.__name__
       'PhaseState'
     """
+    model = as_model(model, what="the Hamiltonian")
     field = mechanics.hamiltonian_vector_field(model.apply)
     return Dynamics(model.init, field, PhaseState, model.apply, conservative=True)

@@ -4,7 +4,7 @@ L = Σ ℓ_θ(uᵢ, uᵢ₊₁, u̇ᵢ, u̇ᵢ₊₁): a few weights for any num
 costs no more than linear time in it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def lattice(
     activation: str = "softplus",
     kernel_init: str = LAGRANGIAN,
     regularization: float = REGULARIZATION,
-    own: Model | None = None,
+    own: Any = None,
     **options,
 ) -> Model:
     """A Lagrangian network of a field on a ring of nodes.

@@ -6,10 +6,12 @@ energy v·∂L/∂v − L is conserved along the motion, for any weights.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 
 from jaxphys import mechanics
+from jaxphys.models.adapters import as_model
 from jaxphys.models.coordinates import (
     Normalization,
     check_smooth,
@@ -40,7 +42,7 @@ def lnn(
     *,
     periodic: Sequence[bool] | None = None,
     normalization: Normalization | None = None,
-    own: Model | None = None,
+    own: Any = None,
     activation: str = "softplus",
     kernel_init: str = LAGRANGIAN,
     regularization: float = REGULARIZATION,
@@ -52,8 +54,8 @@ def lnn(
       num_coordinates: n, the size of q and of v.
       periodic: one bool per coordinate: angles enter as (cos q, sin q).
       normalization: units of q and v, and of their rates in place of those of q and p.
-      own: a network of your own: a Model from n + n numbers, one more for each angle,
-        to one.
+      own: a network of your own, from n + n numbers, one more for each angle, to one: a
+        Model, or a module of equinox, nnx or linen.
       activation: of the perceptron; it must have second derivatives. Accelerations
         are made of these, and softplus does better than tanh.
       kernel_init: of the perceptron; "lagrangian" is made for this.
@@ -96,13 +98,13 @@ def lnn(
     return Model(scalar.init, lagrangian)
 
 
-def lagrangian_dynamics(model: Model) -> Dynamics:
+def lagrangian_dynamics(model: Any) -> Dynamics:
     """The motion of a Lagrangian model, to be learned.
 
     Args:
       model: its `apply(params, q, v)` is a Lagrangian. If it is `positive`, M is solved
         by a Cholesky factorization; if it has a density, as `lattice` does, in linear
-        time.
+        time. Or your own module of equinox, nnx or linen, called as `module(q, v)`.
 
     Returns:
       A `Dynamics` over `TangentState`; its energy is v·∂L/∂v − L, its inverse the
@@ -112,6 +114,7 @@ def lagrangian_dynamics(model: Model) -> Dynamics:
       >>> lagrangian_dynamics(lnn(1, hidden=(8,))).state.__name__
       'TangentState'
     """
+    model = as_model(model, what="the Lagrangian")
     density = model.parts.get("density")
     if density is None:
         field = mechanics.lagrangian_vector_field(model.apply, positive=model.positive)

@@ -1,17 +1,14 @@
-"""Networks as pairs of pure functions, `Model(init, apply)`, built with flax.
-
-A user's own linen or nnx module becomes a `Model` by `from_linen` or `from_nnx`.
-"""
+"""Networks as pairs of pure functions, `Model(init, apply)`, built with flax."""
 
 import itertools
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from flax import linen, nnx
+from flax import linen
 from jax.typing import DTypeLike
 
-from jaxphys import trees
+from jaxphys.models.adapters import from_linen
 from jaxphys.names import check_known
 from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree
@@ -21,8 +18,6 @@ __all__ = [
     "KERNEL_INITS",
     "LAGRANGIAN",
     "convolution",
-    "from_linen",
-    "from_nnx",
     "mlp",
     "softplus",
 ]
@@ -232,75 +227,3 @@ def convolution(
         return model.apply(params, x)
 
     return Model(model.init, exact(apply))
-
-
-def from_linen(
-    module: linen.Module, *example: Array, dtype: DTypeLike | None = None
-) -> Model:
-    """A linen module as a `Model`; its params collection are the parameters.
-
-    Args:
-      module: a module without state beyond its parameters.
-      example: inputs of one sample, for shapes.
-      dtype: cast the parameters to this dtype.
-
-    Raises:
-      ValueError: for a module with other collections (batch statistics, say).
-
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> from flax import linen
-      >>> model = from_linen(linen.Dense(3), jnp.zeros(2))
-      >>> model.apply(model.init(jax.random.key(0)), jnp.zeros(2)).shape
-      (3,)
-    """
-
-    def init(key: Array) -> PyTree:
-        variables = module.init(key, *example)
-        others = sorted(set(variables) - {"params"})
-        if others:
-            raise ValueError(
-                f"{type(module).__name__} has the collections {others} beside params; "
-                "expected parameters only. Freeze them into the module first."
-            )
-        return trees.cast(variables["params"], dtype)
-
-    def apply(params: PyTree, *inputs: Array) -> Array:
-        return module.apply({"params": params}, *inputs)
-
-    return Model(init, apply)
-
-
-def from_nnx(
-    make: Callable[[nnx.Rngs], nnx.Module], *, dtype: DTypeLike | None = None
-) -> Model:
-    """An nnx module as a `Model`.
-
-    Args:
-      make: `make(rngs) -> module`.
-      dtype: cast the parameters to this dtype.
-
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> from flax import nnx
-      >>> model = from_nnx(lambda rngs: nnx.Linear(2, 3, rngs=rngs))
-      >>> model.apply(model.init(jax.random.key(0)), jnp.zeros(2)).shape
-      (3,)
-    """
-    definition, _, others = nnx.split(
-        nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...
-    )
-    if [x for x in jax.tree.leaves(others) if jnp.issubdtype(x.dtype, jnp.floating)]:
-        raise ValueError(
-            "the nnx module has state beside its Params; expected parameters only."
-        )
-
-    def init(key: Array) -> PyTree:
-        _, params, _ = nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)
-        return trees.cast(nnx.to_pure_dict(params), dtype)
-
-    def apply(params: PyTree, *inputs: Array) -> Array:
-        module = nnx.merge(definition, nnx.State(params), others)
-        return module(*inputs)
-
-    return Model(init, apply)

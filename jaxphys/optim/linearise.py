@@ -20,7 +20,7 @@ from jaxphys import linalg, trees
 from jaxphys._jaxpr import layers
 from jaxphys.optim import routes
 from jaxphys.optim.columns import PlainLeaves
-from jaxphys.optim.factors import Block, Factors, dense, gram, joined
+from jaxphys.optim.factors import Block, Factors, dense, gram, joined, pull_back
 from jaxphys.precision import always_exact, exact
 from jaxphys.types import Array, PyTree
 
@@ -113,8 +113,16 @@ class Linearisation:
 
     @always_exact
     def jvp(self, tangent: PyTree) -> Array:
-        """J v, shape (b, d), for v shaped like the parameters, by one forward pass."""
-        return jax.jvp(self._outputs, (self._params,), (tangent,))[1]
+        """J v, shape (b, d), for v shaped like the parameters, by one forward pass.
+
+        Of a function that has no forward derivatives, as an integrator with an adjoint
+        of its own, it comes from the factors of J.
+        """
+        if self._has_forward:
+            return jax.jvp(self._outputs, (self._params,), (tangent,))[1]
+        factors = self.factors()
+        back = jax.linear_transpose(lambda w: pull_back(factors, w), self.values)
+        return back(tangent)[0]
 
     @always_exact
     def bend(self, tangent: PyTree) -> Array:
@@ -221,6 +229,25 @@ class Linearisation:
 
     def _like_values(self, cotangents: Array) -> Array:
         return cotangents.reshape(self.values.shape).astype(self.values.dtype)
+
+    @functools.cached_property
+    def _has_forward(self) -> bool:
+        """Whether there are forward derivatives; a custom_vjp has none."""
+        sample = jax.tree.map(lambda x: x[0], self._plain.inputs)
+
+        def one(params: PyTree) -> Array:
+            return self._plain.outputs(params, sample)
+
+        def slope(tangent: PyTree) -> Array:
+            return jax.jvp(one, (self._params,), (tangent,))[1]
+
+        # JAX finds out late, when a tangent is batched or compiled.
+        several = jax.tree.map(lambda x: jnp.stack([x, x]), self._params)
+        try:
+            jax.eval_shape(jax.vmap(slope), several)
+        except TypeError:
+            return False
+        return True
 
     @functools.cached_property
     def _factors(self) -> Factors:

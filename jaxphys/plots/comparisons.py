@@ -45,6 +45,11 @@ def _diverged(entry: Mapping[str, Any]) -> str:
     return f"\n(diverged{often})"
 
 
+def _tested(entry: Mapping[str, Any]) -> bool:
+    """Whether a method was judged on data that it was not trained on."""
+    return any("test_loss" in h for each in _seeds(entry) for h in each["history"])
+
+
 def _over_seeds(
     curves: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +63,7 @@ def _over_seeds(
 
 def loss_curves(
     axes: Axes,
-    methods: Mapping[str, Mapping[str, Any]],
+    methods: Any,
     *,
     against: str = "seconds",
     prefix: str = "",
@@ -67,25 +72,32 @@ def loss_curves(
 ) -> Axes:
     """Test loss (thick) and train loss (thin, dashed) of each method, on log axes.
 
+    Without test losses the train loss is the thick line.
     Methods that diverged are named in the legend as such, with a cross, and have one at
     the end of their curve, where they came far enough to have a curve.
 
     Args:
       axes: where to draw.
-      methods: the `methods` of a results.json; further seeds in `repeats` are drawn
-        as a band between the lowest and the highest, around the median.
+      methods: what `jaxphys.compare` or `experiments.run` leaves, or the `methods` of a
+        results.json; further seeds in `repeats` are drawn as a band between the lowest
+        and the highest, around the median.
       against: "seconds" of training time or "step" for updates.
       prefix: put before each label, to tell runs apart.
       dashes: line style of the test losses.
       looks: row → its label and color.
     """
+    methods = style.methods_of(methods)
     own = style.looks(methods) | dict(looks or {})
     for row, entry in methods.items():
         label, color = own[row]
         note = _diverged(entry)
         cross = {"marker": "x", "markersize": 8, "markeredgewidth": 2} if note else {}
-        tested = _TEST | {"linestyle": dashes, "label": prefix + label + note} | cross
-        for loss, line in (("test_loss", tested), ("train_loss", _TRAIN)):
+        thick = _TEST | {"linestyle": dashes, "label": prefix + label + note} | cross
+        main = "test_loss" if _tested(entry) else "train_loss"
+        lines = [(main, thick)]
+        if main == "test_loss":
+            lines.append(("train_loss", _TRAIN))
+        for loss, line in lines:
             curves = list(_curves(entry, against, loss))
             if not curves:
                 axes.plot([], [], color=color, **line)
@@ -94,7 +106,7 @@ def loss_curves(
             if len(curves) > 1:
                 x, each = _over_seeds(curves)
                 y = np.median(each, axis=0)
-                if loss == "test_loss":
+                if loss == main:
                     band = (each.min(axis=0), each.max(axis=0))
                     axes.fill_between(x, *band, color=color, alpha=0.15, linewidth=0)
             axes.plot(x, y, color=color, markevery=[-1], **line)
@@ -108,17 +120,18 @@ def loss_curves(
 
 
 @mpl.rc_context(STYLE)
-def comparison(
-    runs: Mapping[str, Mapping[str, Any]], *, looks: Mapping[str, Look] | None = None
-) -> Figure:
-    """Loss against wall clock and against updates, for one stored run or several.
+def comparison(runs: Any, *, looks: Mapping[str, Look] | None = None) -> Figure:
+    """Loss against wall clock and against updates, for one run or several.
 
     Args:
-      runs: name → the contents of its results.json. With several, labels start with
-        the run's name, and each run has its own dashes.
+      runs: what `jaxphys.compare` or `experiments.run` leaves, or name → such a thing,
+        or name → the contents of a results.json. With several, labels start with the
+        run's name, and each run has its own dashes.
       looks: row → its label and color; by default those of the models and optimizers
         of each run.
     """
+    runs = {"run": runs} if hasattr(runs, "results") else runs
+    runs = {name: getattr(run, "results", run) for name, run in runs.items()}
     figure, grid = _panels.panels(1, 2, (10.5, 4.6), sharey=True)
     several = len(runs) > 1
     dashes: list[Any] = ["-", (0, (6, 2)), (0, (2, 1)), (0, (6, 2, 1, 2))]
@@ -137,8 +150,10 @@ def comparison(
         (run,) = runs.values()
         figure.suptitle(run.get("title", run["experiment"]), fontsize=11)
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    kinds = [Line2D([], [], color="black", **line) for line in (_TEST, _TRAIN)]
-    handles, labels = [*handles, *kinds], [*labels, "test loss", "train loss"]
+    entries = [entry for run in runs.values() for entry in run["methods"].values()]
+    if any(_tested(entry) for entry in entries):
+        kinds = [Line2D([], [], color="black", **line) for line in (_TEST, _TRAIN)]
+        handles, labels = [*handles, *kinds], [*labels, "test loss", "train loss"]
     _panels.legend_outside(figure, handles, labels, place="right center", columns=1)
     return figure
 

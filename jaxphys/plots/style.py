@@ -1,7 +1,7 @@
 """What all figures share: labels and colors of rows, fonts, and how to save."""
 
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -15,6 +15,7 @@ __all__ = [
     "STYLE",
     "Look",
     "looks",
+    "methods_of",
     "save",
     "shades",
 ]
@@ -93,7 +94,12 @@ STYLE: Any = {
 }
 
 
-def looks(methods: Mapping[str, Mapping[str, Any]] | Iterable[str]) -> dict[str, Look]:
+def methods_of(run: Any) -> Any:
+    """The `methods` of a run's results; whatever else is handed over, as it is."""
+    return run.results["methods"] if hasattr(run, "results") else run
+
+
+def looks(methods: Any) -> dict[str, Look]:
     """The label and the color of every row, all colors different.
 
     Where all rows share one model, they are shown by their optimizers; where all share
@@ -103,8 +109,9 @@ def looks(methods: Mapping[str, Mapping[str, Any]] | Iterable[str]) -> dict[str,
 
     Args:
       methods: row → an entry with "model" and "optimizer", such as the `methods` of a
-        results.json. A row without them, or a mere name, is looked up in `OPTIMIZERS`,
-        then in `MODELS`, or else shown as its name.
+        results.json; or what `jaxphys.compare` or `experiments.run` leaves. A row
+        without them, or a mere name, is looked up in `OPTIMIZERS`, then in `MODELS`, or
+        else shown as its name.
 
     Returns:
       row → its look.
@@ -119,6 +126,7 @@ def looks(methods: Mapping[str, Mapping[str, Any]] | Iterable[str]) -> dict[str,
       >>> looks(["hig"])["hig"].label
       'HIG'
     """
+    methods = methods_of(methods)
     entries = methods if isinstance(methods, Mapping) else {row: {} for row in methods}
     pairs = {
         row: (entry["model"], entry["optimizer"])

@@ -19,7 +19,7 @@ A simulator is a `Problem`. `outputs` composes it with a network, for `make_trai
 `targets` has what either kind is to an optimizer.
 """
 
-from jaxphys.problems.composed import outputs, residuals
+from jaxphys.problems.composed import network_for, outputs, residuals
 from jaxphys.problems.heat import heat
 from jaxphys.problems.identification import identification
 from jaxphys.problems.maps import exponential, rotated_sine, scaled_waves
@@ -40,6 +40,7 @@ __all__ = [
     "exponential",
     "heat",
     "identification",
+    "network_for",
     "oscillator_control",
     "outputs",
     "poisson",

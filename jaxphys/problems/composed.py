@@ -1,15 +1,44 @@
 """A network and then a simulator, as one function of weights and inputs."""
 
 from collections.abc import Callable
+from typing import Any
 
+import jax
+
+from jaxphys.models.adapters import as_model
 from jaxphys.precision import exact
 from jaxphys.types import Array, Model, Problem, PyTree, required
 
-__all__ = ["outputs", "residuals"]
+__all__ = ["network_for", "outputs", "residuals"]
 
 
-def outputs(problem: Problem, model: Model) -> Callable[[PyTree, Array], Array]:
+def network_for(problem: Problem, network: Any) -> Model:
+    """The network of a problem as a `Model`, in whatever form it is handed over.
+
+    Args:
+      problem: whose inputs it reads.
+      network: a `Model`; a module of equinox, nnx or linen; or `(params, apply)`.
+
+    Raises:
+      TypeError: for anything else.
+
+    Example:
+      >>> from flax import linen
+      >>> from jaxphys import problems
+      >>> problem = problems.oscillator_control()
+      >>> model = network_for(problem, linen.Dense(problem.num_controls))
+      >>> model.init(jax.random.key(0))["kernel"].shape
+      (4, 24)
+    """
+    return as_model(network, jax.ShapeDtypeStruct((problem.num_inputs,), "float32"))
+
+
+def outputs(problem: Problem, model: Any) -> Callable[[PyTree, Array], Array]:
     """The network and then the physics, as `outputs(params, inputs) -> (d,)`.
+
+    Args:
+      problem: the physics.
+      model: the network; see `network_for`.
 
     Example:
       >>> import jax
@@ -21,6 +50,8 @@ def outputs(problem: Problem, model: Model) -> Callable[[PyTree, Array], Array]:
       (4,)
     """
 
+    model = network_for(problem, model)
+
     @exact
     def composed(params: PyTree, inputs: Array) -> Array:
         return problem.simulate(model.apply(params, inputs), inputs)
@@ -29,7 +60,7 @@ def outputs(problem: Problem, model: Model) -> Callable[[PyTree, Array], Array]:
 
 
 def residuals(
-    problem: Problem, model: Model
+    problem: Problem, model: Any
 ) -> Callable[[PyTree, tuple[Array, Array]], Array]:
     """The same and then the problem's residual, of (inputs, targets) for one sample.
 
@@ -46,6 +77,7 @@ def residuals(
       (28,)
     """
     missed = required(problem, "residual")
+    model = network_for(problem, model)
 
     @exact
     def composed(params: PyTree, both: tuple[Array, Array]) -> Array:

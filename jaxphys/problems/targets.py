@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxphys import losses
-from jaxphys.problems.composed import outputs, residuals
-from jaxphys.types import Array, Model, Problem, PyTree
+from jaxphys.problems.composed import network_for, outputs, residuals
+from jaxphys.types import Array, Problem, PyTree
 
 __all__ = ["Loss", "Target", "steered"]
 
@@ -59,7 +59,7 @@ def _with_targets(data: tuple[PyTree, PyTree], length: int) -> tuple[PyTree, PyT
 
 def steered(
     problem: Problem,
-    model: Model,
+    model: Any,
     *,
     residual: bool = False,
     proxy: Callable[[Array, tuple[Array, Array]], Array] | None = None,
@@ -67,7 +67,8 @@ def steered(
     """A network that is trained through a simulator.
 
     Args:
-      problem, model: what it is trained through, and what is trained.
+      problem, model: what it is trained through, and the network: a Model, a module of
+        equinox, nnx or linen, or `(params, apply)`.
       residual: whether the problem's residual is what is squared, of a problem that has
         one: for methods that read second derivatives off an objective.
       proxy: `proxy(control, (inputs, targets)) -> scalar`, an objective on what the
@@ -80,6 +81,7 @@ def steered(
       >>> target.trained == target.judged
       True
     """
+    model = network_for(problem, model)
     judged = Loss(outputs(problem, model), problem.objective)
     trained, samples = judged, _as_given
     if proxy is not None:

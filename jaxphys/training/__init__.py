@@ -8,7 +8,7 @@
 | `fit` | `Trainer` and `fit`: a budget, a progress bar, checkpoints |
 """
 
-from jaxphys.training.fit import Budget, Fit, Storage, Trainer, fit
+from jaxphys.training.fit import HALVINGS, Budget, Fit, Storage, Trainer, fit
 from jaxphys.training.journal import DIVERGED, NOT_FINITE, EarlyStopping, Looks
 from jaxphys.training.loop import Skips, make_loop, no_skips, skip_update
 from jaxphys.training.step import (
@@ -24,6 +24,7 @@ from jaxphys.training.step import (
 
 __all__ = [
     "DIVERGED",
+    "HALVINGS",
     "NOT_FINITE",
     "Budget",
     "EarlyStopping",

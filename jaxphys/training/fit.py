@@ -18,12 +18,28 @@ from tqdm import tqdm
 
 from jaxphys import checkpoint
 from jaxphys import data as datasets
-from jaxphys.training.journal import CHUNK_SECONDS, Best, Journal, Looks, shown_loss
+from jaxphys.training._blas import one_blas_thread
+from jaxphys.training.journal import (
+    CHUNK_SECONDS,
+    Best,
+    Journal,
+    Looks,
+    shown_loss,
+    verdict,
+)
 from jaxphys.training.loop import make_loop, no_skips
 from jaxphys.training.step import TrainState
 from jaxphys.types import Array, PyTree
 
-__all__ = ["Budget", "Fit", "Storage", "Trainer", "fit"]
+__all__ = ["CURE", "HALVINGS", "Budget", "Fit", "Storage", "Trainer", "fit"]
+
+#: How often the rate is halved where an update or a loss is not finite.
+HALVINGS = 12
+#: What to try where that does not help.
+CURE = (
+    "Try a smaller rate, more damping or a larger rcond, float64, or a smaller time "
+    "step of the simulator."
+)
 
 
 class Budget(NamedTuple):
@@ -71,7 +87,7 @@ class Fit(NamedTuple):
     """What `fit` leaves.
 
     Attributes:
-      state: the last good state, or the best one where training stops early.
+      state: the last state; the best one where training diverged or stopped early.
       history: one dict a look: step, epoch, seconds, and the evaluation's losses.
       seconds: training time, without compilation and evaluation.
       compile_seconds: time to compile the training loop.
@@ -85,6 +101,15 @@ class Fit(NamedTuple):
     compile_seconds: float
     status: str
     message: str
+
+    @property
+    def verdict(self) -> str:
+        """What the loss did, and what to do about it: "still falling: more time …".
+
+        One of stuck where it began, worse than at the start, still falling, converged,
+        stalled; with the updates that were skipped. Empty without losses.
+        """
+        return verdict(self.history, int(self.state.step))
 
 
 class Trainer:
@@ -119,6 +144,8 @@ class Trainer:
             raise ValueError(f"skips is {skips}; expected a whole number ≥ 0.")
         self.batch_size, self.skips = batch_size, skips
         self._loop = make_loop(step, batch_size, skips)
+        # Compiled for the first training that needs it.
+        self._slowed_loop = make_loop(step, batch_size, skips, slowed=True)
 
     def fit(
         self,
@@ -139,7 +166,8 @@ class Trainer:
         if training.finished:
             return training.ended()
         training.compile(jax.tree.map(jnp.asarray, data), key)
-        training.run(progress)
+        with one_blas_thread():
+            training.run(progress)
         return training.ended()
 
 
@@ -147,12 +175,14 @@ class _Training:
     """One training as it goes on: state, clock, journal and disk."""
 
     def __init__(self, trainer, state, batches, budget, looks, storage):
-        self.loop, self.skips = trainer._loop, trainer.skips
+        self.loops, self.skips = (trainer._loop, trainer._slowed_loop), trainer.skips
         self.state, self.budget, self.storage = state, budget, storage
         self.limit = budget.in_steps(batches)
         self.journal = Journal(looks or Looks(), batches, self.skips, state)
         self.spent = self.compile_seconds = 0.0
         self.status, self.message = "finished", ""
+        self.rate, self.slowed = 1.0, ""
+        self._unresolved = ""  # what went wrong, until an update is finite again
         if storage is not None and storage.resume:
             self._restore(storage)
         self.number = int(self.state.step)
@@ -178,12 +208,19 @@ class _Training:
 
     def compile(self, data: PyTree, key: Array | None) -> None:
         """Compile by a loop of no steps: the clock of training starts after it."""
+        self._data = data, key
         started = time.perf_counter()
-        self.steps = lambda state, count, skipped: jax.block_until_ready(
-            self.loop(state, data, key, jnp.asarray(count, jnp.int32), skipped)
-        )
-        self.steps(self.state, 0, self.skipped)
+        self.steps(self.state, 0)
         self.compile_seconds += time.perf_counter() - started
+
+    def steps(self, state: TrainState, count: int) -> tuple:
+        """So many steps, at the present rate."""
+        data, key = self._data
+        loop = self.loops[self.rate < 1]
+        rate = (jnp.asarray(self.rate),) if self.rate < 1 else ()
+        return jax.block_until_ready(
+            loop(state, data, key, jnp.asarray(count, jnp.int32), self.skipped, *rate)
+        )
 
     def run(self, progress: bool | str) -> None:
         """Train chunk by chunk until the budget is spent, or something ends it."""
@@ -196,11 +233,13 @@ class _Training:
             while not self.over:
                 chunk, at_target = self._chunk(pace)
                 begin = time.perf_counter()
-                new, _, info, self.skipped = self.steps(self.state, chunk, self.skipped)
+                new, _, info, self.skipped = self.steps(self.state, chunk)
                 took = time.perf_counter() - begin
                 self.spent += took
                 pace = took / chunk
                 if not self._accept(new, at_target):
+                    if self._slow_down(new):
+                        continue
                     break
                 _advance(bar, self, float(info.loss))
                 if self.storage and time.perf_counter() - saved > self.storage.seconds:
@@ -210,7 +249,33 @@ class _Training:
             self.status, self.message = "interrupted", f"interrupted {self._where()}"
         finally:
             bar.close()
+        if self._unresolved and self.status == "finished" and not self.journal.gained:
+            self.status, self.message = "diverged", self._unresolved
         self._save()
+
+    def _slow_down(self, new: TrainState) -> bool:
+        """Go back to the best weights, and go on with half the rate.
+
+        The count of updates goes on, too. Returns False where rates have been halved
+        often enough, or the budget is spent.
+        """
+        self.number = int(new.step)
+        self._unresolved = self._unresolved or self.message
+        self.state = self.journal.lowest[0]._replace(step=new.step)
+        self.skipped = no_skips(int(self.skipped.total))
+        if self.rate <= 0.5**HALVINGS or self.over:
+            self.message = self._unresolved
+            # What was gained before it is a result, where the time is merely over.
+            if self.over and self.journal.gained:
+                self.status, self.message = "finished", ""
+            return False
+        if not self.slowed:
+            self.slowed = self.message
+        self.rate /= 2
+        self.status, self.message = "finished", ""
+        self.compile(*self._data)
+        self.journal.look(self.state, self.spent, int(self.skipped.total), self.rate)
+        return True
 
     def _chunk(self, pace: float | None) -> tuple[int, bool]:
         """How many steps to take, and whether they lead to a planned look."""
@@ -233,7 +298,8 @@ class _Training:
             return False
         self.number = int(new.step)
         if self.journal.due(self.number, self.spent, at_target=at_target) or self.over:
-            trouble = self.journal.look(new, self.spent, int(self.skipped.total))
+            count = int(self.skipped.total)
+            trouble = self.journal.look(new, self.spent, count, self.rate)
             if trouble:
                 self.status = "diverged"
                 self.message = f"{trouble} {self._where()}"
@@ -241,12 +307,20 @@ class _Training:
                 return False
         self.state = new
         self.journal.sound_so_far(new)
+        if not int(self.skipped.row):
+            self._unresolved = ""
         return True
 
     def ended(self) -> Fit:
         """What is left of it."""
         left, said = self.journal.kept(self.state)
-        message = "; ".join(part for part in (self.message, said) if part)
+        parts = [self.message, said]
+        if self.rate < 1:
+            first = "" if self.message == self.slowed else f", first {self.slowed}"
+            parts.append(f"updates shortened to 1/{1 / self.rate:.0f}{first}")
+        if self.status == "diverged":
+            parts.append(f"the best weights were kept. {CURE}")
+        message = "; ".join(part for part in parts if part)
         history = self.journal.history
         return Fit(
             left, history, self.spent, self.compile_seconds, self.status, message
@@ -268,6 +342,7 @@ class _Training:
             best = Best(earlier, notes["value"], notes["step"])
         self.state, notes = checkpoint.restore(storage.directory, self.state)
         self.spent, self.compile_seconds = notes["seconds"], notes["compile_seconds"]
+        self.rate = notes["history"][-1].get("rate", 1.0)
         best = best._replace(stale=notes.get("stale", 0))
         self.journal.continue_from(notes["history"], best, self.state)
 
@@ -324,9 +399,13 @@ def fit(
         `Trainer`.
       progress: whether to show a progress bar; a string is its name.
 
+    Where an update or a loss is not finite, or the loss is a million times that of the
+    start, the weights go back to the best ones yet, and all further updates are half as
+    long, up to twelve times; `message` says so, and the history has the `rate`.
+
     Returns:
       A `Fit`. Divergence and Ctrl-C do not raise: they end the fit, say so in `status`
-      and `message`, and leave the last good state.
+      and `message`, and leave the best state, or the last one.
 
     Raises:
       ValueError: on budgets, batch sizes or data that do not fit, before compiling.

@@ -21,17 +21,20 @@ __all__ = [
     "Journal",
     "Looks",
     "shown_loss",
+    "verdict",
 ]
 
 #: A train loss beyond this many times its first value counts as divergence.
 DIVERGED = 1e6
+#: The same, where updates have been shortened for that.
+_FAR_SLOWED = 2.0
 #: What a loss that is not finite is in a history, which JSON must hold.
 NOT_FINITE = 1e300
 #: Between two looks at the clock a compiled loop runs for about this long.
 CHUNK_SECONDS = 0.4
 
 #: What every record has beside its losses.
-_CLOCKS = {"step", "epoch", "seconds", "skipped"}
+_CLOCKS = {"step", "epoch", "seconds", "skipped", "rate"}
 
 
 class EarlyStopping(NamedTuple):
@@ -106,6 +109,7 @@ class Journal:
       history: one dict a look: step, epoch, seconds, losses; all of it finite.
       best: the best state by the early stopping's loss.
       sound: the last state whose losses were all right.
+      lowest: of those the one of the lowest loss, and its loss.
     """
 
     def __init__(self, looks: Looks, batches: int, skips: int, start: TrainState):
@@ -113,6 +117,7 @@ class Journal:
         self.history: list[dict[str, float]] = []
         self.best = Best(start)
         self.sound = start
+        self.lowest = start, math.inf
         self._blind = 0  # looks in a row whose losses make no sense
         self._looked = 0.0  # training seconds at the last look
         self._cost = 0.0  # seconds that it took
@@ -123,9 +128,15 @@ class Journal:
         rule = self.looks.early_stopping
         return rule is not None and self.best.stale >= rule.patience
 
+    @property
+    def gained(self) -> bool:
+        """Whether there is a loss below the first one."""
+        return bool(self.history) and self.lowest[1] < shown_loss(self.history[0])
+
     def continue_from(self, history: list, best: Best, state: TrainState) -> None:
         """Go on with the history and the best state of an earlier part."""
         self.history, self.best, self.sound = history, best, state
+        self.lowest = state, shown_loss(history[-1]) if history else math.inf
         self._looked = history[-1]["seconds"] if history else 0.0
 
     def next_look(self, number: int) -> int:
@@ -150,10 +161,13 @@ class Journal:
         planned = at_target and (early or waited > 3 * self._cost)
         return planned or waited > 2 * CHUNK_SECONDS + 3 * self._cost
 
-    def look(self, state: TrainState, spent: float, skipped: int) -> str:
+    def look(
+        self, state: TrainState, spent: float, skipped: int, rate: float = 1.0
+    ) -> str:
         """Evaluate and record; what is wrong with the losses, empty where nothing is.
 
         As many looks as there may be skipped updates are allowed to go wrong in a row.
+        A rate below one, the part of each update that is taken, is recorded.
         """
         begin = time.perf_counter()
         record: dict[str, float] = {
@@ -166,8 +180,13 @@ class Journal:
             record |= {k: float(v) for k, v in losses.items()}
         if self._skips:
             record["skipped"] = skipped
+        if rate < 1:
+            record["rate"] = rate
         self._cost, self._looked = time.perf_counter() - begin, spent
-        lost = bool(self.history) and (self._not_finite(record) or self._far(record))
+        far = DIVERGED if rate == 1 else _FAR_SLOWED
+        lost = bool(self.history) and (
+            self._not_finite(record) or self._far(record, far)
+        )
         self._blind = self._blind + 1 if lost else 0
         if self._blind > self._skips:
             return f"loss {shown_loss(record):.3g}"
@@ -177,6 +196,9 @@ class Journal:
             self.best = self.best.after(state, self.history[-1], rule)
         if not lost:
             self.sound = state
+            # Where there is no loss to compare, the last state is as good as any.
+            if not shown_loss(record) > self.lowest[1]:
+                self.lowest = state, shown_loss(record)
         return ""
 
     def sound_so_far(self, state: TrainState) -> None:
@@ -192,10 +214,10 @@ class Journal:
         kept = f"kept update {self.best.step}, {rule.watch} {self.best.value:.3g}"
         return self.best.state, f"stopped early, {kept}" if self.given_up else kept
 
-    def _far(self, record: dict[str, float]) -> bool:
+    def _far(self, record: dict[str, float], far: float) -> bool:
         """Whether a finite loss is far above its first value."""
         loss = shown_loss(record)
-        return math.isfinite(loss) and loss > DIVERGED * shown_loss(self.history[0])
+        return math.isfinite(loss) and loss > far * shown_loss(self.history[0])
 
     @staticmethod
     def _not_finite(record: dict[str, float]) -> bool:
@@ -206,6 +228,44 @@ def shown_loss(record: Mapping[str, float]) -> float:
     """The train loss of a record, or its first loss, or NaN where there is none."""
     values = [v for k, v in record.items() if k not in _CLOCKS]
     return record.get("train_loss", values[0] if values else math.nan)
+
+
+#: What losses did, and what to do about it.
+_VERDICTS = {
+    "stuck where it began": "no update lowered the loss that is watched. Try a smaller "
+    "rate, more damping, or other first weights",
+    "worse than at the start": "try a smaller rate, more damping, or larger batches",
+    "still falling": "more time would lower it further",
+    "converged": "it has been level for half of the updates",
+    "stalled": "it has been level for half of the updates, not far below its start. "
+    "Try other first weights, several starts, a larger network, or another method",
+}
+
+
+def verdict(history: list[dict[str, float]], step: int) -> str:
+    """What the train loss of a history did, in words; empty where there is none.
+
+    Args:
+      history: one dict a look.
+      step: the update whose weights are kept.
+    """
+    seen = [(h["step"], shown_loss(h)) for h in history]
+    seen = [(n, loss) for n, loss in seen if math.isfinite(loss) and loss < NOT_FINITE]
+    if len(seen) < 2:
+        return ""
+    (_, first), (count, last) = seen[0], seen[-1]
+    middle = [first, *(loss for n, loss in seen if n <= count / 2)][-1]
+    if step == 0:
+        what = "stuck where it began"
+    elif last > first:
+        what = "worse than at the start"
+    elif last < 0.95 * middle:
+        what = "still falling"
+    else:
+        what = "converged" if last < 1e-3 * first else "stalled"
+    skipped = history[-1].get("skipped", 0)
+    more = f"; {skipped:.0f} of {count:.0f} updates were skipped" if skipped else ""
+    return f"{what}: {_VERDICTS[what]}{more}"
 
 
 def _storable(record: dict[str, float]) -> dict[str, float]:

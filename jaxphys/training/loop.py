@@ -51,7 +51,9 @@ def skip_update(old: TrainState, new: TrainState) -> TrainState:
     return TrainState(old.params, memory, new.step)
 
 
-def make_loop(step: Callable, batch_size: int, skips: int = 0) -> Callable:
+def make_loop(
+    step: Callable, batch_size: int, skips: int = 0, *, slowed: bool = False
+) -> Callable:
     """The loop that `Trainer` runs, compiled when it is first called.
 
     `loop(state, data, key, num_steps, Skips) -> (state, done, info, Skips)` takes that
@@ -63,6 +65,8 @@ def make_loop(step: Callable, batch_size: int, skips: int = 0) -> Callable:
       batch_size: samples a step; divides the data.
       skips: how many updates in a row may be left out as they are not finite. The one
         that is too many is not: it stands in the state that is returned.
+      slowed: whether the loop takes one more argument, the part of each update that is
+        taken, in (0, 1]. The usual loop does without, and is the faster for it.
     """
 
     @jax.jit
@@ -72,6 +76,7 @@ def make_loop(step: Callable, batch_size: int, skips: int = 0) -> Callable:
         key: Array | None,
         num_steps: Array,
         skipped: Skips,
+        rate: Array | None = None,
     ):
         total = datasets.num_samples(data)
         batches = total // batch_size
@@ -90,6 +95,8 @@ def make_loop(step: Callable, batch_size: int, skips: int = 0) -> Callable:
                 order = order_of(state.step)
             batch = jax.tree.map(lambda x: x[order[index]], data)
             new, info = step(state, batch)
+            if slowed and rate is not None:
+                new = new._replace(params=_part_way(state.params, new.params, rate))
             bad = ~info.finite
             skipped = Skips(jnp.where(bad, skipped.row + 1, 0), skipped.total + bad)
             if skips:
@@ -113,3 +120,8 @@ def make_loop(step: Callable, batch_size: int, skips: int = 0) -> Callable:
         return state, done, info, skipped
 
     return loop
+
+
+def _part_way(old: PyTree, new: PyTree, rate: Array) -> PyTree:
+    """Weights after a part of an update."""
+    return jax.tree.map(lambda a, b: a + rate.astype(a.dtype) * (b - a), old, new)

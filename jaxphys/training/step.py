@@ -217,11 +217,16 @@ def make_evaluate(
 
     @jax.jit
     @exact
-    def evaluate(params: PyTree, sets: dict) -> dict[str, Array]:
-        def mean(inputs, targets):
-            values = jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
-            return jnp.mean(jax.vmap(objective)(values, targets))
+    def mean(params: PyTree, inputs: PyTree, targets: PyTree) -> Array:
+        values = jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
+        return jnp.mean(jax.vmap(objective)(values, targets))
 
-        return {name: mean(*pair) for name, pair in sets.items()}
+    def evaluate(params: PyTree, sets: dict) -> dict[str, Array]:
+        # One set after another: where several batches of linear solves run side by
+        # side in one program, XLA's threads on few cores wait for each other forever.
+        return {
+            name: jax.block_until_ready(mean(params, *pair))
+            for name, pair in sets.items()
+        }
 
     return evaluate

@@ -1,0 +1,495 @@
+"""Methods side by side on a problem of one's own: `jaxphys.compare`.
+
+A simulator, outputs with an objective, or the residual of an equation becomes an
+`Experiment` of one row a method, and is trained as the published ones are: from the
+same first weights, on the same batches, for the same time.
+"""
+
+import dataclasses
+import functools
+import html
+import io
+import pathlib
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxphys import data as datasets
+from jaxphys import losses, optim, plots, problems, trees
+from jaxphys.experiments import engine, record
+from jaxphys.experiments.control.rows import searched
+from jaxphys.experiments.experiment import Experiment, Keys, Row, RunOptions, Samples
+from jaxphys.learning import Recipe
+from jaxphys.models.adapters import as_model
+from jaxphys.names import check_known
+from jaxphys.problems import Loss, Target
+from jaxphys.types import Array, Model, Problem, PyTree
+
+__all__ = ["METHODS", "Comparison", "compare"]
+
+#: The methods that are known by name, with the rates that need no choice.
+METHODS: dict[str, Callable[[], optax.GradientTransformation]] = {
+    "adam": lambda: optax.adam(1e-3),
+    "sip": lambda: optax.adam(1e-3),
+    "hig": lambda: optim.hig(1.0, rcond=1e-8, relative=True),
+    "gauss_newton": lambda: optim.gauss_newton(1.0, rcond=1e-6, relative=True),
+    "levenberg_marquardt": lambda: optim.levenberg_marquardt(),
+    "spring": lambda: optim.spring(),
+}
+
+#: Methods that figures know by another name.
+_LOOKS = {"gauss_newton": "gauss_newton_true_step"}
+
+#: Training and test samples of a problem, where no number is given.
+_SAMPLES = 1024
+#: Outputs of a batch, where no batch size is given; at least so many samples.
+_OUTPUTS, _FEWEST = 256, 16
+#: Updates in a row that may be left out, as a batch has a loss that is not finite.
+_SKIPS = 5
+#: Training seconds of each method, where no budget is given.
+_SECONDS = 10.0
+
+
+class Comparison(NamedTuple):
+    """What `compare` leaves. It prints as a table, in a notebook as well.
+
+    `jaxphys.plots.comparison` and `loss_curves` take it as it is.
+
+    Attributes:
+      results: what results.json holds; `results["methods"][name]` has the history.
+      params: method → the trained weights, of the first seed.
+    """
+
+    results: dict[str, Any]
+    params: dict[str, PyTree]
+
+    @property
+    def best(self) -> str:
+        """The method of the lowest loss, of tests where there are some."""
+        return min(self.params, key=self.loss)
+
+    def loss(self, method: str) -> float:
+        """A method's last test loss, or train loss without tests; median over seeds."""
+        ends = record.finals(self.results["methods"][method])
+        return statistics.median(
+            end.get("test_loss", end["train_loss"]) for end in ends
+        )
+
+    def plot(self, path: str | pathlib.Path | None = None) -> plots.Figure:
+        """Losses against training time and against updates; to a PNG file with a path.
+
+        Raises:
+          ValueError: where nothing was trained, as of an interrupted run.
+        """
+        if not self.params:
+            raise ValueError("no method was trained; there is nothing to plot.")
+        figure = plots.comparison(self)
+        # A notebook shows figures of pyplot alone, if it is not told how to.
+        setattr(figure, "_repr_png_", functools.partial(_as_png, figure))  # noqa: B010
+        if path is not None:
+            plots.save(figure, path)
+        return figure
+
+    def __str__(self) -> str:
+        rows = self._rows()
+        return "\n".join([self.results["title"], record.aligned(rows), self._verdict()])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_markdown_(self) -> str:
+        head, *rows = self._rows()
+        lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+        table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+        return f"**{self.results['title']}**\n\n{table}\n\n{self._verdict()}"
+
+    def _repr_html_(self) -> str:
+        def line(kind: str, cells: list[str]) -> str:
+            inner = "".join(f"<{kind}>{html.escape(x)}</{kind}>" for x in cells)
+            return f"<tr>{inner}</tr>"
+
+        head, *rows = self._rows()
+        table = line("th", head) + "".join(line("td", row) for row in rows)
+        title, verdict = (
+            html.escape(self.results["title"]),
+            html.escape(self._verdict()),
+        )
+        return f"<b>{title}</b><table>{table}</table><p>{verdict}</p>"
+
+    def _rows(self) -> list[list[str]]:
+        methods = {}
+        for name, entry in self.results["methods"].items():
+            seeds = [entry, *entry.get("repeats", [])]
+            begun = [
+                {
+                    **seed,
+                    "final": seed["final"] | {"start": _judged(seed["history"][0])},
+                }
+                for seed in seeds
+            ]
+            methods[name] = {**begun[0], "repeats": begun[1:]}
+        columns = {"start": "at the start", "train_loss": "train loss"}
+        if any("test_loss" in entry["final"] for entry in methods.values()):
+            columns["test_loss"] = "test loss"
+        return record.table_rows(methods, columns, {})
+
+    def _verdict(self) -> str:
+        """Which method ends lowest, by how much, and since when."""
+        seeds = self.results["config"]["seeds"]
+        note = (
+            f"Medians over {seeds} seeds, quartiles in brackets. " if seeds > 1 else ""
+        )
+        if len(self.params) < 2:
+            return note.rstrip()
+        first, second = sorted(self.params, key=self.loss)[:2]
+        low, next_low = self.loss(first), self.loss(second)
+        text = f"{first} ends lowest, at {low:.2g}"
+        if low > 0 and next_low / low < 1e12:
+            text += f", {next_low / low:.2g} times below {second}"
+        history = self.results["methods"][first]["history"]
+        passed = [h["seconds"] for h in history if _judged(h) <= next_low]
+        if passed:
+            text += f", which it passed after {passed[0]:.2g} s"
+        return note + text + "."
+
+
+def _as_png(figure: plots.Figure) -> bytes:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=110, format="png")
+    return drawn.getvalue()
+
+
+def _judged(seen: Mapping[str, float]) -> float:
+    return seen.get("test_loss", seen["train_loss"])
+
+
+def _begun(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry whose final record has the loss at the start, too."""
+    return entry | {"final": {**entry["final"], "start": _judged(entry["history"][0])}}
+
+
+def compare(
+    problem: Any = None,
+    model: Any = None,
+    data: Any = None,
+    *,
+    outputs: Callable[[Any, PyTree], Array] | None = None,
+    objective: Callable[[Array, PyTree], Array] | None = None,
+    methods: Any = ("adam", "levenberg_marquardt"),
+    seconds: float | None = None,
+    steps: int | None = None,
+    seeds: int = 1,
+    batch_size: int | None = None,
+    out: str | pathlib.Path | None = None,
+    progress: bool = True,
+) -> Comparison:
+    """Train by several methods, and see which of them pays.
+
+    Every method begins with the same weights and sees the same batches in the same
+    order. All are functions of one sample; batches are made here.
+
+    Args:
+      problem: a `Problem`, such as those of `jaxphys.problems`; or `outputs`; or the
+        residual of an equation, `residual(params, sample) -> (k,)`, whose sum of
+        squares is lowered; or a `Target`, such as `learning.matching` makes.
+      model: the network: a `Model`; a module of equinox, flax nnx or flax linen; or
+        `(params, apply)`; or, without a network, first parameters alone. With a module,
+        `outputs` and `residual` are handed the module itself in place of `params`.
+      data: what is trained on. Arrays with a leading sample axis: a pair (inputs,
+        targets), of a residual any pytree of samples. Or `sampler(key) -> arrays`,
+        which draws a test set, too. Or `{"train": arrays, "test": arrays}`. Of a
+        `Problem` the number of samples to draw, by default 1024.
+      outputs: `outputs(params, inputs) -> (d,)`, in place of `problem`.
+      objective: `objective(outputs, targets) -> scalar`, of `outputs`. Second-order
+        methods read the diagonal of its second derivatives: they know sums of squares.
+      methods: names of `METHODS`, "all" of them, or optax transformations; or a dict
+        name → one of these. `sip` needs a `Problem`.
+      seconds, steps: the budget of each method, one of them; by default 10 s. Seconds
+        are of training: compilation and evaluation come on top.
+      seeds: how many, each with its own weights, data of a sampler, and order.
+      batch_size: samples an update; by default as many as have 256 outputs, and 16 at
+        least.
+      out: a directory for results.json, checkpoints and the figure; by default nothing
+        is written.
+      progress: whether to show progress bars.
+
+    Returns:
+      A `Comparison`: `print` it, `.plot()` it, or take the trained `.params[name]`.
+      A method that diverges is named, and the others go on; so does Ctrl-C leave what
+      is done.
+
+    Raises:
+      TypeError: for a network or a method that is none.
+      ValueError: for unknown names, and shapes that do not fit; before compiling, with
+        nothing written.
+
+    Example:
+      >>> from jaxphys import models
+      >>> spring = lambda w, q: w["k"] * q + w["c"] * q**3
+      >>> q = jnp.linspace(-1.0, 1.0, 64)[:, None]
+      >>> start = {"k": jnp.ones(1), "c": jnp.zeros(1)}
+      >>> found = compare(
+      ...     spring, start, (q, 2 * q - q**3), objective=losses.squared_error,
+      ...     methods=("adam", "levenberg_marquardt"), steps=20, progress=False,
+      ... )
+      >>> found.best, found.loss("levenberg_marquardt") < 1e-6
+      ('levenberg_marquardt', True)
+      >>> print(found.params["levenberg_marquardt"]["k"].round(3))
+      [2.]
+    """
+    if (problem is None) == (outputs is None):
+        raise ValueError(
+            "expected either a problem (or a residual) or outputs, not both or none."
+        )
+    task = _task(problem if outputs is None else outputs, model, objective)
+    chosen = _chosen(methods, task)
+    options = RunOptions(
+        seconds=_SECONDS if seconds is None and steps is None else seconds,
+        steps=steps,
+        seeds=seeds,
+        out=None if out is None else pathlib.Path(out),
+        progress=progress,
+        dtype=_dtype(task),
+    ).check()
+    sample = functools.partial(_sample, task, data)
+    size = batch_size or _usual_batch(task, sample, options)
+    experiment = Experiment(
+        name="compare",
+        summary="methods side by side",
+        title=task.title,
+        settings=_Settings,
+        sample=sample,
+        rows={name: _row(task, name, method, size) for name, method in chosen.items()},
+        columns={},
+        keys=Keys.folded,
+    )
+    done = engine.train_rows(
+        experiment, _Settings(size), options, written=out is not None
+    )
+    found = Comparison(done.results, done.params)
+    if out is not None and done.params:
+        found.plot(done.out / "comparison.png")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """What results.json says of a comparison.
+
+    Attributes:
+      samples_an_update: the batch size.
+    """
+
+    samples_an_update: int
+
+
+class _Task(NamedTuple):
+    """What is trained by every method.
+
+    Attributes:
+      title: above the table.
+      target: `target(method, batch_size) -> Target`.
+      problem: the simulator, or None.
+      init: `init(key) -> params`.
+      paired: whether data are pairs of inputs and targets.
+    """
+
+    title: str
+    target: Callable[[str, int], Target]
+    problem: Problem | None
+    init: Callable[[Array], PyTree]
+    paired: bool
+
+
+def _task(problem: Any, network: Any, objective: Callable | None) -> _Task:
+    """The problem in whatever form it is handed over."""
+    if isinstance(problem, Problem | Target) and objective is not None:
+        raise ValueError(
+            "a problem has an objective of its own; expected objective=None."
+        )
+    if isinstance(problem, Target):
+        return _Task("methods", lambda *_: problem, None, problem.init, False)
+    if isinstance(problem, Problem):
+        net = problems.network_for(problem, network)
+
+        def steered(method: str, batch_size: int) -> Target:
+            proxy = searched(problem, batch_size) if method == "sip" else None
+            return problems.steered(problem, net, residual=method != "hig", proxy=proxy)
+
+        return _Task(problem.name, steered, problem, net.init, True)
+    if not callable(problem):
+        raise TypeError(
+            f"the problem is a {type(problem).__name__}; expected a Problem, "
+            "outputs(params, inputs) or residual(params, sample)."
+        )
+    net = _parameters(network)
+    whole = None if isinstance(network, Model) else net.parts.get("module")
+
+    def applied(params: PyTree, inputs: PyTree) -> Array:
+        return problem(params if whole is None else whole(params), inputs)
+
+    loss = Loss(applied, losses.squared_size if objective is None else objective)
+    paired = objective is not None
+
+    def samples(data: PyTree, length: int) -> tuple[PyTree, PyTree]:
+        del length
+        return tuple(data) if paired else (data, data)
+
+    name = getattr(problem, "__name__", type(problem).__name__)
+    title = "methods" if name == "<lambda>" else name.replace("_", " ")
+    target = Target(net.init, loss, loss, samples, samples)
+    return _Task(title, lambda *_: target, None, net.init, paired)
+
+
+def _parameters(network: Any) -> Model:
+    """A network, or parameters alone, as a `Model`."""
+    leaves = jax.tree.leaves(network)
+    arrays = leaves and all(
+        isinstance(x, jax.Array | np.ndarray | float) for x in leaves
+    )
+    if arrays and not callable(network) and not isinstance(network, Model):
+        return as_model((network, lambda params, *inputs: params))
+    return as_model(network, what="the network")
+
+
+def _dtype(task: _Task) -> str:
+    return str(trees.check_one_dtype(jax.eval_shape(task.init, jax.random.key(0))))
+
+
+class _Method(NamedTuple):
+    """A method: its name in `METHODS`, or a transformation of one's own."""
+
+    kind: str
+    make: Callable[[], optax.GradientTransformation]
+
+
+def _chosen(methods: Any, task: _Task) -> dict[str, _Method]:
+    """Name → method."""
+    known = [name for name in METHODS if name != "sip" or task.problem is not None]
+    if isinstance(methods, str) or _is_transformation(methods):
+        methods = (methods,)
+    if isinstance(methods, Mapping):
+        named = dict(methods)
+    else:
+        named = {}
+        for number, method in enumerate(methods):
+            for each in known if method == "all" else [method]:
+                named[_name_of(each, number, named)] = each
+    if not named:
+        raise ValueError(f"no method given; known: {', '.join(known)}, all.")
+    found: dict[str, _Method] = {}
+    for name, method in named.items():
+        if isinstance(method, str):
+            check_known("method", method, known)
+            found[name] = _Method(method, METHODS[method])
+        elif _is_transformation(method):
+            found[name] = _Method(name, functools.partial(_the, method))
+        else:
+            raise TypeError(
+                f"the method {name} is a {type(method).__name__}; expected one of "
+                f"{', '.join(known)}, or an optax transformation."
+            )
+    return found
+
+
+def _the(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    return transformation
+
+
+def _is_transformation(thing: Any) -> bool:
+    return isinstance(thing, optax.GradientTransformation)
+
+
+def _name_of(method: Any, number: int, taken: Mapping[str, Any]) -> str:
+    """A row's name: the method's own, or that of the function that made it."""
+    if isinstance(method, str):
+        return method
+    made_by = getattr(getattr(method, "update", None), "__qualname__", "").split(".")[0]
+    name = made_by if made_by in METHODS else f"method {number + 1}"
+    return f"{name} {number + 1}" if name in taken else name
+
+
+def _sample(
+    task: _Task, data: Any, settings: Any, keys: Keys, dtype: jnp.dtype
+) -> Samples:
+    """Training and test data of one seed."""
+    del settings, dtype
+    train: Any
+    test: Any
+    if data is None or isinstance(data, int):
+        if task.problem is None:
+            raise ValueError(
+                f"data is {data}; expected arrays with a leading sample axis, or "
+                "sampler(key) -> arrays."
+            )
+        count = _SAMPLES if data is None else data
+        train, test = (task.problem.sample(k, count) for k in (keys.train, keys.test))
+    elif callable(data):
+        train, test = data(keys.train), data(keys.test)
+    elif isinstance(data, Mapping) and set(data) in ({"train"}, {"train", "test"}):
+        train, test = data["train"], data.get("test")
+    else:
+        train, test = data, None
+    for each in (train, test):
+        if task.paired and each is not None and not _is_pair(each):
+            raise ValueError(
+                f"data are a {type(each).__name__}; expected a pair (inputs, targets), "
+                "each with a leading sample axis."
+            )
+    if task.problem is not None and task.problem.check is not None:
+        task.problem.check(train[1])
+    return Samples(train, test, test)
+
+
+def _is_pair(data: Any) -> bool:
+    return isinstance(data, tuple | list) and len(data) == 2
+
+
+def _usual_batch(task: _Task, sample: Callable, options: RunOptions) -> int:
+    """As many samples as have `_OUTPUTS` outputs; checks what one sample gives."""
+    keys = Keys.folded(options.seed)
+    train = sample(None, keys, None).train
+    # Lists are of trajectories.
+    cast = datasets.cast if isinstance(train, list) else trees.cast
+    train = cast(train, options.dtype)
+    target = task.target("adam", _FEWEST)
+    pair = target.judged_samples(train, 0)
+    total = datasets.num_samples(pair)
+    params = jax.eval_shape(target.init, keys.network)
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), pair)
+    values = jax.eval_shape(target.judged.outputs, params, one[0])
+    if getattr(values, "ndim", None) != 1:
+        shape = jax.tree.map(lambda x: x.shape, values)
+        raise ValueError(
+            f"one sample has outputs of shape {shape}; expected one vector, (d,). "
+            "Ravel or stack them; batches are made by compare."
+        )
+    loss = jax.eval_shape(target.judged.objective, values, one[1])
+    if getattr(loss, "shape", None) != ():
+        shape = jax.tree.map(lambda x: x.shape, loss)
+        raise ValueError(
+            f"the objective of one sample has shape {shape}; expected a scalar. Sum "
+            "over components."
+        )
+    return min(total, max(_FEWEST, _OUTPUTS // values.size))
+
+
+def _row(task: _Task, name: str, method: _Method, batch_size: int) -> Row:
+    recipe = Recipe(
+        optimizer=lambda b: method.make(),
+        batch_size=batch_size,
+        seconds=1.0,
+        skips=_SKIPS,
+    )
+    return Row(
+        model="network",
+        optimizer=_LOOKS.get(method.kind, name),
+        build=lambda settings, dtype: task,
+        target=lambda built, recipe: built.target(method.kind, batch_size),
+        recipe=lambda settings: recipe,
+    )
