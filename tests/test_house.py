@@ -15,6 +15,8 @@ ROOT = pathlib.Path(jaxphys.__file__).parent
 FLOORS = {
     "types": 0,
     "names": 0,
+    "files": 0,
+    "stopping": 0,
     "trees": 0,
     "_jaxpr": 1,
     "linalg": 1,
@@ -46,7 +48,7 @@ ONE_PLACE = {
     "flax": "models/networks.py",
     "diffrax": "ode.py",
     "matplotlib": "plots/",
-    "orbax": "checkpoint.py",
+    "orbax": "checkpoint/states.py",
     "tyro": "cli.py",
     "tqdm": "training/fit.py",
 }

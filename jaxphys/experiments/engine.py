@@ -15,8 +15,8 @@ from typing import Any
 import optax
 
 from jaxphys import data as datasets
-from jaxphys import learning, plots, trees
-from jaxphys.experiments import record
+from jaxphys import learning, plots, stopping, trees
+from jaxphys.experiments import record, resuming
 from jaxphys.experiments.experiment import (
     USUAL_SECONDS,
     Experiment,
@@ -162,8 +162,15 @@ def run(
       ValueError: for invalid settings or options, or an output directory that holds
         another run; before compiling, with nothing written.
     """
+    options = experiment.options if options is None else options
+    before: RunOptions | None = None
+    if options.resume:
+        own, before = resuming.stored(experiment, options.out)
+        settings = own if settings is None else settings
+        options = resuming.one_budget(options, before)
+        options = dataclasses.replace(options, out=before.out)
     settings = experiment.settings() if settings is None else settings
-    options = (experiment.options if options is None else options).check()
+    options = options.check()
     if options.seconds is None and options.steps is None:
         options = dataclasses.replace(options, seconds=experiment.seconds)
     if experiment.prepare is not None:
@@ -190,6 +197,9 @@ def run(
         for subject in subjects.values():
             experiment.check(first, subject.learner.recipe)
     out = record.output_directory(experiment.name, options.out, resume=options.resume)
+    if before is not None:
+        made = resuming.reached(out, names)
+        resuming.check_budget(options, before, made, out)
     results = record.open_results(
         out, experiment.name, title, config, resume=options.resume
     )
@@ -208,11 +218,14 @@ def run(
         out,
         interrupted=False,
     )
-    interrupted = _train_all(experiment, done, samples_of)
+    path = out / "results.json"
+    with stopping.last_words(lambda: record.mark_interrupted(path)):
+        interrupted = _train_all(experiment, done, samples_of)
     done = done._replace(interrupted=interrupted)
     methods = results["methods"]
     results["methods"] = {name: methods[name] for name in rows if name in methods}
-    record.write_json(out / "results.json", results)
+    results["status"] = "interrupted" if interrupted else "finished"
+    record.write_json(path, results)
     if results["methods"]:
         _close(experiment, done)
     return done
@@ -221,58 +234,76 @@ def run(
 def _train_all(
     experiment: Experiment, done: Run, samples_of: Callable[[int], Samples]
 ) -> bool:
-    """Train row by row and seed by seed; returns whether Ctrl-C ended it."""
-    options = done.options
-    spent: dict[tuple[str | None, int], float] = {}
-    train = experiment.train or train_once
-    milestones = experiment.of("milestones", done.settings)
+    """Train row by row and seed by seed; returns whether a signal ended it."""
+    spent: dict[tuple[str, int], float] = {}
     for name, subject in done.subjects.items():
-        entries: list[dict[str, Any]] = []
-        interrupted = False
-        try:
-            for seed in range(options.seed, options.seed + options.seeds):
-                budget = _budget(
-                    subject, options, spent.get((subject.row.time_of, seed))
-                )
-                shown = done.looks[name].label
-                shown += f" [{seed}]" if options.seeds > 1 else ""
-                directory = done.out / "checkpoints" / f"{name}-{seed}"
-                fit, more = train(
-                    subject,
-                    samples_of(seed),
-                    experiment.keys(seed),
-                    options,
-                    budget,
-                    Storage(directory, options.resume),
-                    shown,
-                )
+        for seed in range(done.options.seed, done.options.seed + done.options.seeds):
+            budget = _budget(
+                subject, done.options, spent.get((subject.row.time_of or "", seed))
+            )
+            interrupted, spent[name, seed] = True, 0.0
+            try:
+                samples = samples_of(seed)
+                fit = _train_one(experiment, done, name, seed, samples, budget)
                 spent[name, seed] = fit.seconds
-                if fit.status != "finished":
-                    print(f"{shown}: {fit.status}, {fit.message}", flush=True)
-                done.params.setdefault(name, fit.state.params)
-                entry = record.entry_of(fit, seed, more, milestones)
-                entries.append(entry)
                 interrupted = fit.status == "interrupted"
-                trained = Trained(
-                    done.settings,
-                    subject,
-                    fit.state.params,
-                    subject.sees(samples_of(seed)),
-                    experiment.keys(seed),
+            except KeyboardInterrupt:
+                pass
+            except MemoryError:
+                record.mark_interrupted(done.out / "results.json")
+                raise
+            if interrupted:
+                print(
+                    "interrupted: what was trained is saved, and --resume goes on; "
+                    "table and figures are of what was done",
+                    flush=True,
                 )
-                entry["final"] |= experiment.measures(trained)
-                if interrupted:
-                    break
-        except KeyboardInterrupt:
-            interrupted = True
-        if entries:
-            repeats = {"repeats": entries[1:]} if entries[1:] else {}
-            done.results["methods"][name] = subject.row.named | entries[0] | repeats
-            record.write_json(done.out / "results.json", done.results)
-        if interrupted:
-            print("interrupted: results and figures are of what was done", flush=True)
-            return True
+                return True
     return False
+
+
+def _train_one(
+    experiment: Experiment,
+    done: Run,
+    name: str,
+    seed: int,
+    samples: Samples,
+    budget: Budget,
+) -> Fit:
+    """Train a row from one seed; its entry is in results.json before it is measured."""
+    subject, options, keys = done.subjects[name], done.options, experiment.keys(seed)
+    shown = done.looks[name].label
+    shown += f" [{seed}]" if options.seeds > 1 else ""
+    directory = done.out / "checkpoints" / f"{name}-{seed}"
+    storage = Storage(directory, options.resume, of=f"{experiment.name}, {name}")
+    train = experiment.train or train_once
+    fit, more = train(subject, samples, keys, options, budget, storage, shown)
+    if fit.status != "finished":
+        print(f"{shown}: {fit.status}, {fit.message}", flush=True)
+    done.params.setdefault(name, fit.state.params)
+    milestones = experiment.of("milestones", done.settings)
+    entry = record.entry_of(fit, seed, more, milestones)
+    _enter(done, subject, entry, fit.status)
+    trained = Trained(
+        done.settings, subject, fit.state.params, subject.sees(samples), keys
+    )
+    entry["final"] |= experiment.measures(trained)
+    _enter(done, subject, entry, fit.status)
+    return fit
+
+
+def _enter(done: Run, subject: Subject, entry: dict[str, Any], status: str) -> None:
+    """Put the entry of one seed into results.json, in the place of an earlier one."""
+    old = done.results["methods"].get(subject.name)
+    entries = [] if old is None else [old, *old.get("repeats", [])]
+    by_seed = {each["seed"]: each for each in entries} | {entry["seed"]: entry}
+    first, *rest = (by_seed[seed] for seed in sorted(by_seed))
+    first = {key: x for key, x in first.items() if key != "repeats"}
+    repeats = {"repeats": rest} if rest else {}
+    done.results["methods"][subject.name] = subject.row.named | first | repeats
+    if status == "interrupted":
+        done.results["status"] = status
+    record.write_json(done.out / "results.json", done.results)
 
 
 def _budget(subject: Subject, options: RunOptions, spent: float | None) -> Budget:

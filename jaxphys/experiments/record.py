@@ -1,8 +1,9 @@
 """What a run leaves on disk: results.json, tables, and where they go.
 
-`results.json` holds `experiment, title, config, versions, device` and `methods`, a row
-a name: `model, optimizer, seed, compile_seconds, history, final`, and `repeats` where
-there are further seeds. Files are written whole or not at all.
+`results.json` holds `experiment, title, status, config, versions, device` and
+`methods`, a row a name: `model, optimizer, seed, compile_seconds, history, final`, and
+`repeats` where there are further seeds. The status is `running`, `finished` or
+`interrupted`. Files are written whole or not at all.
 """
 
 import datetime
@@ -19,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxphys import metrics
+from jaxphys import files, metrics
 from jaxphys.training import Fit
 
 __all__ = [
@@ -29,8 +30,10 @@ __all__ = [
     "device",
     "entry_of",
     "finals",
+    "mark_interrupted",
     "open_results",
     "output_directory",
+    "read_results",
     "table",
     "time_to",
     "versions",
@@ -56,7 +59,13 @@ def output_directory(
       ValueError: where there is no run to resume.
     """
     if out is not None:
-        return pathlib.Path(out)
+        out = pathlib.Path(out)
+        if resume and not (out / "results.json").exists():
+            raise ValueError(
+                f"{out} holds no results.json, so that there is no run to go on with; "
+                "name the run's directory with out, or leave resume out to begin one."
+            )
+        return out
     if not resume:
         return dated_directory(name)
     runs = sorted(pathlib.Path("runs").glob(f"{name}-*/results.json"))
@@ -87,7 +96,7 @@ def open_results(
     path = out / "results.json"
     config = json.loads(json.dumps(config))
     if path.exists():
-        old = json.loads(path.read_text())
+        old = read_results(path)
         if not resume:
             raise ValueError(
                 f"{out} holds another run, of {old['experiment']}; nothing was "
@@ -96,19 +105,26 @@ def open_results(
         changed = [
             f"{k} {old['config'].get(k)!r} → {v!r}"
             for k, v in config.items()
-            if k not in _FREE and old["config"].get(k) != v
+            if k not in _FREE and old["config"].get(k, v) != v
         ]
         if old["experiment"] != name or changed:
             raise ValueError(
                 f"cannot resume {out}: {'; '.join(changed) or old['experiment']}. Only "
                 "methods and budget may change; choose another --out."
             )
-        return old | {"config": config}
+        files.clear_leftovers(out)
+        # Rows that are added later belong to the run, which goes on with all of them.
+        before = old["config"].get("method", [])
+        config["method"] = list(dict.fromkeys([*before, *config["method"]]))
+        results = old | {"config": config, "status": "running"}
+        write_json(path, results)
+        return results
     check_empty(out)
     out.mkdir(parents=True, exist_ok=True)
     results = {
         "experiment": name,
         "title": title,
+        "status": "running",
         "config": config,
         "versions": versions(),
         "device": device(),
@@ -154,9 +170,58 @@ def _processor() -> str:
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(value, indent=1))
-    os.replace(partial, path)
+    with files.replacing(path) as file:
+        file.write(json.dumps(value, indent=1).encode())
+
+
+def mark_interrupted(path: pathlib.Path) -> None:
+    """Have a results.json, or a report.json, say that its run was interrupted."""
+    write_json(path, json.loads(path.read_text()) | {"status": "interrupted"})
+
+
+def read_results(path: pathlib.Path) -> dict[str, Any]:
+    """The contents of a results.json.
+
+    Raises:
+      ValueError: where it is not what a run writes.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a directory; expected the results of a run.")
+    try:
+        results = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON, and so not the results of a run.") from (
+            error
+        )
+    kinds = {"experiment": str, "title": str, "config": dict, "methods": dict}
+    for name, kind in kinds.items():
+        found = results.get(name) if isinstance(results, dict) else None
+        if not isinstance(found, kind):
+            raise ValueError(
+                f"{path} is not the results of a run: it has no {name!r} as runs do."
+            )
+    for name, entry in results["methods"].items():
+        _check_entry(path, name, entry)
+    return results
+
+
+def _check_entry(path: pathlib.Path, name: str, entry: Any) -> None:
+    """A ValueError where an entry of `methods` is not what a run writes."""
+    for part, kind in (("history", list), ("final", dict)):
+        found = entry.get(part) if isinstance(entry, dict) else None
+        if not isinstance(found, kind) or not found:
+            raise ValueError(
+                f"{path} is not the results of a run: {name} has no {part!r} as runs do."
+            )
+    for look in entry["history"]:
+        numbers = isinstance(look, dict) and all(
+            isinstance(look.get(clock), int | float) for clock in ("step", "seconds")
+        )
+        if not numbers:
+            raise ValueError(
+                f"{path} is not the results of a run: the history of {name} has no "
+                "step and seconds throughout."
+            )
 
 
 def time_to(history: list[dict], loss: float, name: str = "test_loss") -> float | None:

@@ -1,8 +1,7 @@
-"""What is kept on disk: training states, and models that were trained.
+"""Models that were trained, each in one .npz file.
 
-A training state is orbax's: written whole or not at all, the newest two kept. A model
-is one .npz file, its kind and arguments as JSON beside its weights, from which `load`
-builds it again.
+Its kind and arguments stand there as JSON beside the weights, and `load` builds it from
+them again.
 """
 
 import json
@@ -15,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import models
+from jaxphys import files, models
 from jaxphys.names import check_known
 from jaxphys.types import Array, Dynamics, Model, PyTree
 
@@ -24,12 +23,7 @@ __all__ = [
     "KINDS",
     "Learned",
     "build",
-    "clear",
-    "exists",
-    "latest_step",
     "load",
-    "restore",
-    "save",
     "save_model",
 ]
 
@@ -80,65 +74,6 @@ KINDS: dict[str, Callable[..., Any]] = {
     "lnn": _lagrangian(models.lnn),
     "delan": _lagrangian(models.delan),
 }
-
-
-def _manager(directory):
-    import orbax.checkpoint as ocp
-
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=2, enable_async_checkpointing=False
-    )
-    return ocp.CheckpointManager(pathlib.Path(directory).absolute(), options=options)
-
-
-def latest_step(directory: str | pathlib.Path) -> int | None:
-    """The step number of the newest finished checkpoint, None where there is none."""
-    if not pathlib.Path(directory).is_dir():
-        return None
-    return _manager(directory).latest_step()
-
-
-def exists(directory: str | pathlib.Path) -> bool:
-    """Whether a directory holds a finished checkpoint."""
-    return latest_step(directory) is not None
-
-
-def clear(directory: str | pathlib.Path) -> None:
-    """Remove the training states of a directory, if there are any."""
-    if pathlib.Path(directory).is_dir():
-        with _manager(directory) as manager:
-            for step in manager.all_steps():
-                manager.delete(step)
-
-
-def save(
-    directory: str | pathlib.Path, step: int, state: PyTree, notes: dict[str, Any]
-):
-    """Write a state and notes (what JSON can hold) under a step number.
-
-    A state that is there under the same number is replaced.
-    """
-    import orbax.checkpoint as ocp
-
-    with _manager(directory) as manager:
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes)
-        )
-        if step in manager.all_steps():
-            manager.delete(step)
-        manager.save(step, args=items, force=True)
-
-
-def restore(directory: str | pathlib.Path, like: PyTree) -> tuple[PyTree, dict]:
-    """The newest state and its notes; `like` gives structure, shapes and dtypes."""
-    import orbax.checkpoint as ocp
-
-    with _manager(directory) as manager:
-        items = ocp.args.Composite(
-            state=ocp.args.StandardRestore(like), notes=ocp.args.JsonRestore()
-        )
-        restored = manager.restore(manager.latest_step(), args=items)
-    return restored.state, restored.notes
 
 
 class Learned:
@@ -262,13 +197,8 @@ def save_model(
         f"leaf{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(params))
     }
     written = np.array(json.dumps(head))
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, model=written, **leaves)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.replacing(path) as file:
+        np.savez(file, model=written, **leaves)
     return path
 
 
