@@ -30,7 +30,7 @@ commands:
 jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL --help
 those of a fit, jaxphys simulate SYSTEM --help a system's."""
 
-#: The exit status of a command that Ctrl-C ended; that of SIGTERM is 143.
+#: The exit status of a command that Ctrl-C ended; after SIGTERM it is 143.
 _INTERRUPTED = 130
 
 
@@ -55,9 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     if named and arguments[1:2] in (["-h"], ["--help"]):
         print(USAGE)
         return 0
-    with stopping.process() as ending:
-        status = _carried_out(commands, arguments)
-    return ending.status if status == _INTERRUPTED else status
+    with stopping.process():
+        return _carried_out(commands, arguments)
 
 
 def _carried_out(commands: dict[str, Callable], arguments: list[str]) -> int:
@@ -177,11 +176,13 @@ def _run(arguments: list[str]) -> int:
 
 def _fit(arguments: list[str]) -> int:
     from jaxphys import commands
-    from jaxphys.commands.fitting import MODELS
+    from jaxphys.commands.fitting import MODELS, stored
 
     model = _named(arguments, "fit", "a model", list(MODELS))
     check_known("model", model, MODELS)
-    options = _options(f"fit {model}", arguments[1:], commands.FitOptions)
+    resumed, out = _resumed(arguments[1:])
+    default = stored(model, out) if resumed else None
+    options = _options(f"fit {model}", arguments[1:], commands.FitOptions, default)
     return _INTERRUPTED if commands.fit(model, options).interrupted else 0
 
 

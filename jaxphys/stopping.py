@@ -47,6 +47,8 @@ class Stop:
 
 #: The region that is deferred now, the outermost of those within one another.
 _regions: list[Stop] = []
+#: The end of this process, where it is a `process`.
+_processes: list[Stop] = []
 #: What is said of a process that is ended; see `last_words`.
 _words: list[Callable[[], None]] = []
 
@@ -74,6 +76,8 @@ def deferred() -> Iterator[Stop]:
         yield _regions[-1]
         return
     stop = Stop()
+    # Python drops an exception that a signal raises inside of a callback of its own.
+    stop.signal = _processes[-1].signal if _processes else None
 
     def note(number: int, frame: Any) -> None:
         del frame
@@ -91,21 +95,19 @@ def deferred() -> Iterator[Stop]:
 
 
 @contextlib.contextmanager
-def process(grace: float = GRACE) -> Iterator[Stop]:
+def process(grace: float = GRACE) -> Iterator[None]:
     """A command as a process of its own, which ends in time when it is asked to.
 
     SIGINT and SIGTERM raise KeyboardInterrupt, or are noted by `deferred`. Python sees
     a signal only between two of its own instructions, and a compilation is one of them:
     a thread beside it therefore ends the process after `grace` seconds, or at a second
-    signal, after the last words.
-
-    Returns:
-      A `Stop`, complete once the region is left.
+    signal, after the last words. With the region the process ends, too: what an
+    exception has torn apart inside of a compiler is better not cleaned up.
     """
-    ending = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield ending
+        yield
         return
+    ending = Stop()
 
     def interrupt(number: int, frame: Any) -> None:
         del number, frame
@@ -120,15 +122,22 @@ def process(grace: float = GRACE) -> Iterator[Stop]:
     # The C part of Python writes the number of a signal there as soon as it arrives.
     woken = signal.set_wakeup_fd(telling.fileno(), warn_on_full_buffer=False)
     watch.start()
+    _processes.append(ending)
     try:
-        yield ending
+        yield
     finally:
+        _processes.remove(ending)
         signal.set_wakeup_fd(woken)
         _restore(before)
         telling.send(b"\0")
         watch.join()
         listening.close()
         telling.close()
+        if ending.asked:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(ending.status)
 
 
 @contextlib.contextmanager

@@ -52,7 +52,8 @@ class RunOptions:
       memory_limit: MB that a second-order step may take for matrices, or for a basis in
         place of one; by default its sizes decide.
       out: directory of the results; `runs/EXPERIMENT-DATE-TIME` by default.
-      resume: go on with the run in `out`, or with the newest where none is given.
+      resume: go on with the run in `out`, or with the newest where none is given, by
+        the run's own settings; methods and budget may be added to.
       progress: whether to show progress bars.
     """
 

@@ -86,7 +86,7 @@ def check_budget(options: Any, before: Any, reached: int, where: pathlib.Path) -
         if was is not None and now is not None and now < was:
             raise ValueError(
                 f"cannot resume {where}: {name} was {was:g} and is {now:g}, and what "
-                "is trained cannot be made undone. Give as many or more, or choose "
+                "is trained cannot be undone. Give as many or more, or choose "
                 "another --out."
             )
     if options.steps is not None and options.steps < reached:
