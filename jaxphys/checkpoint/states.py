@@ -200,8 +200,8 @@ def _leaves(state: PyTree) -> list[_Leaf]:
     """The arrays of a state with their paths; random keys as the numbers they are."""
     found = []
     for path, x in jax.tree_util.tree_leaves_with_path(state):
-        dtype = str(getattr(x, "dtype", np.asarray(x).dtype))
         value = np.asarray(jax.random.key_data(x) if _is_key(x) else x)
+        dtype = str(x.dtype if _is_key(x) else value.dtype)
         name = jax.tree_util.keystr(path)
         found.append(_Leaf(name, dtype, value.shape, value))
     return found
