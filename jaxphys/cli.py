@@ -30,6 +30,11 @@ commands:
 jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL --help
 those of a fit, jaxphys simulate SYSTEM --help a system's."""
 
+_NO_MEMORY = (
+    "memory is full; lower the batch size, the number of samples or trajectories, or the "
+    "size of the network. What was written before is whole."
+)
+
 #: The exit status of a command that Ctrl-C ended; after SIGTERM it is 143.
 _INTERRUPTED = 130
 
@@ -73,12 +78,13 @@ def _carried_out(commands: dict[str, Callable], arguments: list[str]) -> int:
         told = str(error) if error.errno is None else files.trouble(error)
         print(f"jaxphys: {told}", file=sys.stderr)
         return 2 if isinstance(error, FileNotFoundError) else 1
-    except MemoryError as error:
-        told = str(error) or (
-            "memory is full; lower the batch size, the number of samples or the "
-            "network. What was written before is whole."
-        )
-        print(f"jaxphys: {told}", file=sys.stderr)
+    except (MemoryError, RuntimeError) as error:
+        # JAX has a RuntimeError of its own for it.
+        is_memory = isinstance(error, MemoryError)
+        if not is_memory and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        told = is_memory and str(error)
+        print(f"jaxphys: {told or _NO_MEMORY}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

@@ -8,6 +8,7 @@ prints one table, and leaves results, checkpoints and figures in one directory.
     seed     → Keys → samples → Fit → measures  once a row and seed
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -219,8 +220,18 @@ def run(
         interrupted=False,
     )
     path = out / "results.json"
-    with stopping.last_words(lambda: record.mark_interrupted(path)):
-        interrupted = _train_all(experiment, done, samples_of)
+
+    def mark() -> None:
+        record.mark_interrupted(path)
+
+    with stopping.last_words(mark):
+        try:
+            interrupted = _train_all(experiment, done, samples_of)
+        except BaseException:
+            # Such as a full disk, which may not take this either.
+            with contextlib.suppress(OSError):
+                mark()
+            raise
     done = done._replace(interrupted=interrupted)
     methods = results["methods"]
     results["methods"] = {name: methods[name] for name in rows if name in methods}
@@ -249,9 +260,6 @@ def _train_all(
                 interrupted = fit.status == "interrupted"
             except KeyboardInterrupt:
                 pass
-            except MemoryError:
-                record.mark_interrupted(done.out / "results.json")
-                raise
             if interrupted:
                 print(
                     "interrupted: what was trained is saved, and --resume goes on; "

@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -131,8 +131,13 @@ class Trainer:
         training = _Training(self, state, batches, budget, looks, disk)
         if training.finished:
             return training.ended()
-        training.compile(jax.tree.map(jnp.asarray, data), key)
-        training.run(progress)
+        try:
+            training.compile(jax.tree.map(jnp.asarray, data), key)
+            training.run(progress)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            training.out_of_memory(error)
         return training.ended()
 
 
@@ -185,15 +190,6 @@ class _Training:
                 self._run(bar, stop)
         except KeyboardInterrupt:
             self._interrupted()
-        except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            self._save()
-            raise MemoryError(
-                f"memory is full {self._where()}; lower the batch size, the number of "
-                "samples or the network, or for a second-order step the memory limit. "
-                "What was trained is saved."
-            ) from error
         finally:
             bar.close()
         with stopping.deferred():
@@ -220,6 +216,16 @@ class _Training:
             _advance(bar, self, float(info.loss))
             if self.disk.due:
                 self._save()
+
+    def out_of_memory(self, error: Exception) -> NoReturn:
+        """Keep what there is, and say what takes less."""
+        if self.journal.history:
+            self._save()
+        raise MemoryError(
+            f"memory is full {self._where()}; lower the batch size, the number of "
+            "samples or the size of the network, or for a second-order step the memory "
+            "limit. What was saved before is whole."
+        ) from error
 
     def _interrupted(self) -> None:
         self.status, self.message = "interrupted", f"interrupted {self._where()}"

@@ -144,8 +144,10 @@ def _said_where_it_ends(path: pathlib.Path) -> Iterator[None]:
     with stopping.last_words(mark):
         try:
             yield
-        except (KeyboardInterrupt, MemoryError):
-            mark()
+        except BaseException:
+            # Such as a full disk, which may not take this either.
+            with contextlib.suppress(OSError):
+                mark()
             raise
 
 
