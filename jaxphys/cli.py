@@ -31,8 +31,8 @@ jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL -
 those of a fit, jaxphys simulate SYSTEM --help a system's."""
 
 _NO_MEMORY = (
-    "memory is full; lower the batch size, the number of samples or trajectories, or the "
-    "size of the network. What was written before is whole."
+    "memory is full; lower the batch size, the number of samples or trajectories, or "
+    "the size of the network. What was written before is whole."
 )
 
 #: The exit status of a command that Ctrl-C ended; after SIGTERM it is 143.
@@ -80,11 +80,10 @@ def _carried_out(commands: dict[str, Callable], arguments: list[str]) -> int:
         return 2 if isinstance(error, FileNotFoundError) else 1
     except (MemoryError, RuntimeError) as error:
         # JAX has a RuntimeError of its own for it.
-        is_memory = isinstance(error, MemoryError)
-        if not is_memory and "RESOURCE_EXHAUSTED" not in str(error):
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        told = is_memory and str(error)
-        print(f"jaxphys: {told or _NO_MEMORY}", file=sys.stderr)
+        own = str(error) if isinstance(error, MemoryError) else ""
+        print(f"jaxphys: {own or _NO_MEMORY}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

@@ -1,21 +1,22 @@
 """Files that are whole or not there: written beside their place, then put into it.
 
-A process may be killed at any moment, and a disk be full at any byte. What is read under
-a name was then written to its end: the bytes reach the disk under another name first,
-and `os.replace` puts them into place at once.
+A process may be killed at any moment, and a disk be full at any byte. What is read
+under a name was then written to its end: the bytes reach the disk under another name
+first, and `os.replace` puts them into place at once.
 """
 
 import contextlib
 import errno
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["clear_leftovers", "replacing", "trouble"]
+__all__ = ["clear_leftovers", "is_leftover", "replacing", "trouble"]
 
 #: The end of the names of files that are being written.
-_PARTIAL = ".part"
+_PARTIAL = re.compile(r".\.[0-9a-f]{8}\.part$")
 
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -39,7 +40,7 @@ def replacing(path: str | pathlib.Path) -> Iterator[BinaryIO]:
     """
     path = pathlib.Path(path)
     # Two processes, or two threads of one, never write to one name.
-    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}{_PARTIAL}")
+    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
     try:
         with partial.open("wb") as file:
             yield file
@@ -75,9 +76,22 @@ def clear_leftovers(directory: str | pathlib.Path) -> None:
       >>> list(folder.iterdir())
       []
     """
-    for path in pathlib.Path(directory).glob(f"*{_PARTIAL}"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+    for path in pathlib.Path(directory).glob("*.part"):
+        if is_leftover(path):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def is_leftover(path: pathlib.Path) -> bool:
+    """Whether a file is one that `replacing` had not written to its end.
+
+    Example:
+      >>> is_leftover(pathlib.Path("a.json.0a1b2c3d.part"))
+      True
+      >>> is_leftover(pathlib.Path("film.part"))
+      False
+    """
+    return _PARTIAL.search(path.name) is not None
 
 
 def trouble(error: OSError) -> str:

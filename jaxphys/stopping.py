@@ -1,9 +1,9 @@
 """Ending well: SIGINT and SIGTERM wait for what must not be torn apart, but not long.
 
 `deferred` holds back a first signal while something is brought to its end, and a second
-one ends it at once. A command is a `process`: SIGTERM is to it what Ctrl-C is, and where
-it has not ended in time, say inside of a compilation, it is ended. Signals belong to the
-whole process, so that what is noted here does as well.
+one ends it at once. A command is a `process`: SIGTERM is to it what Ctrl-C is, and
+where it has not ended in time, say inside of a compilation, it is ended. Signals belong
+to the whole process, so that what is noted here does as well.
 """
 
 import contextlib
@@ -182,12 +182,12 @@ def _watch(listening: socket.socket, ending: Stop, grace: float) -> None:
 
 def _handled_by(handler: Callable) -> dict[int, Any]:
     """Handle the signals that are not ignored; what handled them before."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    # None is a handler that Python did not set and could not set again.
-    ours = {k: v for k, v in before.items() if v not in (None, signal.SIG_IGN)}
-    for number in ours:
-        signal.signal(number, handler)
-    return ours
+    before: dict[int, Any] = {}
+    for number in _SIGNALS:
+        # None is a handler that Python did not set and could not set again.
+        if signal.getsignal(number) not in (None, signal.SIG_IGN):
+            before[int(number)] = signal.signal(number, handler)
+    return before
 
 
 def _restore(before: dict[int, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Stopping and going on: nothing is lost, nothing differs, nothing is compiled twice."""
+"""Stopping and going on: nothing is lost, or differs, or is compiled twice."""
 
 import json
 import signal
@@ -191,9 +191,7 @@ def test_a_training_that_goes_on_by_less_or_with_other_sizes_is_refused(tmp_path
     def go_on(data, key=None, of="", steps=20, using=trainer):
         storage = Storage(tmp_path / "run", resume=True, of=of)
         budget = Budget(steps=steps)
-        return using.fit(
-            start, data, budget, key=key, storage=storage, progress=False
-        )
+        return using.fit(start, data, budget, key=key, storage=storage, progress=False)
 
     data = dataset()
     go_on(data, of="sine")
@@ -335,9 +333,7 @@ def test_resuming_needs_no_setting_repeated(small_run, tmp_path, monkeypatch, ca
 
 @pytest.mark.x64
 def test_a_method_that_is_added_belongs_to_the_run(small_run):
-    settings, options = experiments.stored(
-        experiments.get("oscillators"), small_run
-    )
+    settings, options = experiments.stored(experiments.get("oscillators"), small_run)
     assert (settings.hidden, options.seed, options.resume) == ((8,), 5, True)
     options = commands.RunOptions(
         **vars(options) | {"method": ("sip",), "steps": 40, "progress": False}

@@ -134,7 +134,7 @@ def test_a_newer_layout_asks_for_a_newer_version(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint.states, "STATE_FORMAT", 3)
     checkpoint.save(tmp_path, 1, ADAM, {})
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="has layout 3.*install a newer") as raised:
+    with pytest.raises(ValueError, match=r"has layout 3.*install a newer") as raised:
         checkpoint.restore(tmp_path, ADAM)
     one_sentence(raised)
 
@@ -144,9 +144,7 @@ OTHERS = {
     "another optimizer: it lacks opt_state.damping": lambda: state_of(
         optim.levenberg_marquardt()
     )._replace(params=ADAM.params),
-    "another shape: params": lambda: state_of(
-        optax.adam(1e-2), models.mlp((2, 5, 1))
-    ),
+    "another shape: params": lambda: state_of(optax.adam(1e-2), models.mlp((2, 5, 1))),
     "another network: it lacks params": lambda: state_of(
         optax.adam(1e-2), models.mlp((2, 4, 4, 1))
     ),

@@ -8,9 +8,10 @@ A file `STEP.state` is
     arrays                their bytes, one after another
     SHA-256               of all that stands before
 
-so that a file that was cut short or damaged is found out before anything in it is used.
-The arrays are read into the dtypes and shapes of a state that the caller has: nothing in
-the file is run, or decides what is made of it. Layout 1 was orbax's, and is read still.
+so that a file that was cut short or damaged is found out before anything in it is
+used. The arrays are read into the dtypes and shapes of a state that the caller has:
+nothing in the file is run, or decides what is made of it. Layout 1 was orbax's, and is
+read still.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ import json
 import pathlib
 import shutil
 import struct
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -111,7 +113,8 @@ def save(
     digest = hashlib.sha256()
     with files.replacing(path) as file:
         start = (kind, _SIZES.pack(size, len(header)), header)
-        for part in itertools.chain(start, (_bytes_of(x) for x in values)):
+        parts: Iterator[Any] = itertools.chain(start, map(_bytes_of, values))
+        for part in parts:
             digest.update(part)
             file.write(part)
         file.write(digest.digest())
@@ -146,7 +149,10 @@ def restore(
         header, body = _read(path)
     except ValueError as error:
         raise ValueError(f"{error}; {_older(directory, steps)}.") from error
-    stored = [_Leaf(*named, None) for named in header["arrays"]]
+    stored = [
+        _Leaf(path, dtype, tuple(shape), None)
+        for path, dtype, shape in header["arrays"]
+    ]
     leaves = _leaves(like)
     _check_same(path, stored, leaves)
     begin, arrays = 0, []
@@ -211,9 +217,9 @@ def _is_key(x: Any) -> bool:
     return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
-def _bytes_of(x: np.ndarray) -> memoryview:
+def _bytes_of(x: np.ndarray) -> Any:
     """The bytes of an array, of any dtype, without a copy."""
-    return memoryview(x.reshape(-1).view(np.uint8))
+    return x.reshape(-1).view(np.uint8).data
 
 
 def _placed(x: np.ndarray, like: Any) -> Any:
@@ -281,7 +287,6 @@ def _check_same(path: pathlib.Path, stored: list[_Leaf], wanted: list[_Leaf]) ->
         old = there[name]
         for kind in ("shape", "dtype"):
             was, now = getattr(old, kind), getattr(leaf, kind)
-            was, now = (tuple(x) if kind == "shape" else x for x in (was, now))
             if was != now:
                 raise ValueError(
                     f"{path} was written with another {kind}: {_readable(name)} has "

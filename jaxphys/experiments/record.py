@@ -79,7 +79,9 @@ def output_directory(
 
 def check_empty(out: pathlib.Path, cure: str = "Choose another --out.") -> None:
     """A ValueError where writing results would mix them with what is there."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not (
+        out.is_dir() and all(map(files.is_leftover, out.iterdir()))
+    ):
         raise ValueError(
             f"{out} exists and is not empty; nothing was overwritten. {cure}"
         )
@@ -121,6 +123,7 @@ def open_results(
         return results
     check_empty(out)
     out.mkdir(parents=True, exist_ok=True)
+    files.clear_leftovers(out)
     results = {
         "experiment": name,
         "title": title,
@@ -211,7 +214,8 @@ def _check_entry(path: pathlib.Path, name: str, entry: Any) -> None:
         found = entry.get(part) if isinstance(entry, dict) else None
         if not isinstance(found, kind) or not found:
             raise ValueError(
-                f"{path} is not the results of a run: {name} has no {part!r} as runs do."
+                f"{path} is not the results of a run: {name} has no {part!r} as they "
+                "do."
             )
     for look in entry["history"]:
         numbers = isinstance(look, dict) and all(

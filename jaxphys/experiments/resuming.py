@@ -69,9 +69,7 @@ def one_budget(options: Any, before: Any) -> Any:
       15.0
     """
     if options.steps is None and options.seconds is None:
-        return dataclasses.replace(
-            options, steps=before.steps, seconds=before.seconds
-        )
+        return dataclasses.replace(options, steps=before.steps, seconds=before.seconds)
     if options.steps is None or options.seconds is None:
         return options
     if options.steps != before.steps:

@@ -105,7 +105,7 @@ class Disk:
         if stopping and checkpoint.latest_step(kept) != best.step:
             mark = {"value": best.value, "step": best.step}
             checkpoint.save(kept, best.step, best.state, mark, keep=keep)
-        about = {"history": journal.history, "about": self._about}
+        about: dict[str, Any] = {"history": journal.history, "about": self._about}
         # A kill between the two leaves the last state with the best one of its time.
         about |= {"stale": best.stale, "best": best.step if stopping else None}
         checkpoint.save(directory, int(state.step), state, about | notes, keep=keep)

@@ -96,10 +96,10 @@ def fit(model: str, options: FitOptions) -> Fitted:
     begun = reports.begun(model, options, ready)
     if options.resume:
         resuming.check_same(out, begun["data"])
-        files.clear_leftovers(out)
     else:
         record.check_empty(out, "Choose another --out, or go on with --resume.")
     out.mkdir(parents=True, exist_ok=True)
+    files.clear_leftovers(out)
     record.write_json(out / "report.json", begun)
     print(reports.announced(model, options, ready, out), flush=True)
 

@@ -76,7 +76,9 @@ def check_same(out: pathlib.Path, about: dict[str, Any]) -> None:
     for name in ("sha256", "points", "coordinates"):
         was, now = before.get(name), about[name]
         if was is not None and was != now:
-            what = "its contents differ" if name == "sha256" else f"{was} → {now} {name}"
+            what = (
+                "its contents differ" if name == "sha256" else f"{was} → {now} {name}"
+            )
             raise ValueError(
                 f"cannot resume {out} with {about['file']}: it is not the file that "
                 f"the fit began with, {before.get('file')}; {what}. Give that one, or "

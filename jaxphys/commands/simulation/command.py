@@ -15,6 +15,7 @@ from jaxphys.commands.simulation.constants import build
 from jaxphys.commands.simulation.integration import SimulationInfo, carry_out
 from jaxphys.commands.simulation.options import Plan, SimulateOptions, plan
 from jaxphys.experiments import record
+from jaxphys.files import clear_leftovers
 from jaxphys.types import System, Trajectories, required
 
 __all__ = ["Simulated", "simulate"]
@@ -65,11 +66,13 @@ def simulate(
     planned = plan(made, options)
     out = pathlib.Path(options.out or record.dated_directory(system))
     record.check_empty(out)
+    # A place that cannot be written to is found out before anything is computed.
+    out.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(out)
     print(_announced(planned), flush=True)
     found, info = carry_out(planned)
     found = found._replace(meta={**found.meta, "options": chosen})
     print(_went(found, info), flush=True)
-    out.mkdir(parents=True, exist_ok=True)
     data.save_trajectories(out / "trajectory.npz", found)
     files = ["trajectory.npz"]
     if len(found.t) > 1:
