@@ -81,7 +81,7 @@ def session(kind: str, kills: int, chance: random.Random, place: pathlib.Path) -
     """Kill one kind of run so many times, each time going on with it."""
     place.mkdir(parents=True)
     if "swings.npz" in KINDS[kind]:
-        _measure(place / "swings.npz")
+        measure(place / "swings.npz")
     reference, out = place / "undisturbed", place / "killed"
     length = _undisturbed(kind, reference)
     done, writing, finished, times, trouble = 0, 0, 0, [], []
@@ -117,7 +117,7 @@ def session(kind: str, kills: int, chance: random.Random, place: pathlib.Path) -
     return Tally(done - len(times), writing, times, finished + 1, trouble)
 
 
-def _measure(path: pathlib.Path) -> None:
+def measure(path: pathlib.Path) -> None:
     """A few swings of a pendulum, as somebody may have measured them."""
     import jax
     import numpy as np

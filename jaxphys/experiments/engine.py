@@ -8,7 +8,6 @@ prints one table, and leaves results, checkpoints and figures in one directory.
     seed     → Keys → samples → Fit → measures  once a row and seed
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import optax
 
 from jaxphys import data as datasets
-from jaxphys import learning, plots, stopping, trees
+from jaxphys import learning, plots, trees
 from jaxphys.experiments import record, resuming
 from jaxphys.experiments.experiment import (
     USUAL_SECONDS,
@@ -220,18 +219,8 @@ def run(
         interrupted=False,
     )
     path = out / "results.json"
-
-    def mark() -> None:
-        record.mark_interrupted(path)
-
-    with stopping.last_words(mark):
-        try:
-            interrupted = _train_all(experiment, done, samples_of)
-        except BaseException:
-            # Such as a full disk, which may not take this either.
-            with contextlib.suppress(OSError):
-                mark()
-            raise
+    with record.said_where_it_ends(path):
+        interrupted = _train_all(experiment, done, samples_of)
     done = done._replace(interrupted=interrupted)
     methods = results["methods"]
     results["methods"] = {name: methods[name] for name in rows if name in methods}

@@ -6,6 +6,7 @@
 `interrupted`. Files are written whole or not at all.
 """
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -14,13 +15,13 @@ import os
 import pathlib
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxphys import files, metrics
+from jaxphys import files, metrics, stopping
 from jaxphys.training import Fit
 
 __all__ = [
@@ -30,10 +31,11 @@ __all__ = [
     "device",
     "entry_of",
     "finals",
-    "mark_interrupted",
+    "mark",
     "open_results",
     "output_directory",
     "read_results",
+    "said_where_it_ends",
     "table",
     "time_to",
     "versions",
@@ -177,9 +179,35 @@ def write_json(path: pathlib.Path, value: Any) -> None:
         file.write(json.dumps(value, indent=1).encode())
 
 
-def mark_interrupted(path: pathlib.Path) -> None:
-    """Have a results.json, or a report.json, say that its run was interrupted."""
-    write_json(path, json.loads(path.read_text()) | {"status": "interrupted"})
+def mark(path: pathlib.Path, status: str) -> None:
+    """Have a results.json, or a report.json, tell another status."""
+    write_json(path, json.loads(path.read_text()) | {"status": status})
+
+
+@contextlib.contextmanager
+def said_where_it_ends(
+    path: pathlib.Path, begun: dict[str, Any] | None = None
+) -> Iterator[None]:
+    """Have a results.json say that a run was interrupted, however that comes about.
+
+    Args:
+      path: the file.
+      begun: its contents at the start; None where it is there already.
+    """
+    if begun is not None:
+        write_json(path, begun)
+
+    def interrupted() -> None:
+        mark(path, "interrupted")
+
+    with stopping.last_words(interrupted):
+        try:
+            yield
+        except BaseException:
+            # Such as a full disk, which may not take this either.
+            with contextlib.suppress(OSError):
+                interrupted()
+            raise
 
 
 def read_results(path: pathlib.Path) -> dict[str, Any]:

@@ -6,15 +6,14 @@ and a model file that `jaxphys.checkpoint.load` makes a Hamiltonian of again, or
 Lagrangian.
 """
 
-import contextlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxphys import checkpoint, data, files, learning, stopping, trees
+from jaxphys import checkpoint, data, files, learning, trees
 from jaxphys.commands.fitting import report as reports
 from jaxphys.commands.fitting import resuming
 from jaxphys.commands.fitting.judge import Follower
@@ -100,14 +99,13 @@ def fit(model: str, options: FitOptions) -> Fitted:
         record.check_empty(out, "Choose another --out, or go on with --resume.")
     out.mkdir(parents=True, exist_ok=True)
     files.clear_leftovers(out)
-    record.write_json(out / "report.json", begun)
     print(reports.announced(model, options, ready, out), flush=True)
 
     for_noise, for_fit = jax.random.split(jax.random.key(options.seed))
     train = data.cast(ready.train, dtype)
     if options.noise:
         train = _noisy(train, options.noise, for_noise)
-    with _said_where_it_ends(out / "report.json"):
+    with record.said_where_it_ends(out / "report.json", begun):
         trained = learning.learn(
             dynamics,
             recipe,
@@ -132,23 +130,6 @@ def fit(model: str, options: FitOptions) -> Fitted:
     reports.draw(model, ready, follower, trained, out)
     print(f"model, report and figures in {out}")
     return Fitted(report, checkpoint.load(path), out, trained.status == "interrupted")
-
-
-@contextlib.contextmanager
-def _said_where_it_ends(path: pathlib.Path) -> Iterator[None]:
-    """Have the report say that the fit was interrupted, however that comes about."""
-
-    def mark() -> None:
-        record.mark_interrupted(path)
-
-    with stopping.last_words(mark):
-        try:
-            yield
-        except BaseException:
-            # Such as a full disk, which may not take this either.
-            with contextlib.suppress(OSError):
-                mark()
-            raise
 
 
 def _noisy(

@@ -1,8 +1,10 @@
 """`jaxphys simulate`: a system by name; trajectories, figures and an animation.
 
-The file trajectory.npz has the layout of `jaxphys.data.save_trajectories`.
+The file trajectory.npz has the layout of `jaxphys.data.save_trajectories`; results.json
+says what was asked for, and whether it came to its end.
 """
 
+import dataclasses
 import pathlib
 from typing import Any, NamedTuple
 
@@ -70,15 +72,33 @@ def simulate(
     out.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
     print(_announced(planned), flush=True)
-    found, info = carry_out(planned)
+    path = out / "results.json"
+    with record.said_where_it_ends(path, _begun(system, options, chosen)):
+        found, info = carry_out(planned)
     found = found._replace(meta={**found.meta, "options": chosen})
     print(_went(found, info), flush=True)
     data.save_trajectories(out / "trajectory.npz", found)
-    files = ["trajectory.npz"]
+    record.mark(path, "finished")
+    files = ["trajectory.npz", path.name]
     if len(found.t) > 1:
         files += _draw(made, found, out, options.animate)
     print(f"{out}: {', '.join(files)}")
     return Simulated(found, info, out, tuple(files))
+
+
+def _begun(
+    system: str, options: SimulateOptions, constants: dict[str, Any]
+) -> dict[str, Any]:
+    """The contents of results.json."""
+    asked = dataclasses.asdict(options)
+    del asked["out"]
+    return {
+        "system": system,
+        "status": "running",
+        "options": asked | constants,
+        "versions": record.versions(),
+        "device": record.device(),
+    }
 
 
 def _announced(plan: Plan) -> str:
