@@ -219,7 +219,7 @@ def run(
         interrupted=False,
     )
     path = out / "results.json"
-    with record.said_where_it_ends(path):
+    with record.said_where_it_ends(path, results):
         interrupted = _train_all(experiment, done, samples_of)
     done = done._replace(interrupted=interrupted)
     methods = results["methods"]

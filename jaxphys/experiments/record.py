@@ -92,7 +92,9 @@ def check_empty(out: pathlib.Path, cure: str = "Choose another --out.") -> None:
 def open_results(
     out: pathlib.Path, name: str, title: str, config: dict[str, Any], *, resume: bool
 ) -> dict[str, Any]:
-    """New results in an empty directory, or those of the run that is continued.
+    """New results for an empty directory, or those of the run that is continued.
+
+    The directory is made; they are not written yet.
 
     Raises:
       ValueError: where the directory holds something else, or a run of other settings.
@@ -120,13 +122,11 @@ def open_results(
         # Rows that are added later belong to the run, which goes on with all of them.
         before = old["config"].get("method", [])
         config["method"] = list(dict.fromkeys([*before, *config["method"]]))
-        results = old | {"config": config, "status": "running"}
-        write_json(path, results)
-        return results
+        return old | {"config": config, "status": "running"}
     check_empty(out)
     out.mkdir(parents=True, exist_ok=True)
     files.clear_leftovers(out)
-    results = {
+    return {
         "experiment": name,
         "title": title,
         "status": "running",
@@ -135,8 +135,6 @@ def open_results(
         "device": device(),
         "methods": {},
     }
-    write_json(path, results)
-    return results
 
 
 def versions() -> dict[str, str]:
@@ -185,23 +183,20 @@ def mark(path: pathlib.Path, status: str) -> None:
 
 
 @contextlib.contextmanager
-def said_where_it_ends(
-    path: pathlib.Path, begun: dict[str, Any] | None = None
-) -> Iterator[None]:
+def said_where_it_ends(path: pathlib.Path, begun: dict[str, Any]) -> Iterator[None]:
     """Have a results.json say that a run was interrupted, however that comes about.
 
     Args:
       path: the file.
-      begun: its contents at the start; None where it is there already.
+      begun: its contents at the start.
     """
-    if begun is not None:
-        write_json(path, begun)
 
     def interrupted() -> None:
         mark(path, "interrupted")
 
     with stopping.last_words(interrupted):
         try:
+            write_json(path, begun)
             yield
         except BaseException:
             # Such as a full disk, which may not take this either.
