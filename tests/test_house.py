@@ -15,6 +15,7 @@ ROOT = pathlib.Path(jaxphys.__file__).parent
 FLOORS = {
     "types": 0,
     "names": 0,
+    "checks": 0,
     "files": 0,
     "stopping": 0,
     "trees": 0,

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxphys import data as datasets
 from jaxphys import plots, trees
+from jaxphys.checks import check_count, check_positive
 from jaxphys.learning import Learner, Recipe
 from jaxphys.problems import Target
 from jaxphys.training import Budget, Fit
@@ -73,12 +74,12 @@ class RunOptions:
     def check(self) -> "RunOptions":
         """These options, or a ValueError where one is invalid."""
         trees.real_dtype(self.dtype)
-        if self.seeds < 1:
-            raise ValueError(f"seeds is {self.seeds}; expected a number ≥ 1.")
-        if self.memory_limit is not None and not self.memory_limit > 0:
-            raise ValueError(
-                f"memory_limit is {self.memory_limit} MB; expected a number above zero."
-            )
+        check_count("seeds", self.seeds)
+        check_count("seed", self.seed, 0)
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
+        if self.memory_limit is not None:
+            check_positive("memory_limit", self.memory_limit)
         if self.seconds is not None or self.steps is not None:
             Budget(steps=self.steps, seconds=self.seconds).check()
         return self

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from jaxphys import data as datasets
 from jaxphys import stopping
+from jaxphys.checks import check_count, check_positive
 from jaxphys.training.journal import CHUNK_SECONDS, Journal, Looks, shown_loss
 from jaxphys.training.loop import make_loop, no_skips
 from jaxphys.training.step import TrainState
@@ -43,8 +44,9 @@ class Budget(NamedTuple):
                 "epochs and seconds."
             )
         ((name, value),) = given.items()
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} is {value}; expected a finite number above zero.")
+        check_positive(name, value)
+        if name == "steps":
+            check_count(name, value)
         return self
 
     def in_steps(self, batches: int) -> int | None:
@@ -102,10 +104,9 @@ class Trainer:
     """
 
     def __init__(self, step: Callable, batch_size: int, *, skips: int = 0):
-        if skips < 0:
-            raise ValueError(f"skips is {skips}; expected a whole number ≥ 0.")
-        self.batch_size, self.skips = batch_size, skips
-        self._loop = make_loop(step, batch_size, skips)
+        self.batch_size = check_count("batch_size", batch_size)
+        self.skips = check_count("skips", skips, 0)
+        self._loop = make_loop(step, self.batch_size, self.skips)
 
     def fit(
         self,
