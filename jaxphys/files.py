@@ -49,6 +49,8 @@ def replacing(path: str | pathlib.Path) -> Iterator[BinaryIO]:
         os.replace(partial, path)
         _sync(path.parent)
     except OSError as error:
+        if error.errno is None:
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with contextlib.suppress(OSError):

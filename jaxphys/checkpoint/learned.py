@@ -5,10 +5,12 @@ them again.
 """
 
 import json
+import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,22 @@ __all__ = [
     "load",
     "save_model",
 ]
+
+#: What a head must have, and of which kind.
+_HEAD = {"format": int, "kind": str, "arguments": dict, "notes": dict}
+#: What NumPy and zipfile make of a damaged file.
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+#: An archive may be so many times larger unpacked; model files are not compressed.
+_MOST = 100
 
 #: Of the layout of model files; a reader takes its own version and those before.
 FORMAT = 1
@@ -215,27 +233,16 @@ def load(path: str | pathlib.Path, kind: str | None = None) -> Learned:
     """
     path = pathlib.Path(path)
     path = path / "model.npz" if path.is_dir() else path
-    with path.open("rb") as file:
-        try:
-            stored = np.load(file, allow_pickle=False)
-            names = set(stored.files)
-        except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is not a model file.") from error
-        if "model" not in names:
-            raise ValueError(
-                f"{path} holds {', '.join(sorted(names)) or 'nothing'}; expected a "
-                "model, as jaxphys.checkpoint.save_model writes it."
-            )
-        head = json.loads(str(stored["model"]))
-        if head["format"] > FORMAT:
-            raise ValueError(
-                f"{path} has format {head['format']}, this version of jaxphys reads "
-                f"up to {FORMAT}; install a newer one."
-            )
-        leaves = [jnp.asarray(stored[f"leaf{i}"]) for i in range(len(names) - 1)]
+    head, leaves = _read(path)
     if kind is not None and head["kind"] != kind:
         raise ValueError(f"{path} holds a model {head['kind']}; expected {kind}.")
-    like = _weights(head["kind"], head["arguments"])
+    try:
+        like = _weights(head["kind"], head["arguments"])
+    except TypeError as error:
+        raise ValueError(
+            f"{path} has arguments that this version's {head['kind']} does not take; "
+            "load it with the version that wrote it, or train again."
+        ) from error
     if [x.shape for x in jax.tree.leaves(like)] != [x.shape for x in leaves]:
         raise ValueError(
             f"{path} has weights of other shapes than this version's {head['kind']}; "
@@ -243,6 +250,44 @@ def load(path: str | pathlib.Path, kind: str | None = None) -> Learned:
         )
     params = jax.tree.unflatten(jax.tree.structure(like), leaves)
     return Learned(head["kind"], head["arguments"], params, head["notes"])
+
+
+def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[Array]]:
+    """The head and the weights of a file that is whole, or a ValueError."""
+    with path.open("rb") as file:
+        try:
+            stored = np.load(file, allow_pickle=False)
+            names = set(stored.files)
+        except (AttributeError, *_DAMAGE) as error:
+            raise ValueError(f"{path} is not a model file.") from error
+        if "model" not in names:
+            raise ValueError(
+                f"{path} holds {', '.join(sorted(names)) or 'nothing'}; expected a "
+                "model, as jaxphys.checkpoint.save_model writes it."
+            )
+        # An archive of little size may unpack to any.
+        if sum(x.file_size for x in stored.zip.infolist()) > _MOST * _size(file):
+            raise ValueError(f"{path} unpacks to far more than a model file does.")
+        try:
+            head = json.loads(str(stored["model"]))
+            known = all(isinstance(head[k], x) for k, x in _HEAD.items())
+            leaves = [jnp.asarray(stored[f"leaf{i}"]) for i in range(len(names) - 1)]
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{path} is damaged; take a copy of it, or train again."
+            ) from error
+    if not known:
+        raise ValueError(f"{path} is not a model file.")
+    if head["format"] > FORMAT:
+        raise ValueError(
+            f"{path} has format {head['format']}, this version of jaxphys reads "
+            f"up to {FORMAT}; install a newer one."
+        )
+    return head, leaves
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def _weights(kind: str, arguments: Mapping[str, Any]) -> PyTree:
