@@ -163,7 +163,6 @@ def run(
         another run; before compiling, with nothing written.
     """
     options = experiment.options if options is None else options
-    before: RunOptions | None = None
     if options.resume:
         own, before = resuming.stored(experiment, options.out)
         settings = own if settings is None else settings
@@ -197,9 +196,9 @@ def run(
         for subject in subjects.values():
             experiment.check(first, subject.learner.recipe)
     out = record.output_directory(experiment.name, options.out, resume=options.resume)
-    if before is not None:
-        made = resuming.reached(out, names)
-        resuming.check_budget(options, before, made, out)
+    if options.resume:
+        _, before = resuming.stored(experiment, out)
+        resuming.check_budget(options, before, resuming.reached(out, names), out)
     results = record.open_results(
         out, experiment.name, title, config, resume=options.resume
     )
