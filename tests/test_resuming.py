@@ -164,7 +164,7 @@ def test_nothing_is_compiled_while_the_clock_runs_resumed_or_not(make, tmp_path)
             progress=False,
         )
         assert result.state.step == steps
-        assert len(result.history) > 8
+        assert len(result.history) >= 6
         assert counting.inside == 0
 
 
