@@ -25,6 +25,7 @@ NAMES = (
     "dipole_step",
     "engine",
     "poisson_memory",
+    "kills",
     "control",
 )
 

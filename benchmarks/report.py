@@ -66,7 +66,7 @@ LAGRANGIAN = (
 SHOWN = {"double_pendulum": "final_energy", "wave": "energy_drift"}
 
 #: Benchmarks whose experiments may be measured one at a time.
-IN_PARTS = ("hamiltonian", "lagrangian", "control")
+IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills")
 
 
 def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> None:
@@ -546,6 +546,23 @@ def _engine(results: dict[str, Any]) -> list[str]:
     ]
 
 
+def _kills(results: dict[str, Any]) -> list[str]:
+    header = ["run", "SIGKILL", "while writing", "SIGTERM", "longest to end [s]"]
+    header += ["compared with undisturbed", "lost or different"]
+    rows = []
+    for kind, found in results["kinds"].items():
+        times = found["terminations"]
+        row = [
+            found["kills"],
+            found["writing"],
+            len(times),
+            _seconds(max(times, default=None)),
+        ]
+        row += [found["finished"], len(found["trouble"])]
+        rows.append([kind, *map(str, row)])
+    return _table(header, rows)
+
+
 def _poisson_memory(results: dict[str, Any]) -> list[str]:
     rows = [
         [
@@ -728,4 +745,5 @@ SECTIONS = {
     "dipole_step": ("One step of HIG on the quantum dipole", _dipole_step),
     "engine": ("Second-order steps by size and route", _engine),
     "poisson_memory": ("Memory of a step on Poisson's equation", _poisson_memory),
+    "kills": ("Kills at random moments", _kills),
 }

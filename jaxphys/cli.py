@@ -4,14 +4,16 @@ Every command is a function of `jaxphys.commands`; here its options are read, it
 become messages, and its outcome an exit status.
 """
 
+import argparse
 import dataclasses
 import os
 import pathlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
+from jaxphys import files, stopping
 from jaxphys.names import check_known
 
 __all__ = ["USAGE", "main"]
@@ -28,7 +30,12 @@ commands:
 jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL --help
 those of a fit, jaxphys simulate SYSTEM --help a system's."""
 
-#: The exit status of a command that Ctrl-C ended.
+_NO_MEMORY = (
+    "memory is full; lower the batch size, the number of samples or trajectories, or "
+    "the size of the network. What was written before is whole."
+)
+
+#: The exit status of a command that Ctrl-C ended; after SIGTERM it is 143.
 _INTERRUPTED = 130
 
 
@@ -53,14 +60,37 @@ def main(arguments: list[str] | None = None) -> int:
     if named and arguments[1:2] in (["-h"], ["--help"]):
         print(USAGE)
         return 0
+    with stopping.process():
+        return _carried_out(commands, arguments)
+
+
+def _carried_out(commands: dict[str, Callable], arguments: list[str]) -> int:
+    """Run a command; what goes wrong becomes a sentence."""
     try:
         check_known("command", arguments[0], commands)
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             return commands[arguments[0]](arguments[1:])
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         print(f"jaxphys: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        told = str(error) if error.errno is None else files.trouble(error)
+        print(f"jaxphys: {told}", file=sys.stderr)
+        return 2 if isinstance(error, FileNotFoundError) else 1
+    except (MemoryError, RuntimeError) as error:
+        # JAX has a RuntimeError of its own for it.
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        own = str(error) if isinstance(error, MemoryError) else ""
+        print(f"jaxphys: {own or _NO_MEMORY}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\njaxphys: interrupted; what was written until now is whole.",
+            file=sys.stderr,
+        )
+        return _INTERRUPTED
 
 
 def _warn(message, category, filename, lineno, file=None, line=None) -> None:
@@ -108,6 +138,20 @@ def _side_by_side(doc: str, **records: Any) -> tuple[type, Any]:
     return kind, kind(**records)
 
 
+def _resumed(arguments: list[str]) -> tuple[bool, pathlib.Path | None]:
+    """Whether a run is resumed, whose options are then the defaults, and which."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--out", type=pathlib.Path)
+    # Nothing is resumed by a call for help, and what is wrong is told by tyro.
+    parser.exit_on_error = False
+    try:
+        found, _ = parser.parse_known_args(arguments)
+    except argparse.ArgumentError:
+        return False, None
+    return found.resume and not {"-h", "--help"} & set(arguments), found.out
+
+
 def _list(arguments: list[str]) -> int:
     from jaxphys import commands
 
@@ -121,10 +165,14 @@ def _run(arguments: list[str]) -> int:
 
     name = _named(arguments, "run", "an experiment", experiments.names())
     experiment = experiments.get(name)
+    settings, options = experiment.settings(), experiment.options
+    resumed, out = _resumed(arguments[1:])
+    if resumed:
+        settings, options = experiments.stored(experiment, out)
     both = _side_by_side(
         f"{name}: {experiment.summary}.",
-        settings=experiment.settings(),
-        run=experiment.options,
+        settings=settings,
+        run=options,
     )
     asked = _options(f"run {name}", arguments[1:], *both)
     done = commands.run(experiment, asked.run, **vars(asked.settings))
@@ -133,11 +181,13 @@ def _run(arguments: list[str]) -> int:
 
 def _fit(arguments: list[str]) -> int:
     from jaxphys import commands
-    from jaxphys.commands.fitting import MODELS
+    from jaxphys.commands.fitting import MODELS, stored
 
     model = _named(arguments, "fit", "a model", list(MODELS))
     check_known("model", model, MODELS)
-    options = _options(f"fit {model}", arguments[1:], commands.FitOptions)
+    resumed, out = _resumed(arguments[1:])
+    default = stored(model, out) if resumed else None
+    options = _options(f"fit {model}", arguments[1:], commands.FitOptions, default)
     return _INTERRUPTED if commands.fit(model, options).interrupted else 0
 
 
@@ -152,11 +202,7 @@ def _simulate(arguments: list[str]) -> int:
         simulation=commands.SimulateOptions(),
     )
     asked = _options(f"simulate {name}", arguments[1:], *both)
-    try:
-        done = commands.simulate(name, asked.simulation, **vars(asked.system))
-    except KeyboardInterrupt:
-        print("interrupted: what was written until now is whole", file=sys.stderr)
-        return _INTERRUPTED
+    done = commands.simulate(name, asked.simulation, **vars(asked.system))
     if done.info.message:
         print(f"jaxphys: {done.info.message}", file=sys.stderr)
         return 1

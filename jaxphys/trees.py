@@ -38,7 +38,10 @@ def real_dtype(dtype: DTypeLike | None = None) -> np.dtype:
       float32
     """
     default = jnp.zeros(()).dtype
-    wanted = default if dtype is None else np.dtype(dtype)
+    try:
+        wanted = default if dtype is None else np.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"dtype is {dtype!r}; expected float32 or float64.") from None
     if wanted not in (np.float32, np.float64):
         raise ValueError(f"dtype is {wanted}; expected float32 or float64.")
     if wanted == np.float64 and default != np.float64:

@@ -81,6 +81,7 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
         "dipole_step",
         "engine",
         "poisson_memory",
+        "kills",
         "control",
     ],
 )

@@ -16,6 +16,9 @@ FLOORS = {
     "types": 0,
     "names": 0,
     "precision": 0,
+    "checks": 0,
+    "files": 0,
+    "stopping": 0,
     "trees": 0,
     "_jaxpr": 1,
     "linalg": 1,
@@ -47,7 +50,7 @@ ONE_PLACE = {
     "equinox": "models/adapters.py",
     "diffrax": "ode.py",
     "matplotlib": "plots/",
-    "orbax": "checkpoint.py",
+    "orbax": "checkpoint/states.py",
     "tyro": "cli.py",
     "tqdm": "training/fit.py",
 }

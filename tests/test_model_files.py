@@ -284,6 +284,47 @@ def test_weights_that_do_not_fit_the_model_in_the_file_are_told(tmp_path):
         checkpoint.load(path)
 
 
+def test_a_damaged_file_is_told_wherever_it_is_damaged(tmp_path):
+    path, params = spring(tmp_path / "a.npz")
+    whole = path.read_bytes()
+    for length in np.linspace(0, len(whole) - 1, 25).astype(int):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"a\.npz is (not a model file|damaged)"):
+            checkpoint.load(path)
+    for place in np.linspace(0, len(whole) - 1, 60).astype(int):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x20
+        path.write_bytes(damaged)
+        # A few bytes of an archive, such as dates, mean nothing.
+        try:
+            same(checkpoint.load(path).params, params)
+        except ValueError as error:
+            assert "a.npz" in str(error)  # noqa: PT017
+
+
+def test_an_archive_that_unpacks_to_far_more_is_not_unpacked(tmp_path):
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, model=np.array("{}"), leaf0=np.zeros(10**7))
+    assert path.stat().st_size < 10**5
+    with pytest.raises(ValueError, match="unpacks to far more"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("changes", [{"kind": 3}, {"arguments": []}, {"format": "x"}])
+def test_a_head_that_is_none_is_told(changes, tmp_path):
+    path, _ = spring(tmp_path / "a.npz")
+    rewritten(path, **changes)
+    with pytest.raises(ValueError, match="is not a model file"):
+        checkpoint.load(path)
+
+
+def test_arguments_that_this_version_does_not_take_are_told(tmp_path):
+    path, _ = spring(tmp_path / "a.npz")
+    rewritten(path, arguments=SPRING | {"colour": "red"})
+    with pytest.raises(ValueError, match="hnn does not take"):
+        checkpoint.load(path)
+
+
 def test_another_kind_than_was_asked_for_is_told(tmp_path):
     path, _ = spring(tmp_path / "a.npz")
     with pytest.raises(ValueError, match="holds a model hnn; expected separable"):

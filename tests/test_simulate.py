@@ -42,7 +42,7 @@ def stored(tmp_path_factory):
 def test_a_run_leaves_the_trajectory_and_its_figures(stored):
     names = {path.name for path in stored.iterdir()}
     pictures = {"phase_space.png", "time_series.png", "energy.png", "animation.gif"}
-    assert names == {"trajectory.npz", *pictures}
+    assert names == {"trajectory.npz", "results.json", *pictures}
     for name in pictures:
         with Image.open(stored / name) as image:
             assert len(np.unique(np.asarray(image.convert("L")))) > 30

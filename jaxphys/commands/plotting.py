@@ -1,11 +1,11 @@
 """`jaxphys plot`: the comparison of stored runs, from their results.json alone."""
 
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from jaxphys import plots
+from jaxphys.experiments import record
 
 __all__ = ["plot"]
 
@@ -24,7 +24,7 @@ def plot(
       The PNG that was written.
 
     Raises:
-      ValueError: without runs, and for a directory without results.
+      ValueError: without runs, and for a directory without the results of a run.
     """
     if not runs:
         raise ValueError("plot needs at least one directory with a results.json.")
@@ -45,7 +45,7 @@ def _results(run: pathlib.Path) -> dict[str, Any]:
     path = run / "results.json"
     if not path.exists():
         raise ValueError(f"{run} holds no results.json; name a run's directory.")
-    results = json.loads(path.read_text())
+    results = record.read_results(path)
     if not results["methods"]:
         raise ValueError(f"{path} holds no method that was trained yet.")
     return results

@@ -22,6 +22,7 @@ from jaxphys.experiments.experiment import (
     Run,
     RunOptions,
 )
+from jaxphys.experiments.resuming import stored
 from jaxphys.names import check_known
 
 #: Room → the experiments in it; each is a module with an `EXPERIMENT`.
@@ -93,10 +94,11 @@ def run(
     Args:
       experiment: its name, or an `Experiment` of your own.
       options: what every run understands; budgets, seeds, output.
-      settings: the experiment's own, such as `oscillators=3`.
+      settings: the experiment's own, such as `oscillators=3`; of a run that is resumed,
+        those that are not given are the run's.
 
     Returns:
-      A `Run`.
+      A `Run`. Ctrl-C and SIGTERM end it with what was done until then.
 
     Raises:
       ValueError: for unknown names and invalid settings, with nothing written.
@@ -116,7 +118,10 @@ def run(
     known = [field.name for field in dataclasses.fields(experiment.settings)]
     for name in settings:
         check_known("setting", name, known)
+    if options is not None and options.resume:
+        own, _ = stored(experiment, options.out)
+        return _run(experiment, dataclasses.replace(own, **settings), options)
     return _run(experiment, experiment.settings(**settings), options)
 
 
-__all__ = ["Experiment", "Run", "RunOptions", "get", "names", "run"]
+__all__ = ["Experiment", "Run", "RunOptions", "get", "names", "run", "stored"]

@@ -8,6 +8,7 @@ prints one table, and leaves results, checkpoints and figures in one directory.
     seed     → Keys → samples → Fit → measures  once a row and seed
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ import optax
 
 from jaxphys import data as datasets
 from jaxphys import learning, plots, trees
-from jaxphys.experiments import record
+from jaxphys.experiments import record, resuming
 from jaxphys.experiments.experiment import (
     USUAL_SECONDS,
     Experiment,
@@ -165,8 +166,14 @@ def run(
       ValueError: for invalid settings or options, or an output directory that holds
         another run; before compiling, with nothing written.
     """
+    options = experiment.options if options is None else options
+    if options.resume:
+        own, before = resuming.stored(experiment, options.out)
+        settings = own if settings is None else settings
+        options = resuming.one_budget(options, before)
+        options = dataclasses.replace(options, out=before.out)
     settings = experiment.settings() if settings is None else settings
-    options = (experiment.options if options is None else options).check()
+    options = options.check()
     if options.seconds is None and options.steps is None:
         options = dataclasses.replace(options, seconds=experiment.seconds)
     if experiment.prepare is not None:
@@ -209,6 +216,9 @@ def train_rows(
         for subject in subjects.values():
             experiment.check(first, subject.learner.recipe)
     out = record.output_directory(experiment.name, options.out, resume=options.resume)
+    if options.resume:
+        _, before = resuming.stored(experiment, out)
+        resuming.check_budget(options, before, resuming.reached(out, names), out)
     if written:
         results = record.open_results(
             out, experiment.name, title, config, resume=options.resume
@@ -231,10 +241,14 @@ def train_rows(
         interrupted=False,
         written=written,
     )
-    interrupted = _train_all(experiment, done, samples_of)
+    # Where it ends without having finished, the file says so.
+    ends = record.said_where_it_ends(out / "results.json", results)
+    with ends if written else contextlib.nullcontext():
+        interrupted = _train_all(experiment, done, samples_of)
     done = done._replace(interrupted=interrupted)
     methods = results["methods"]
     results["methods"] = {name: methods[name] for name in rows if name in methods}
+    results["status"] = "interrupted" if interrupted else "finished"
     _write(done)
     return done
 
@@ -248,61 +262,75 @@ def _write(done: Run) -> None:
 def _train_all(
     experiment: Experiment, done: Run, samples_of: Callable[[int], Samples]
 ) -> bool:
-    """Train row by row and seed by seed; returns whether Ctrl-C ended it."""
-    options = done.options
-    spent: dict[tuple[str | None, int], float] = {}
-    train = experiment.train or train_once
-    milestones = experiment.of("milestones", done.settings)
+    """Train row by row and seed by seed; returns whether a signal ended it."""
+    spent: dict[tuple[str, int], float] = {}
     for name, subject in done.subjects.items():
-        entries: list[dict[str, Any]] = []
-        interrupted = False
-        try:
-            for seed in range(options.seed, options.seed + options.seeds):
-                budget = _budget(
-                    subject, options, spent.get((subject.row.time_of, seed))
-                )
-                shown = done.looks[name].label
-                shown += f" [{seed}]" if options.seeds > 1 else ""
-                storage = None
-                if done.written:
-                    directory = done.out / "checkpoints" / f"{name}-{seed}"
-                    storage = Storage(directory, options.resume)
-                fit, more = train(
-                    subject,
-                    samples_of(seed),
-                    experiment.keys(seed),
-                    options,
-                    budget,
-                    storage,
-                    shown,
-                )
+        for seed in range(done.options.seed, done.options.seed + done.options.seeds):
+            budget = _budget(
+                subject, done.options, spent.get((subject.row.time_of or "", seed))
+            )
+            interrupted, spent[name, seed] = True, 0.0
+            try:
+                samples = samples_of(seed)
+                fit = _train_one(experiment, done, name, seed, samples, budget)
                 spent[name, seed] = fit.seconds
-                if fit.message and done.written:
-                    print(f"{shown}: {fit.status}, {fit.message}", flush=True)
-                done.params.setdefault(name, fit.state.params)
-                entry = record.entry_of(fit, seed, more, milestones)
-                entries.append(entry)
                 interrupted = fit.status == "interrupted"
-                trained = Trained(
-                    done.settings,
-                    subject,
-                    fit.state.params,
-                    subject.sees(samples_of(seed)),
-                    experiment.keys(seed),
+            except KeyboardInterrupt:
+                pass
+            if interrupted:
+                print(
+                    "interrupted: what was trained is saved, and --resume goes on; "
+                    "table and figures are of what was done",
+                    flush=True,
                 )
-                entry["final"] |= experiment.measures(trained)
-                if interrupted:
-                    break
-        except KeyboardInterrupt:
-            interrupted = True
-        if entries:
-            repeats = {"repeats": entries[1:]} if entries[1:] else {}
-            done.results["methods"][name] = subject.row.named | entries[0] | repeats
-            _write(done)
-        if interrupted:
-            print("interrupted: results and figures are of what was done", flush=True)
-            return True
+                return True
     return False
+
+
+def _train_one(
+    experiment: Experiment,
+    done: Run,
+    name: str,
+    seed: int,
+    samples: Samples,
+    budget: Budget,
+) -> Fit:
+    """Train a row from one seed; its entry is in results.json before it is measured."""
+    subject, options, keys = done.subjects[name], done.options, experiment.keys(seed)
+    shown = done.looks[name].label
+    shown += f" [{seed}]" if options.seeds > 1 else ""
+    storage = None
+    if done.written:
+        directory = done.out / "checkpoints" / f"{name}-{seed}"
+        storage = Storage(directory, options.resume, of=f"{experiment.name}, {name}")
+    train = experiment.train or train_once
+    fit, more = train(subject, samples, keys, options, budget, storage, shown)
+    if fit.message and done.written:
+        print(f"{shown}: {fit.status}, {fit.message}", flush=True)
+    done.params.setdefault(name, fit.state.params)
+    milestones = experiment.of("milestones", done.settings)
+    entry = record.entry_of(fit, seed, more, milestones)
+    _enter(done, subject, entry, fit.status)
+    trained = Trained(
+        done.settings, subject, fit.state.params, subject.sees(samples), keys
+    )
+    entry["final"] |= experiment.measures(trained)
+    _enter(done, subject, entry, fit.status)
+    return fit
+
+
+def _enter(done: Run, subject: Subject, entry: dict[str, Any], status: str) -> None:
+    """Put the entry of one seed into results.json, in the place of an earlier one."""
+    old = done.results["methods"].get(subject.name)
+    entries = [] if old is None else [old, *old.get("repeats", [])]
+    by_seed = {each["seed"]: each for each in entries} | {entry["seed"]: entry}
+    first, *rest = (by_seed[seed] for seed in sorted(by_seed))
+    first = {key: x for key, x in first.items() if key != "repeats"}
+    repeats = {"repeats": rest} if rest else {}
+    done.results["methods"][subject.name] = subject.row.named | first | repeats
+    if status == "interrupted":
+        done.results["status"] = status
+    _write(done)
 
 
 def _budget(subject: Subject, options: RunOptions, spent: float | None) -> Budget:

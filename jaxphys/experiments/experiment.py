@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxphys import data as datasets
 from jaxphys import plots, trees
+from jaxphys.checks import check_count, check_positive
 from jaxphys.learning import Learner, Recipe
 from jaxphys.problems import Target
 from jaxphys.training import Budget, Fit
@@ -52,7 +53,8 @@ class RunOptions:
       memory_limit: MB that a second-order step may take for matrices, or for a basis in
         place of one; by default its sizes decide.
       out: directory of the results; `runs/EXPERIMENT-DATE-TIME` by default.
-      resume: go on with the run in `out`, or with the newest where none is given.
+      resume: go on with the run in `out`, or with the newest where none is given, by
+        the run's own settings; methods and budget may be added to.
       progress: whether to show progress bars.
     """
 
@@ -72,12 +74,12 @@ class RunOptions:
     def check(self) -> "RunOptions":
         """These options, or a ValueError where one is invalid."""
         trees.real_dtype(self.dtype)
-        if self.seeds < 1:
-            raise ValueError(f"seeds is {self.seeds}; expected a number ≥ 1.")
-        if self.memory_limit is not None and not self.memory_limit > 0:
-            raise ValueError(
-                f"memory_limit is {self.memory_limit} MB; expected a number above zero."
-            )
+        check_count("seeds", self.seeds)
+        check_count("seed", self.seed, 0)
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
+        if self.memory_limit is not None:
+            check_positive("memory_limit", self.memory_limit)
         if self.seconds is not None or self.steps is not None:
             Budget(steps=self.steps, seconds=self.seconds).check()
         return self

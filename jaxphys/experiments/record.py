@@ -1,10 +1,12 @@
 """What a run leaves on disk: results.json, tables, and where they go.
 
-`results.json` holds `experiment, title, config, versions, device` and `methods`, a row
-a name: `model, optimizer, seed, compile_seconds, history, final`, and `repeats` where
-there are further seeds. Files are written whole or not at all.
+`results.json` holds `experiment, title, status, config, versions, device` and
+`methods`, a row a name: `model, optimizer, seed, compile_seconds, history, final`, and
+`repeats` where there are further seeds. The status is `running`, `finished` or
+`interrupted`. Files are written whole or not at all.
 """
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -13,13 +15,13 @@ import os
 import pathlib
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxphys import metrics
+from jaxphys import files, metrics, stopping
 from jaxphys.training import Fit
 
 __all__ = [
@@ -29,9 +31,12 @@ __all__ = [
     "device",
     "entry_of",
     "finals",
+    "mark",
     "new_results",
     "open_results",
     "output_directory",
+    "read_results",
+    "said_where_it_ends",
     "table",
     "table_rows",
     "time_to",
@@ -58,7 +63,13 @@ def output_directory(
       ValueError: where there is no run to resume.
     """
     if out is not None:
-        return pathlib.Path(out)
+        out = pathlib.Path(out)
+        if resume and not (out / "results.json").exists():
+            raise ValueError(
+                f"{out} holds no results.json, so that there is no run to go on with; "
+                "name the run's directory with out, or leave resume out to begin one."
+            )
+        return out
     if not resume:
         return dated_directory(name)
     runs = sorted(pathlib.Path("runs").glob(f"{name}-*/results.json"))
@@ -72,7 +83,9 @@ def output_directory(
 
 def check_empty(out: pathlib.Path, cure: str = "Choose another --out.") -> None:
     """A ValueError where writing results would mix them with what is there."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not (
+        out.is_dir() and all(map(files.is_leftover, out.iterdir()))
+    ):
         raise ValueError(
             f"{out} exists and is not empty; nothing was overwritten. {cure}"
         )
@@ -81,7 +94,9 @@ def check_empty(out: pathlib.Path, cure: str = "Choose another --out.") -> None:
 def open_results(
     out: pathlib.Path, name: str, title: str, config: dict[str, Any], *, resume: bool
 ) -> dict[str, Any]:
-    """New results in an empty directory, or those of the run that is continued.
+    """New results for an empty directory, or those of the run that is continued.
+
+    The directory is made; they are not written yet.
 
     Raises:
       ValueError: where the directory holds something else, or a run of other settings.
@@ -89,7 +104,7 @@ def open_results(
     path = out / "results.json"
     config = json.loads(json.dumps(config))
     if path.exists():
-        old = json.loads(path.read_text())
+        old = read_results(path)
         if not resume:
             raise ValueError(
                 f"{out} holds another run, of {old['experiment']}; nothing was "
@@ -98,19 +113,22 @@ def open_results(
         changed = [
             f"{k} {old['config'].get(k)!r} → {v!r}"
             for k, v in config.items()
-            if k not in _FREE and old["config"].get(k) != v
+            if k not in _FREE and old["config"].get(k, v) != v
         ]
         if old["experiment"] != name or changed:
             raise ValueError(
                 f"cannot resume {out}: {'; '.join(changed) or old['experiment']}. Only "
                 "methods and budget may change; choose another --out."
             )
-        return old | {"config": config}
+        files.clear_leftovers(out)
+        # Rows that are added later belong to the run, which goes on with all of them.
+        before = old["config"].get("method", [])
+        config["method"] = list(dict.fromkeys([*before, *config["method"]]))
+        return old | {"config": config, "status": "running"}
     check_empty(out)
     out.mkdir(parents=True, exist_ok=True)
-    results = new_results(name, title, config)
-    write_json(path, results)
-    return results
+    files.clear_leftovers(out)
+    return new_results(name, title, config)
 
 
 def new_results(name: str, title: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -118,6 +136,7 @@ def new_results(name: str, title: str, config: dict[str, Any]) -> dict[str, Any]
     return {
         "experiment": name,
         "title": title,
+        "status": "running",
         "config": json.loads(json.dumps(config)),
         "versions": versions(),
         "device": device(),
@@ -161,9 +180,82 @@ def _processor() -> str:
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(value, indent=1))
-    os.replace(partial, path)
+    with files.replacing(path) as file:
+        file.write(json.dumps(value, indent=1).encode())
+
+
+def mark(path: pathlib.Path, status: str) -> None:
+    """Have a results.json, or a report.json, tell another status."""
+    write_json(path, json.loads(path.read_text()) | {"status": status})
+
+
+@contextlib.contextmanager
+def said_where_it_ends(path: pathlib.Path, begun: dict[str, Any]) -> Iterator[None]:
+    """Have a results.json say that a run was interrupted, however that comes about.
+
+    Args:
+      path: the file.
+      begun: its contents at the start.
+    """
+
+    def interrupted() -> None:
+        mark(path, "interrupted")
+
+    with stopping.last_words(interrupted):
+        try:
+            write_json(path, begun)
+            yield
+        except BaseException:
+            # Such as a full disk, which may not take this either.
+            with contextlib.suppress(OSError):
+                interrupted()
+            raise
+
+
+def read_results(path: pathlib.Path) -> dict[str, Any]:
+    """The contents of a results.json.
+
+    Raises:
+      ValueError: where it is not what a run writes.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a directory; expected the results of a run.")
+    try:
+        results = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON, and so not the results of a run.") from (
+            error
+        )
+    kinds = {"experiment": str, "title": str, "config": dict, "methods": dict}
+    for name, kind in kinds.items():
+        found = results.get(name) if isinstance(results, dict) else None
+        if not isinstance(found, kind):
+            raise ValueError(
+                f"{path} is not the results of a run: it has no {name!r} as runs do."
+            )
+    for name, entry in results["methods"].items():
+        _check_entry(path, name, entry)
+    return results
+
+
+def _check_entry(path: pathlib.Path, name: str, entry: Any) -> None:
+    """A ValueError where an entry of `methods` is not what a run writes."""
+    for part, kind in (("history", list), ("final", dict)):
+        found = entry.get(part) if isinstance(entry, dict) else None
+        if not isinstance(found, kind) or not found:
+            raise ValueError(
+                f"{path} is not the results of a run: {name} has no {part!r} as they "
+                "do."
+            )
+    for look in entry["history"]:
+        numbers = isinstance(look, dict) and all(
+            isinstance(look.get(clock), int | float) for clock in ("step", "seconds")
+        )
+        if not numbers:
+            raise ValueError(
+                f"{path} is not the results of a run: the history of {name} has no "
+                "step and seconds throughout."
+            )
 
 
 def time_to(history: list[dict], loss: float, name: str = "test_loss") -> float | None:

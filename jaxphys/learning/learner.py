@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxphys import data, training
+from jaxphys import checkpoint, data, training
 from jaxphys.learning.recipe import Recipe, transformation
 from jaxphys.problems import Target
 from jaxphys.training import Budget, Fit, Looks, Storage, Trainer, TrainState
@@ -101,10 +101,10 @@ class Learner:
             fit = self._trainer(batch).fit(
                 state,
                 _filled((inputs, targets), batch),
-                _part(budget, number, len(stages)),
+                _left_over(budget, number, len(stages), fits, storage),
                 key=order_key if batch < total else None,
                 looks=self._looks(sets, length, monitor),
-                storage=_of_stage(storage, number),
+                storage=storage and _of_stage(storage, number),
                 progress=progress,
             )
             fits.append(fit)
@@ -165,6 +165,26 @@ def _part(budget: Budget, number: int, stages: int) -> Budget:
     return Budget(epochs=budget.epochs, seconds=seconds)
 
 
+def _left_over(
+    budget: Budget, number: int, stages: int, fits: list[Fit], storage: Storage | None
+) -> Budget:
+    """The budget of one stage of a training that may be going on from disk.
+
+    A stage after which the next one has begun is over, whatever the budget is now: the
+    last one gets what is new.
+    """
+    if storage is None or not storage.resume or stages == 1:
+        return _part(budget, number, stages)
+    own, following = (_of_stage(storage, n).directory for n in (number, number + 1))
+    if number + 1 < stages and checkpoint.exists(following):
+        return Budget(steps=max(checkpoint.latest_step(own) or 0, 1))
+    if number + 1 == stages and budget.seconds is not None:
+        spent = sum(fit.seconds for fit in fits)
+        part = budget.seconds / stages
+        return Budget(seconds=max(budget.seconds - spent, part))
+    return _part(budget, number, stages)
+
+
 def _filled(pair: PyTree, batch_size: int) -> PyTree:
     """Whole batches: the last is filled up with samples from the beginning."""
     total = data.num_samples(pair)
@@ -174,8 +194,8 @@ def _filled(pair: PyTree, batch_size: int) -> PyTree:
     return jax.tree.map(lambda x: x[rows], pair)
 
 
-def _of_stage(storage: Storage | None, number: int) -> Storage | None:
-    if storage is None or number == 0:
+def _of_stage(storage: Storage, number: int) -> Storage:
+    if number == 0:
         return storage
     directory = pathlib.Path(storage.directory)
     return storage._replace(directory=directory.with_name(f"{directory.name}-{number}"))

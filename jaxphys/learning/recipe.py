@@ -11,6 +11,7 @@ from typing import Any
 import optax
 
 from jaxphys import optim, training
+from jaxphys.checks import check_count, check_positive, check_rate
 from jaxphys.motion import FIXED_STEP
 from jaxphys.names import check_known
 from jaxphys.types import Array
@@ -37,6 +38,9 @@ RATED: dict[str, Callable] = {
     "spring": lambda rate: optim.spring(rate),
 }
 OPTIMIZERS = (*RATED, "levenberg_marquardt")
+
+#: Counts that may be left out.
+_OPTIONAL = ("batch_size", "patience", "look_every")
 
 #: A transformation for a batch size, of one's own in place of a name.
 _MakeOptimizer = Callable[[int], optax.GradientTransformation]
@@ -113,15 +117,17 @@ class Recipe:
         counts += [("batch_growth", size) for size in self.batch_growth]
         counts += [(name, getattr(self, name)) for name in names]
         for name, count in counts:
-            if count is not None and (int(count) != count or count < 1):
-                raise ValueError(f"{name} is {count}; expected a whole number ≥ 1.")
+            if count is not None or name not in _OPTIONAL:
+                check_count(name, count)
+        check_rate("learning_rate", self.learning_rate)
+        check_positive("decay_factor", self.decay_factor)
         if self.schedule in ENDING and self.steps is None:
             raise ValueError(
                 f"the schedule {self.schedule} needs a number of steps: how far down "
                 "it is depends on when it ends. Give steps in place of seconds."
             )
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay is {self.weight_decay}; expected ≥ 0.")
+        if self.weight_decay:
+            check_positive("weight_decay", self.weight_decay)
         if self.optimizer == "levenberg_marquardt" and self.weight_decay:
             raise ValueError(
                 "levenberg_marquardt judges its steps by the loss alone and would undo "
@@ -137,8 +143,7 @@ class Recipe:
                 f"growth has {len(self.growth)} entries and batch_growth "
                 f"{len(self.batch_growth)}; expected as many, or none in one of them."
             )
-        if self.skips < 0:
-            raise ValueError(f"skips is {self.skips}; expected a whole number ≥ 0.")
+        check_count("skips", self.skips, 0)
         training.Budget(steps=self.steps, seconds=self.seconds).check()
         return self
 

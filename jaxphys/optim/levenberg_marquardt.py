@@ -116,7 +116,7 @@ def levenberg_marquardt(
     Non-Linear Least Squares Problems, DTU 2004, section 3.2.
     """
     rule = _Rule(min_damping, max_damping, decrease, increase).check(damping)
-    if max_bend is not None and max_bend <= 0:
+    if max_bend is not None and not max_bend > 0:
         raise ValueError(f"max_bend is {max_bend}; expected a number > 0, or None.")
     solves = solver(method, iterations, tolerance, memory_limit)
 
@@ -192,7 +192,7 @@ class _Rule(NamedTuple):
                 f"got damping {damping} with bounds {self.smallest} and "
                 f"{self.largest}; expected 0 < min_damping <= damping <= max_damping."
             )
-        if self.decrease <= 1 or self.increase <= 1:
+        if not (self.decrease > 1 and self.increase > 1):
             raise ValueError(
                 f"decrease {self.decrease} and increase {self.increase} must exceed 1."
             )

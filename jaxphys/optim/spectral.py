@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import linalg, trees
+from jaxphys.checks import check_rate
 from jaxphys.optim import routes
 from jaxphys.optim.factors import pull_back
 from jaxphys.optim.info import StepInfo
@@ -227,6 +228,7 @@ def hig(
 
     Reference: Schnell, Holl & Thuerey, ICLR 2022, https://arxiv.org/abs/2203.10131.
     """
+    check_rate("learning_rate", learning_rate)
     return optax.chain(
         scale_by_spectral(
             power=-0.5, rcond=rcond, relative=relative, method=method, **route
@@ -262,6 +264,7 @@ def gauss_newton(
     Reference: Schnell, Holl & Thuerey, ICLR 2022, https://arxiv.org/abs/2203.10131,
     section 2, as the baseline.
     """
+    check_rate("learning_rate", learning_rate)
     return optax.chain(
         scale_by_spectral(
             power=-1.0, rcond=rcond, relative=relative, method=method, **route

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import trees
+from jaxphys.checks import check_rate
 from jaxphys.optim import routes
 from jaxphys.optim.damped import solver
 from jaxphys.optim.info import StepInfo
@@ -75,6 +76,7 @@ def spring(
     https://arxiv.org/abs/2401.10190; for physics-informed networks
     https://arxiv.org/abs/2505.12149.
     """
+    check_rate("learning_rate", learning_rate)
     traced = any(isinstance(x, jax.core.Tracer) for x in (damping, decay, max_step))
     if not traced and (
         (damping is not None and damping <= 0) or not 0 <= decay < 1 or max_step <= 0

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from jaxphys import files
+
 __all__ = [
     "MODELS",
     "OPTIMIZERS",
@@ -179,9 +181,8 @@ def _told_apart(found: Mapping[str, Look]) -> dict[str, Look]:
 def save(figure: Figure, path: str | pathlib.Path) -> pathlib.Path:
     """Write a figure as PNG. A file of that name is replaced once all is written."""
     path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".part")
-    figure.savefig(partial, dpi=160, format="png")
-    partial.replace(path)
+    with files.replacing(path) as file:
+        figure.savefig(file, dpi=160, format="png")
     return path
 
 

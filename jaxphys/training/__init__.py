@@ -5,10 +5,11 @@
 | `step` | `make_train_step`, what it carries and reports, many trainings side by side |
 | `loop` | the compiled loop over batches, and updates that are left out |
 | `journal` | when to evaluate, the history, divergence, early stopping |
-| `fit` | `Trainer` and `fit`: a budget, a progress bar, checkpoints |
+| `storage` | checkpoints: how often, and what may go on from one |
+| `fit` | `Trainer` and `fit`: a budget, a progress bar, signals |
 """
 
-from jaxphys.training.fit import HALVINGS, Budget, Fit, Storage, Trainer, fit
+from jaxphys.training.fit import HALVINGS, Budget, Fit, Trainer, fit
 from jaxphys.training.journal import DIVERGED, NOT_FINITE, EarlyStopping, Looks
 from jaxphys.training.loop import Skips, make_loop, no_skips, skip_update
 from jaxphys.training.step import (
@@ -21,6 +22,7 @@ from jaxphys.training.step import (
     make_train_step,
     side_by_side,
 )
+from jaxphys.training.storage import Storage
 
 __all__ = [
     "DIVERGED",

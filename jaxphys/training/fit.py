@@ -2,26 +2,26 @@
 
 A `Trainer` owns what it compiled and serves many seeds; `fit` is one training with a
 trainer of its own. Between two chunks of steps the clock is read, losses are evaluated
-when due, the bar moves, and the state goes to disk.
+when due, the bar moves, the state goes to disk, and a signal is heeded.
 """
 
 import math
-import pathlib
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from tqdm import tqdm
 
-from jaxphys import checkpoint
 from jaxphys import data as datasets
+from jaxphys import stopping
+from jaxphys.checks import check_count, check_positive
 from jaxphys.training._blas import one_blas_thread
 from jaxphys.training.journal import (
     CHUNK_SECONDS,
-    Best,
     Journal,
     Looks,
     shown_loss,
@@ -29,9 +29,10 @@ from jaxphys.training.journal import (
 )
 from jaxphys.training.loop import make_loop, no_skips
 from jaxphys.training.step import TrainState
+from jaxphys.training.storage import Disk, Storage
 from jaxphys.types import Array, PyTree
 
-__all__ = ["CURE", "HALVINGS", "Budget", "Fit", "Storage", "Trainer", "fit"]
+__all__ = ["CURE", "HALVINGS", "Budget", "Fit", "Trainer", "fit"]
 
 #: How often the rate is halved where an update or a loss is not finite.
 HALVINGS = 12
@@ -58,8 +59,9 @@ class Budget(NamedTuple):
                 "epochs and seconds."
             )
         ((name, value),) = given.items()
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} is {value}; expected a finite number above zero.")
+        check_positive(name, value)
+        if name == "steps":
+            check_count(name, value)
         return self
 
     def in_steps(self, batches: int) -> int | None:
@@ -67,20 +69,6 @@ class Budget(NamedTuple):
         if self.steps is not None:
             return int(self.steps)
         return None if self.epochs is None else math.ceil(self.epochs * batches)
-
-
-class Storage(NamedTuple):
-    """Where a training is kept on disk.
-
-    Attributes:
-      directory: of its checkpoints.
-      resume: go on from the checkpoint in it, where there is one.
-      seconds: how often to save.
-    """
-
-    directory: str | pathlib.Path
-    resume: bool = False
-    seconds: float = 20.0
 
 
 class Fit(NamedTuple):
@@ -140,12 +128,11 @@ class Trainer:
     """
 
     def __init__(self, step: Callable, batch_size: int, *, skips: int = 0):
-        if skips < 0:
-            raise ValueError(f"skips is {skips}; expected a whole number ≥ 0.")
-        self.batch_size, self.skips = batch_size, skips
-        self._loop = make_loop(step, batch_size, skips)
+        self.batch_size = check_count("batch_size", batch_size)
+        self.skips = check_count("skips", skips, 0)
+        self._loop = make_loop(step, self.batch_size, self.skips)
         # Compiled for the first training that needs it.
-        self._slowed_loop = make_loop(step, batch_size, skips, slowed=True)
+        self._slowed_loop = make_loop(step, self.batch_size, self.skips, slowed=True)
 
     def fit(
         self,
@@ -162,34 +149,41 @@ class Trainer:
         budget = budget.check()
         batches = datasets.num_batches(data, self.batch_size)
         datasets.check_finite(data)
-        training = _Training(self, state, batches, budget, looks, storage)
+        about = {
+            "samples": datasets.num_samples(data),
+            "batch_size": self.batch_size,
+            "order": None if key is None else np.asarray(_numbers(key)).tolist(),
+        }
+        disk = Disk(storage, about)
+        training = _Training(self, state, batches, budget, looks, disk)
         if training.finished:
             return training.ended()
-        training.compile(jax.tree.map(jnp.asarray, data), key)
-        with one_blas_thread():
-            training.run(progress)
+        try:
+            training.compile(jax.tree.map(jnp.asarray, data), key)
+            with one_blas_thread():
+                training.run(progress)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            training.out_of_memory(error)
         return training.ended()
 
 
 class _Training:
     """One training as it goes on: state, clock, journal and disk."""
 
-    def __init__(self, trainer, state, batches, budget, looks, storage):
+    def __init__(self, trainer, state, batches, budget, looks, disk):
         self.loops, self.skips = (trainer._loop, trainer._slowed_loop), trainer.skips
-        self.state, self.budget, self.storage = state, budget, storage
+        self.state, self.budget, self.disk = state, budget, disk
         self.limit = budget.in_steps(batches)
         self.journal = Journal(looks or Looks(), batches, self.skips, state)
         self.spent = self.compile_seconds = 0.0
         self.status, self.message = "finished", ""
         self.rate, self.slowed = 1.0, ""
         self._unresolved = ""  # what went wrong, until an update is finite again
-        if storage is not None and storage.resume:
-            self._restore(storage)
+        left_out = self._restore()
         self.number = int(self.state.step)
-        before = self.journal.history[-1].get("skipped", 0) if self.resumed else 0
-        self.skipped = no_skips(int(before))
-        # What another training left in the directory goes when there is something new.
-        self._fresh = storage is not None and not storage.resume
+        self.skipped = no_skips(*left_out)
 
     @property
     def resumed(self) -> bool:
@@ -210,7 +204,10 @@ class _Training:
         """Compile by a loop of no steps: the clock of training starts after it."""
         self._data = data, key
         started = time.perf_counter()
-        self.steps(self.state, 0)
+        # What comes out may be of another type than what went in, weakly typed say, or
+        # on a device of its own, and would then be compiled for again.
+        for _ in range(2):
+            self.state, _, _, self.skipped = self.steps(self.state, 0)
         self.compile_seconds += time.perf_counter() - started
 
     def steps(self, state: TrainState, count: int) -> tuple:
@@ -224,34 +221,55 @@ class _Training:
 
     def run(self, progress: bool | str) -> None:
         """Train chunk by chunk until the budget is spent, or something ends it."""
-        if not self.resumed:
-            self.journal.look(self.state, self.spent, 0)
-        saved = time.perf_counter()
-        pace: float | None = None
         bar = _progress_bar(progress, self.budget, self.limit)
         try:
-            while not self.over:
-                chunk, at_target = self._chunk(pace)
-                begin = time.perf_counter()
-                new, _, info, self.skipped = self.steps(self.state, chunk)
-                took = time.perf_counter() - begin
-                self.spent += took
-                pace = took / chunk
-                if not self._accept(new, at_target):
-                    if self._slow_down(new):
-                        continue
-                    break
-                _advance(bar, self, float(info.loss))
-                if self.storage and time.perf_counter() - saved > self.storage.seconds:
-                    self._save()
-                    saved = time.perf_counter()
+            with stopping.deferred() as stop:
+                self._run(bar, stop)
         except KeyboardInterrupt:
-            self.status, self.message = "interrupted", f"interrupted {self._where()}"
+            self._interrupted()
         finally:
             bar.close()
         if self._unresolved and self.status == "finished" and not self.journal.gained:
             self.status, self.message = "diverged", self._unresolved
-        self._save()
+        with stopping.deferred():
+            self._save()
+
+    def _run(self, bar: tqdm, stop: stopping.Stop) -> None:
+        if not self.resumed:
+            self.journal.look(self.state, self.spent, 0)
+        self.disk.begin()
+        pace: float | None = None
+        while not self.over:
+            if stop.asked:
+                self._interrupted()
+                return
+            chunk, at_target = self._chunk(pace)
+            begin = time.perf_counter()
+            new, _, info, skipped = self.steps(self.state, chunk)
+            took = time.perf_counter() - begin
+            self.spent += took
+            pace = took / chunk
+            self.skipped = skipped
+            if not self._accept(new, at_target):
+                if self._slow_down(new):
+                    continue
+                return
+            _advance(bar, self, float(info.loss))
+            if self.disk.due:
+                self._save()
+
+    def out_of_memory(self, error: Exception) -> NoReturn:
+        """Keep what there is, and say what takes less."""
+        if self.journal.history:
+            self._save()
+        raise MemoryError(
+            f"memory is full {self._where()}; lower the batch size, the number of "
+            "samples or the size of the network, or for a second-order step the memory "
+            "limit. What was saved before is whole."
+        ) from error
+
+    def _interrupted(self) -> None:
+        self.status, self.message = "interrupted", f"interrupted {self._where()}"
 
     def _slow_down(self, new: TrainState) -> bool:
         """Go back to the best weights, and go on with half the rate.
@@ -262,7 +280,7 @@ class _Training:
         self.number = int(new.step)
         self._unresolved = self._unresolved or self.message
         self.state = self.journal.lowest[0]._replace(step=new.step)
-        self.skipped = no_skips(int(self.skipped.total))
+        self.skipped = no_skips(0, int(self.skipped.total))
         if self.rate <= 0.5**HALVINGS or self.over:
             self.message = self._unresolved
             # What was gained before it is a result, where the time is merely over.
@@ -332,40 +350,33 @@ class _Training:
     def _where(self) -> str:
         return f"at update {self.number}, {self._time()}"
 
-    def _restore(self, storage: Storage) -> None:
-        if not checkpoint.exists(storage.directory):
-            return
-        best = Best(self.state)
-        kept = _best_in(storage.directory)
-        if self.journal.looks.early_stopping is not None and checkpoint.exists(kept):
-            earlier, notes = checkpoint.restore(kept, self.state)
-            best = Best(earlier, notes["value"], notes["step"])
-        self.state, notes = checkpoint.restore(storage.directory, self.state)
+    def _restore(self) -> tuple[int, int]:
+        """Go on from what is on disk; the updates left out in a row, and in all."""
+        stopping_early = self.journal.looks.early_stopping is not None
+        before = self.disk.restore(self.state, early_stopping=stopping_early)
+        if before is None:
+            return 0, 0
+        notes, self.state = before.notes, before.state
+        made = int(self.state.step)
+        if self.limit is not None and self.limit < made:
+            raise ValueError(
+                f"cannot go on for {self.limit} updates: {made} are made already. Give "
+                "as many or more, or start anew in another directory."
+            )
         self.spent, self.compile_seconds = notes["seconds"], notes["compile_seconds"]
-        self.rate = notes["history"][-1].get("rate", 1.0)
-        best = best._replace(stale=notes.get("stale", 0))
-        self.journal.continue_from(notes["history"], best, self.state)
+        history = notes["history"]
+        self.rate = history[-1].get("rate", 1.0) if history else 1.0
+        self.journal.continue_from(history, before.best, self.state)
+        last = history[-1].get("skipped", 0) if history else 0
+        return notes.get("skipped", (0, int(last)))
 
     def _save(self) -> None:
-        if self.storage is None:
-            return
-        directory, best = self.storage.directory, self.journal.best
-        kept = _best_in(directory)
-        if self._fresh:
-            checkpoint.clear(directory)
-            checkpoint.clear(kept)
-            self._fresh = False
-        stopping = self.journal.looks.early_stopping is not None
-        if stopping and checkpoint.latest_step(kept) != best.step:
-            mark = {"value": best.value, "step": best.step}
-            checkpoint.save(kept, best.step, best.state, mark)
         notes = {
-            "history": self.journal.history,
             "seconds": self.spent,
             "compile_seconds": self.compile_seconds,
-            "stale": best.stale,
+            "skipped": [int(self.skipped.row), int(self.skipped.total)],
         }
-        checkpoint.save(directory, int(self.state.step), self.state, notes)
+        self.disk.save(self.state, self.journal, notes)
 
 
 def fit(
@@ -404,8 +415,8 @@ def fit(
     long, up to twelve times; `message` says so, and the history has the `rate`.
 
     Returns:
-      A `Fit`. Divergence and Ctrl-C do not raise: they end the fit, say so in `status`
-      and `message`, and leave the best state, or the last one.
+      A `Fit`. Divergence, Ctrl-C and SIGTERM do not raise: they end the fit, say so in
+      `status` and `message`, and leave the best state, or the last one.
 
     Raises:
       ValueError: on budgets, batch sizes or data that do not fit, before compiling.
@@ -436,10 +447,13 @@ def fit(
     )
 
 
-def _best_in(directory: str | pathlib.Path) -> pathlib.Path:
-    """Where the best state of early stopping is kept, beside the last one."""
-    directory = pathlib.Path(directory)
-    return directory.with_name(directory.name + "-best")
+def _numbers(key: Array) -> Array:
+    """A random key, old or new, as the numbers it is."""
+    return jax.random.key_data(key)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _progress_bar(progress: bool | str, budget: Budget, limit: int | None) -> tqdm:

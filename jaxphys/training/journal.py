@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from jaxphys.checks import check_count
 from jaxphys.training.step import TrainState
 from jaxphys.types import PyTree
 
@@ -74,8 +75,8 @@ class Looks(NamedTuple):
             ("every", self.every),
             ("patience", rule and rule.patience),
         ):
-            if count is not None and count < 1:
-                raise ValueError(f"{what} is {count}; expected a whole number ≥ 1.")
+            if count is not None:
+                check_count(what, count)
         return self
 
 

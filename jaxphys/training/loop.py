@@ -30,9 +30,9 @@ class Skips(NamedTuple):
     total: Array
 
 
-def no_skips(total: int = 0) -> Skips:
-    """None in a row, and so many in all before."""
-    return Skips(jnp.zeros((), jnp.int32), jnp.asarray(total, jnp.int32))
+def no_skips(row: int = 0, total: int = 0) -> Skips:
+    """None yet, or so many in a row and in all before."""
+    return Skips(jnp.asarray(row, jnp.int32), jnp.asarray(total, jnp.int32))
 
 
 def skip_update(old: TrainState, new: TrainState) -> TrainState:

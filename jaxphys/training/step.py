@@ -63,7 +63,16 @@ class Info(NamedTuple):
 
 def init_state(params: PyTree, tx: optax.GradientTransformation) -> TrainState:
     """The state before the first step."""
+    _check_transformation(tx)
     return TrainState(params, tx.init(params), jnp.zeros((), jnp.int32))
+
+
+def _check_transformation(tx: Any) -> None:
+    """A TypeError where something else is given for an optax transformation."""
+    if not (hasattr(tx, "init") and hasattr(tx, "update")):
+        cure = "optax.adam(1e-3) or jaxphys.optim.levenberg_marquardt()"
+        what = f"the function {tx.__name__}" if callable(tx) else repr(tx)
+        raise TypeError(f"tx is {what}; expected an optax transformation, say {cure}.")
 
 
 def make_train_step(
@@ -96,6 +105,7 @@ def make_train_step(
       >>> print(info.loss, state.params)
       4.0 [2.]
     """
+    _check_transformation(tx)
     tx = optax.with_extra_args_support(tx)
 
     def mean_objective(values: Array, targets: PyTree) -> Array:

@@ -6,6 +6,7 @@
 | `prepare` | from a file to data that are ready, and to a recipe and a model for them |
 | `judge` | `Follower`: a model's motion beside what was measured |
 | `report` | report.json, the report for people, and the figures |
+| `resuming` | `stored`, the options of a fit that goes on |
 | `command` | all of it in a row |
 """
 
@@ -18,6 +19,7 @@ from jaxphys.commands.fitting.prepare import (
     prepare,
     recipe_of,
 )
+from jaxphys.commands.fitting.resuming import stored
 
 __all__ = [
     "MODELS",
@@ -29,4 +31,5 @@ __all__ = [
     "fit",
     "prepare",
     "recipe_of",
+    "stored",
 ]

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxphys import checkpoint, data, learning, trees
+from jaxphys import checkpoint, data, files, learning, trees
 from jaxphys.commands.fitting import report as reports
+from jaxphys.commands.fitting import resuming
 from jaxphys.commands.fitting.judge import Follower
 from jaxphys.commands.fitting.options import MODELS, FitOptions
 from jaxphys.commands.fitting.prepare import arguments_of, prepare, recipe_of
@@ -54,7 +55,8 @@ def fit(model: str, options: FitOptions) -> Fitted:
       options: the file, and how to learn from it.
 
     Returns:
-      A `Fitted`, whose model is also what `jaxphys.checkpoint.load` reads.
+      A `Fitted`, whose model is also what `jaxphys.checkpoint.load` reads. Ctrl-C and
+      SIGTERM end it with what was trained until then.
 
     Raises:
       ValueError: for data and options that do not fit, with nothing written.
@@ -76,6 +78,8 @@ def fit(model: str, options: FitOptions) -> Fitted:
       ()
     """
     check_known("model", model, MODELS)
+    if options.resume:
+        options = resuming.resumed(model, options)
     dtype = trees.real_dtype(options.dtype)
     ready = prepare(model, options)
     recipe = recipe_of(model, options, ready)
@@ -88,31 +92,39 @@ def fit(model: str, options: FitOptions) -> Fitted:
         for part in (ready.train, ready.held_out):
             learning.samples(dynamics, recipe.mode, part, length)
     out = pathlib.Path(options.out or record.dated_directory("fit"))
-    if not options.resume:
+    begun = reports.begun(model, options, ready)
+    if options.resume:
+        resuming.check_same(out, begun["data"])
+    else:
         record.check_empty(out, "Choose another --out, or go on with --resume.")
     out.mkdir(parents=True, exist_ok=True)
+    files.clear_leftovers(out)
     print(reports.announced(model, options, ready, out), flush=True)
 
     for_noise, for_fit = jax.random.split(jax.random.key(options.seed))
     train = data.cast(ready.train, dtype)
     if options.noise:
         train = _noisy(train, options.noise, for_noise)
-    trained = learning.learn(
-        dynamics,
-        recipe,
-        train,
-        key=for_fit,
-        others={"validation_loss": data.cast(ready.held_out, dtype)},
-        normalized=True,
-        storage=Storage(out / "checkpoints" / "fit", options.resume),
-        progress=f"fit {model}" if options.progress else False,
-    )
+    with record.said_where_it_ends(out / "report.json", begun):
+        trained = learning.learn(
+            dynamics,
+            recipe,
+            train,
+            key=for_fit,
+            others={"validation_loss": data.cast(ready.held_out, dtype)},
+            normalized=True,
+            storage=Storage(out / "checkpoints" / "fit", options.resume, of=model),
+            progress=f"fit {model}" if options.progress else False,
+        )
     params, follower = trained.state.params, Follower(dynamics)
-    report = reports.report_of(model, options, ready, follower, trained)
     arguments["dtype"] = dtype
     path = checkpoint.save_model(
-        out / "model.npz", model, arguments, params, report["data"]
+        out / "model.npz", model, arguments, params, begun["data"]
     )
+    # Before it is judged, which may take longer than there is time.
+    report = reports.report_of(begun, trained)
+    record.write_json(out / "report.json", report)
+    report |= {"held_out": reports.judged(options, ready, follower, trained)}
     record.write_json(out / "report.json", report)
     print(reports.text_of(report))
     reports.draw(model, ready, follower, trained, out)

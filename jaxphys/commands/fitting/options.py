@@ -6,7 +6,7 @@ import pathlib
 from jaxphys import checkpoint
 from jaxphys.types import PhaseState, TangentState
 
-__all__ = ["LAGRANGIANS", "MODELS", "FitOptions", "state_of"]
+__all__ = ["LAGRANGIANS", "MODELS", "USUAL_SECONDS", "FitOptions", "state_of"]
 
 #: What can be fitted, and what each is, for people.
 MODELS = {
@@ -19,6 +19,9 @@ MODELS = {
     "delan": "a Lagrangian ½ vᵀ M(q) v − V(q)",
     "second_order": "an acceleration of q and v, without an energy",
 }
+
+#: Training seconds where no budget is given.
+USUAL_SECONDS = 20.0
 
 #: Those that know of inputs and friction.
 LAGRANGIANS = ("lnn", "delan")
@@ -74,7 +77,8 @@ class FitOptions:
       dtype: of the weights, `float32` or `float64`.
       seed: of the first weights, the hold-out and the order of samples.
       out: directory of the results; `runs/fit-DATE-TIME` by default.
-      resume: go on with the training in `out`.
+      resume: go on with the training in `out`, or with the newest of this model where
+        none is given; what is not said here is as it was said there.
       progress: whether to show a progress bar.
     """
 

@@ -11,7 +11,12 @@ import jax
 import numpy as np
 
 from jaxphys import data, models
-from jaxphys.commands.fitting.options import LAGRANGIANS, FitOptions, state_of
+from jaxphys.commands.fitting.options import (
+    LAGRANGIANS,
+    USUAL_SECONDS,
+    FitOptions,
+    state_of,
+)
 from jaxphys.learning import Recipe
 from jaxphys.names import check_known
 from jaxphys.types import Trajectories
@@ -222,7 +227,7 @@ def recipe_of(model: str, options: FitOptions, ready: Prepared) -> Recipe:
     """
     seconds = options.seconds
     if seconds is None and options.steps is None:
-        seconds = 20.0
+        seconds = USUAL_SECONDS
     batch_size = options.batch_size
     if batch_size is None:
         batch_size = 256 if model == "lnn" else 64

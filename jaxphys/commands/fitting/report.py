@@ -11,11 +11,12 @@ from jaxphys import plots
 from jaxphys.commands.fitting.judge import THRESHOLD, Follower
 from jaxphys.commands.fitting.options import MODELS, FitOptions
 from jaxphys.commands.fitting.prepare import Prepared
+from jaxphys.commands.fitting.resuming import digest
 from jaxphys.experiments import record
 from jaxphys.experiments.measures import dtype_of
 from jaxphys.training import Fit
 
-__all__ = ["announced", "draw", "report_of", "text_of"]
+__all__ = ["announced", "begun", "draw", "judged", "report_of", "text_of"]
 
 
 def announced(
@@ -34,22 +35,24 @@ def announced(
     )
 
 
-def report_of(
-    model: str, options: FitOptions, ready: Prepared, follower: Follower, fit: Fit
-) -> dict[str, Any]:
-    """The contents of report.json."""
+def begun(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
+    """The contents of report.json before the training: what it goes on by."""
+    # Whoever goes on with it may do so from another directory.
+    file = pathlib.Path(options.data).absolute()
     shown = {
-        name: str(value) if isinstance(value, pathlib.Path) else value
+        name: str(file) if name == "data" else value
         for name, value in dataclasses.asdict(options).items()
         if name not in ("out", "resume", "progress")
     }
     return {
         "model": model,
+        "status": "running",
         "options": shown,
         "versions": record.versions(),
         "device": record.device(),
         "data": {
-            "file": pathlib.Path(options.data).name,
+            "file": file.name,
+            "sha256": digest(file),
             "trajectories": len(ready.measured),
             "points": sum(len(each.t) for each in ready.measured),
             "coordinates": ready.measured[0].y.q.shape[2],
@@ -59,6 +62,13 @@ def report_of(
             "inputs": ready.inputs,
             "held_out_by": ready.held_out_by,
         },
+    }
+
+
+def report_of(begun: dict[str, Any], fit: Fit) -> dict[str, Any]:
+    """The contents of report.json after the training, not judged yet."""
+    return begun | {
+        "status": fit.status,
         "training": {
             "status": fit.status,
             "message": fit.message,
@@ -68,12 +78,18 @@ def report_of(
             "history": fit.history,
         },
         "losses": _losses(fit),
-        "held_out": follower.judge(
-            fit.state.params,
-            ready.held_out_as_pushed,
-            conservative=ready.inputs is None and not options.dissipation,
-        ),
     }
+
+
+def judged(
+    options: FitOptions, ready: Prepared, follower: Follower, fit: Fit
+) -> dict[str, dict[str, float]]:
+    """What report.json says of rollouts from held-out starts."""
+    return follower.judge(
+        fit.state.params,
+        ready.held_out_as_pushed,
+        conservative=ready.inputs is None and not options.dissipation,
+    )
 
 
 def _losses(fit: Fit) -> dict[str, float]:

@@ -1,8 +1,10 @@
 """`jaxphys simulate`: a system by name; trajectories, figures and an animation.
 
-The file trajectory.npz has the layout of `jaxphys.data.save_trajectories`.
+The file trajectory.npz has the layout of `jaxphys.data.save_trajectories`; results.json
+says what was asked for, and whether it came to its end.
 """
 
+import dataclasses
 import pathlib
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from jaxphys.commands.simulation.constants import build
 from jaxphys.commands.simulation.integration import SimulationInfo, carry_out
 from jaxphys.commands.simulation.options import Plan, SimulateOptions, plan
 from jaxphys.experiments import record
+from jaxphys.files import clear_leftovers
 from jaxphys.types import System, Trajectories, required
 
 __all__ = ["Simulated", "simulate"]
@@ -65,17 +68,37 @@ def simulate(
     planned = plan(made, options)
     out = pathlib.Path(options.out or record.dated_directory(system))
     record.check_empty(out)
+    # A place that cannot be written to is found out before anything is computed.
+    out.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(out)
     print(_announced(planned), flush=True)
-    found, info = carry_out(planned)
+    path = out / "results.json"
+    with record.said_where_it_ends(path, _begun(system, options, chosen)):
+        found, info = carry_out(planned)
     found = found._replace(meta={**found.meta, "options": chosen})
     print(_went(found, info), flush=True)
-    out.mkdir(parents=True, exist_ok=True)
     data.save_trajectories(out / "trajectory.npz", found)
-    files = ["trajectory.npz"]
+    record.mark(path, "finished")
+    files = ["trajectory.npz", path.name]
     if len(found.t) > 1:
         files += _draw(made, found, out, options.animate)
     print(f"{out}: {', '.join(files)}")
     return Simulated(found, info, out, tuple(files))
+
+
+def _begun(
+    system: str, options: SimulateOptions, constants: dict[str, Any]
+) -> dict[str, Any]:
+    """The contents of results.json."""
+    asked = dataclasses.asdict(options)
+    del asked["out"]
+    return {
+        "system": system,
+        "status": "running",
+        "options": asked | constants,
+        "versions": record.versions(),
+        "device": record.device(),
+    }
 
 
 def _announced(plan: Plan) -> str:

@@ -1,21 +1,22 @@
-"""What is kept on disk: training states, and models that were trained.
+"""Models that were trained, each in one .npz file.
 
-A training state is orbax's: written whole or not at all, the newest two kept. A model
-is one .npz file, its kind and arguments as JSON beside its weights, from which `load`
-builds it again.
+Its kind and arguments stand there as JSON beside the weights, and `load` builds it from
+them again.
 """
 
 import json
+import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import models
+from jaxphys import files, models
 from jaxphys.names import check_known
 from jaxphys.types import Array, Dynamics, Model, PyTree
 
@@ -24,14 +25,25 @@ __all__ = [
     "KINDS",
     "Learned",
     "build",
-    "clear",
-    "exists",
-    "latest_step",
     "load",
-    "restore",
-    "save",
     "save_model",
 ]
+
+#: What a head must have, and of which kind.
+_HEAD = {"format": int, "kind": str, "arguments": dict, "notes": dict}
+#: What NumPy and zipfile make of a damaged file.
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+#: An archive may be so many times larger unpacked; model files are not compressed.
+_MOST = 100
 
 #: Of the layout of model files; a reader takes its own version and those before.
 FORMAT = 1
@@ -80,65 +92,6 @@ KINDS: dict[str, Callable[..., Any]] = {
     "lnn": _lagrangian(models.lnn),
     "delan": _lagrangian(models.delan),
 }
-
-
-def _manager(directory):
-    import orbax.checkpoint as ocp
-
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=2, enable_async_checkpointing=False
-    )
-    return ocp.CheckpointManager(pathlib.Path(directory).absolute(), options=options)
-
-
-def latest_step(directory: str | pathlib.Path) -> int | None:
-    """The step number of the newest finished checkpoint, None where there is none."""
-    if not pathlib.Path(directory).is_dir():
-        return None
-    return _manager(directory).latest_step()
-
-
-def exists(directory: str | pathlib.Path) -> bool:
-    """Whether a directory holds a finished checkpoint."""
-    return latest_step(directory) is not None
-
-
-def clear(directory: str | pathlib.Path) -> None:
-    """Remove the training states of a directory, if there are any."""
-    if pathlib.Path(directory).is_dir():
-        with _manager(directory) as manager:
-            for step in manager.all_steps():
-                manager.delete(step)
-
-
-def save(
-    directory: str | pathlib.Path, step: int, state: PyTree, notes: dict[str, Any]
-):
-    """Write a state and notes (what JSON can hold) under a step number.
-
-    A state that is there under the same number is replaced.
-    """
-    import orbax.checkpoint as ocp
-
-    with _manager(directory) as manager:
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes)
-        )
-        if step in manager.all_steps():
-            manager.delete(step)
-        manager.save(step, args=items, force=True)
-
-
-def restore(directory: str | pathlib.Path, like: PyTree) -> tuple[PyTree, dict]:
-    """The newest state and its notes; `like` gives structure, shapes and dtypes."""
-    import orbax.checkpoint as ocp
-
-    with _manager(directory) as manager:
-        items = ocp.args.Composite(
-            state=ocp.args.StandardRestore(like), notes=ocp.args.JsonRestore()
-        )
-        restored = manager.restore(manager.latest_step(), args=items)
-    return restored.state, restored.notes
 
 
 class Learned:
@@ -262,13 +215,8 @@ def save_model(
         f"leaf{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(params))
     }
     written = np.array(json.dumps(head))
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, model=written, **leaves)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.replacing(path) as file:
+        np.savez(file, model=written, **leaves)
     return path
 
 
@@ -285,27 +233,16 @@ def load(path: str | pathlib.Path, kind: str | None = None) -> Learned:
     """
     path = pathlib.Path(path)
     path = path / "model.npz" if path.is_dir() else path
-    with path.open("rb") as file:
-        try:
-            stored = np.load(file, allow_pickle=False)
-            names = set(stored.files)
-        except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is not a model file.") from error
-        if "model" not in names:
-            raise ValueError(
-                f"{path} holds {', '.join(sorted(names)) or 'nothing'}; expected a "
-                "model, as jaxphys.checkpoint.save_model writes it."
-            )
-        head = json.loads(str(stored["model"]))
-        if head["format"] > FORMAT:
-            raise ValueError(
-                f"{path} has format {head['format']}, this version of jaxphys reads "
-                f"up to {FORMAT}; install a newer one."
-            )
-        leaves = [jnp.asarray(stored[f"leaf{i}"]) for i in range(len(names) - 1)]
+    head, leaves = _read(path)
     if kind is not None and head["kind"] != kind:
         raise ValueError(f"{path} holds a model {head['kind']}; expected {kind}.")
-    like = _weights(head["kind"], head["arguments"])
+    try:
+        like = _weights(head["kind"], head["arguments"])
+    except TypeError as error:
+        raise ValueError(
+            f"{path} has arguments that this version's {head['kind']} does not take; "
+            "load it with the version that wrote it, or train again."
+        ) from error
     if [x.shape for x in jax.tree.leaves(like)] != [x.shape for x in leaves]:
         raise ValueError(
             f"{path} has weights of other shapes than this version's {head['kind']}; "
@@ -313,6 +250,44 @@ def load(path: str | pathlib.Path, kind: str | None = None) -> Learned:
         )
     params = jax.tree.unflatten(jax.tree.structure(like), leaves)
     return Learned(head["kind"], head["arguments"], params, head["notes"])
+
+
+def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[Array]]:
+    """The head and the weights of a file that is whole, or a ValueError."""
+    with path.open("rb") as file:
+        try:
+            stored = np.load(file, allow_pickle=False)
+            names = set(stored.files)
+        except (AttributeError, *_DAMAGE) as error:
+            raise ValueError(f"{path} is not a model file.") from error
+        if "model" not in names:
+            raise ValueError(
+                f"{path} holds {', '.join(sorted(names)) or 'nothing'}; expected a "
+                "model, as jaxphys.checkpoint.save_model writes it."
+            )
+        # An archive of little size may unpack to any.
+        if sum(x.file_size for x in stored.zip.infolist()) > _MOST * _size(file):
+            raise ValueError(f"{path} unpacks to far more than a model file does.")
+        try:
+            head = json.loads(str(stored["model"]))
+            known = all(isinstance(head[k], x) for k, x in _HEAD.items())
+            leaves = [jnp.asarray(stored[f"leaf{i}"]) for i in range(len(names) - 1)]
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{path} is damaged; take a copy of it, or train again."
+            ) from error
+    if not known:
+        raise ValueError(f"{path} is not a model file.")
+    if head["format"] > FORMAT:
+        raise ValueError(
+            f"{path} has format {head['format']}, this version of jaxphys reads "
+            f"up to {FORMAT}; install a newer one."
+        )
+    return head, leaves
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def _weights(kind: str, arguments: Mapping[str, Any]) -> PyTree:

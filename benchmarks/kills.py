@@ -1,0 +1,277 @@
+"""Kills at random moments: is what was saved whole, and does the rest come out alike?
+
+Runs are started as a person starts them, and ended by SIGKILL: at a random moment, or
+as soon as a file is being written. After each kill the results must be JSON, each state
+must have its checksum, and nothing that was there before may be gone; the run then goes
+on. At its end its states are compared, byte by byte, with those of a run that nobody
+disturbed. Some are ended by SIGTERM, which must leave results that say so within five
+seconds.
+
+`python -m benchmarks.kills --kills 20 --seed 1` prints what it finds.
+"""
+
+import argparse
+import hashlib
+import json
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, NamedTuple
+
+_SMALL = ("--no-progress", "--hidden", "8")
+_MOTION = ("--optimizer", "adam", "--steps", "3000", "--batch-size", "16", *_SMALL)
+
+#: What is run: a network trained through a simulator, and fits by both modes.
+KINDS = {
+    "control": (
+        *("run", "oscillators", "--method", "adam", "levenberg_marquardt"),
+        *("--steps", "300", "--seeds", "6", "--samples", "256", "--batch-size", "32"),
+        *_SMALL,
+    ),
+    "derivatives": ("fit", "hnn", "--data", "swings.npz", *_MOTION),
+    "trajectories": (
+        *("fit", "separable", "--data", "swings.npz", "--mode", "trajectories"),
+        *("--chunk", "2", "--integrator", "leapfrog", *_MOTION),
+    ),
+}
+
+#: How often each is killed for the record.
+KILLS = {"control": 80, "derivatives": 70, "trajectories": 50}
+
+#: One end in so many is by SIGTERM.
+_TERMINATED = 8
+_DIGEST = hashlib.sha256().digest_size
+
+
+class Tally(NamedTuple):
+    """What was found.
+
+    Attributes:
+      kills: ends by SIGKILL; `writing` of them while a file was being written.
+      terminations: seconds from SIGTERM to the end of the process.
+      finished: runs that came to their end in between.
+      trouble: what was lost, torn or different, in words; empty where all is well.
+    """
+
+    kills: int
+    writing: int
+    terminations: list[float]
+    finished: int
+    trouble: list[str]
+
+
+def run(
+    *, smoke: bool, only: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Kill many; returns (config, results)."""
+    kills = {"control": 2} if smoke else KILLS
+    config = {"kills": kills, "seed": 0}
+    results = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for kind in only or kills:
+            place = pathlib.Path(scratch) / kind
+            chance = random.Random(f"{kind} {config['seed']}")
+            tally = session(kind, kills[kind], chance, place)
+            results[kind] = tally._asdict()
+    return config, {"kinds": results}
+
+
+def session(kind: str, kills: int, chance: random.Random, place: pathlib.Path) -> Tally:
+    """Kill one kind of run so many times, each time going on with it."""
+    place.mkdir(parents=True)
+    if "swings.npz" in KINDS[kind]:
+        measure(place / "swings.npz")
+    reference, out = place / "undisturbed", place / "killed"
+    length = _undisturbed(kind, reference)
+    done, writing, finished, times, trouble = 0, 0, 0, [], []
+    before: dict[str, Any] = {}
+    while done < kills:
+        untouched = _written(out)
+        process = _start(kind, out)
+        wait = chance.uniform(0.1, 0.6) * length
+        at_write, gently = chance.random() < 0.5, chance.random() < 1 / _TERMINATED
+        ended, wrote = _wait(process, out, wait, at_write=at_write)
+        if ended:
+            finished += 1
+            trouble += _compared(out, reference, process)
+            shutil.rmtree(out)
+            before = {}
+            continue
+        done += 1
+        if gently:
+            times.append(_terminate(process, out, untouched, trouble))
+        else:
+            process.kill()
+            writing += wrote
+        process.communicate()
+        now = _found(out, trouble)
+        trouble += [
+            f"kill {done}: {name} was at {was} and is at {now.get(name)}"
+            for name, was in before.items()
+            if now.get(name, -1) < was
+        ]
+        before = now
+    process = _start(kind, out)
+    _wait(process, out, 600.0, at_write=False)
+    trouble += _compared(out, reference, process)
+    return Tally(done - len(times), writing, times, finished + 1, trouble)
+
+
+def measure(path: pathlib.Path) -> None:
+    """A few swings of a pendulum, as somebody may have measured them."""
+    import jax
+    import numpy as np
+
+    from jaxphys import data, systems
+    from jaxphys.motion import simulated
+
+    times = np.linspace(0.0, 4.0, 41)
+    found = simulated(systems.pendulum(), jax.random.key(0), 6, times)
+    data.save_trajectories(path, found)
+
+
+def _start(kind: str, out: pathlib.Path) -> subprocess.Popen:
+    """Start the run, or go on with it where there is something to go on with."""
+    command = [sys.executable, "-m", "jaxphys.cli", *KINDS[kind], "--out", str(out)]
+    if _results(out) is not None:
+        command = [*command[:5], "--resume", "--no-progress", "--out", str(out)]
+    return subprocess.Popen(
+        command,
+        cwd=out.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _undisturbed(kind: str, out: pathlib.Path) -> float:
+    """Run to the end; how long that takes."""
+    begin = time.monotonic()
+    process = _start(kind, out)
+    _, said = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the undisturbed run failed: {said}")
+    return time.monotonic() - begin
+
+
+def _wait(
+    process: subprocess.Popen, out: pathlib.Path, seconds: float, *, at_write: bool
+) -> tuple[bool, bool]:
+    """Until its time has come; whether it ended before, and whether it is writing."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return True, False
+        time.sleep(0.002)
+    patience = time.monotonic() + 3.0
+    while at_write and time.monotonic() < patience:
+        if any(out.rglob("*.part")):
+            return False, True
+        if process.poll() is not None:
+            return True, False
+    return process.poll() is not None, False
+
+
+def _terminate(
+    process: subprocess.Popen,
+    out: pathlib.Path,
+    untouched: float | None,
+    trouble: list[str],
+) -> float:
+    """End it by SIGTERM; how long that takes."""
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    took = time.monotonic() - begin
+    results = _results(out)
+    status = json.loads(results.read_text())["status"] if results else "nothing"
+    # A process that had not got to its results has nothing to say in them, and what
+    # was done before the signal came is finished.
+    silent = status == "running" and _written(out) != untouched
+    if took > 5.0 or silent:
+        trouble.append(f"SIGTERM took {took:.1f} s and left {status}")
+    return took
+
+
+def _written(out: pathlib.Path) -> float | None:
+    """When the results were written last."""
+    results = _results(out)
+    return results.stat().st_mtime if results else None
+
+
+def _results(out: pathlib.Path) -> pathlib.Path | None:
+    """The results of a run or the report of a fit, if there are any yet."""
+    found = (out / name for name in ("results.json", "report.json"))
+    return next((path for path in found if path.exists()), None)
+
+
+def _found(out: pathlib.Path, trouble: list[str]) -> dict[str, int]:
+    """How far each training has come by its states; what is torn goes to `trouble`."""
+    results = _results(out)
+    if results is not None:
+        try:
+            json.loads(results.read_text())
+        except ValueError:
+            trouble.append(f"{results.name} is torn")
+    newest: dict[str, int] = {}
+    for path in out.rglob("*.state"):
+        raw = path.read_bytes()
+        if hashlib.sha256(raw[:-_DIGEST]).digest() != raw[-_DIGEST:]:
+            trouble.append(f"{path.relative_to(out)} is torn")
+        elif not path.parent.name.endswith("-best"):
+            name = path.parent.name
+            newest[name] = max(newest.get(name, 0), int(path.stem))
+    return newest
+
+
+def _compared(
+    out: pathlib.Path, reference: pathlib.Path, process: subprocess.Popen
+) -> list[str]:
+    """What differs between a run that is at its end and the one left alone."""
+    _, said = process.communicate()
+    if process.returncode:
+        return [f"a run that went on ended with {process.returncode}: {said[-300:]}"]
+    trouble: list[str] = []
+    there, here = (_found(place, trouble) for place in (reference, out))
+    if there != here:
+        return [*trouble, f"updates are {here}, and undisturbed {there}"]
+    for name, step in there.items():
+        files = (x / "checkpoints" / name / f"{step}.state" for x in (reference, out))
+        if len({_arrays(path) for path in files}) > 1:
+            trouble.append(f"{name} has other weights than undisturbed")
+    return trouble
+
+
+def _arrays(path: pathlib.Path) -> bytes:
+    """The arrays of a state, without the notes before them, which have clocks."""
+    raw = path.read_bytes()
+    begin = raw.index(b"\n") + 1
+    length = int.from_bytes(raw[begin + 8 : begin + 16], "little")
+    return raw[begin + 16 + length : -_DIGEST]
+
+
+def main() -> int:
+    """Kill as often as the command line says; 1 where anything was lost."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills")
+    parser.add_argument("--kills", type=int, default=20, help="of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS))
+    asked = parser.parse_args()
+    lost = False
+    with tempfile.TemporaryDirectory() as scratch:
+        for kind in asked.kind:
+            chance = random.Random(f"{kind} {asked.seed}")
+            place = pathlib.Path(scratch) / kind
+            tally = session(kind, asked.kills, chance, place)
+            print(f"{kind}: {tally}", flush=True)
+            lost |= bool(tally.trouble)
+    return int(lost)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
