@@ -14,6 +14,7 @@ from jaxphys.data.files import (
     load_trajectories,
     read_trajectories,
     save_trajectories,
+    trajectories_from,
 )
 from jaxphys.data.samples import (
     Accelerated,
@@ -75,5 +76,6 @@ __all__ = [
     "smoothed_trajectories",
     "split",
     "suggest_window",
+    "trajectories_from",
     "with_derivatives",
 ]

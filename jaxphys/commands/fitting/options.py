@@ -39,8 +39,11 @@ class FitOptions:
     """Learn a motion from measured trajectories.
 
     Attributes:
-      data: an .npz or .csv file of trajectories: t, q, and p or v; for lnn and delan
-        also the inputs u, where there are some.
+      data: a file of trajectories, .csv and other tables of text, .npz, .npy, .mat or
+        .parquet: t, q, and p or v; for lnn and delan also the inputs u, where there are
+        some. Usual names such as theta, omega, torque and time are understood.
+      columns: what other columns are, as NAME:ROLE, such as angle:q rate:v load:u
+        clock:t; NAME:- leaves one out.
       mass: makes momenta of velocities, p = m v; one number, or one a coordinate.
       periodic: which coordinates are angles [rad], true or false for each; by default
         what the file says, else none.
@@ -79,6 +82,7 @@ class FitOptions:
     """
 
     data: pathlib.Path
+    columns: tuple[str, ...] = ()
     mass: tuple[float, ...] = ()
     periodic: tuple[bool, ...] = ()
     mode: str = "auto"
