@@ -138,6 +138,9 @@ def _fit(arguments: list[str]) -> int:
     model = _named(arguments, "fit", "a model", list(MODELS))
     check_known("model", model, MODELS)
     options = _options(f"fit {model}", arguments[1:], commands.FitOptions)
+    if options.dry_run:
+        commands.look(model, options)
+        return 0
     return _INTERRUPTED if commands.fit(model, options).interrupted else 0
 
 

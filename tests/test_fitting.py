@@ -408,15 +408,8 @@ def attempt(tmp_path, header="t,q,p", rows=None, kind="hnn", **options):
         assert not (tmp_path / "fit").exists() or not list((tmp_path / "fit").iterdir())
 
 
-def with_gap(t, q, v):
-    q = q.copy()
-    q[[7, 9]] = np.nan
-    return t, q, v
-
-
 BAD = {
-    "columns": ({"header": "time,angle,p"}, r"no column q.*Is 'angle' meant as 'q'"),
-    "holes": ({"rows": with_gap}, r"column q .* lines, 9, 11"),
+    "columns": ({"header": "time,height,p"}, r"no column q.*--columns height:q"),
     "backward": ({"rows": lambda t, q, v: (t[::-1], q, v)}, "do not increase"),
     "mass": ({"header": "t,q,v"}, "give --mass, or fit lnn, delan or second_order"),
     "velocity": ({"kind": "second_order"}, "momenta and no velocities"),
@@ -460,6 +453,8 @@ BAD = {
     ),
     "chunk": ({"mode": "trajectories", "chunk": 70}, "longest trajectory has 48 times"),
     "periodic": ({"periodic": (True, False)}, "the data have 1 coordinates"),
+    "column": ({"columns": ("q",)}, "columns has q; expected NAME:ROLE"),
+    "role": ({"columns": ("angle:q",)}, "asks for angle, and there is no column"),
     "window": ({"window": 4}, "expected 0 or an odd number"),
     "mode": ({"mode": "derivative"}, "Did you mean 'derivatives'"),
     "model": ({"kind": "hhn"}, "Did you mean 'hnn'"),
@@ -489,6 +484,36 @@ def test_angles_in_degrees_are_noticed(tmp_path):
     path = write(tmp_path / "degrees.csv", "t,q,p", t, np.rad2deg(9 * q), v)
     with pytest.warns(UserWarning, match="looks like degrees"):
         fitting.prepare("hnn", FitOptions(data=path, periodic=(True,)))
+
+
+def test_a_look_at_a_file_as_it_is_trains_nothing(tmp_path, capsys):
+    """Wrapped angles, uneven steps, noise, a torque: usual names, no option."""
+    t, q, v = swing(600, noise=0.01, start=3.1)
+    spin = np.random.default_rng(0).uniform(size=600) < 0.8
+    turned = (q + 2.0 + np.pi) % (2 * np.pi) - np.pi
+    path = tmp_path / "lab.csv"
+    names = "time [s],theta [rad],omega [rad/s],torque [Nm]"
+    write(path, names, *(x[spin] for x in (t, turned, v, 0.1 * np.sin(t))))
+    arguments = ["fit", "delan", "--data", path, "--dry-run", "--out", tmp_path / "fit"]
+    assert cli.main([str(x) for x in arguments]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "theta [rad] is q, omega [rad/s] is v, torque [Nm] is u",
+        "uneven",
+        "q jumps by whole turns",
+        "velocities are the derivatives of the positions",
+        "numbers for",
+        "delan would match torques, smoothed over",
+    ):
+        assert words in said
+    assert not (tmp_path / "fit").exists()
+    ready = fitting.prepare("delan", FitOptions(data=path))
+    assert ready.periodic == (True,)
+    assert np.max(np.abs(np.diff(ready.measured[0].y.q[0, :, 0]))) < 1
+    kept = fitting.prepare("delan", FitOptions(data=path, periodic=(False,)))
+    assert np.max(np.abs(np.diff(kept.measured[0].y.q[0, :, 0]))) > 6
+    with pytest.raises(ValueError, match=r"call commands\.look"):
+        commands.fit("delan", FitOptions(data=path, dry_run=True))
 
 
 def test_a_missing_file_is_told(tmp_path, capsys):

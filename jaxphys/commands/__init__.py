@@ -5,6 +5,7 @@
 | `listing` | `jaxphys list` | what can be run, fitted and simulated |
 | `run` | `jaxphys run` | a published experiment: every method side by side |
 | `fit` | `jaxphys fit` | a motion from somebody's own measurements |
+| `look` | `jaxphys fit --dry-run` | what these measurements are like |
 | `simulate` | `jaxphys simulate` | a system by name: trajectories and figures |
 | `plot` | `jaxphys plot` | the comparison of stored runs |
 
@@ -13,7 +14,7 @@ Each prints what the command prints and writes what it writes. Their options are
 is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
 """
 
-from jaxphys.commands.fitting import FitOptions, Fitted, fit
+from jaxphys.commands.fitting import FitOptions, Fitted, fit, look
 from jaxphys.commands.listing import listing
 from jaxphys.commands.plotting import plot
 from jaxphys.commands.simulation import Simulated, SimulateOptions, simulate
@@ -28,6 +29,7 @@ __all__ = [
     "Simulated",
     "fit",
     "listing",
+    "look",
     "plot",
     "run",
     "simulate",

@@ -4,6 +4,7 @@
 |---|---|
 | `trajectories` | checks of `Trajectories`, where they end, how they keep energy |
 | `files` | your own measurements, and the file layout of the library |
+| `look` | what measurements are like, and what may be wrong with them |
 | `smoothing` | time derivatives, and smoothing of noisy data |
 | `samples` | moments and pieces of motions, held-out parts, the order of samples |
 
@@ -16,6 +17,7 @@ from jaxphys.data.files import (
     save_trajectories,
     trajectories_from,
 )
+from jaxphys.data.look import Look, look, unwrapped
 from jaxphys.data.samples import (
     Accelerated,
     Chunk,
@@ -33,6 +35,7 @@ from jaxphys.data.smoothing import (
     accelerations,
     averaged_inputs,
     derivatives,
+    noise_levels,
     smoothed,
     smoothed_trajectories,
     suggest_window,
@@ -51,6 +54,7 @@ from jaxphys.types import Trajectories
 __all__ = [
     "Accelerated",
     "Chunk",
+    "Look",
     "Moment",
     "Trajectories",
     "accelerations",
@@ -66,7 +70,9 @@ __all__ = [
     "energy_scale",
     "epoch_order",
     "load_trajectories",
+    "look",
     "moments",
+    "noise_levels",
     "num_batches",
     "num_samples",
     "read_trajectories",
@@ -77,5 +83,6 @@ __all__ = [
     "split",
     "suggest_window",
     "trajectories_from",
+    "unwrapped",
     "with_derivatives",
 ]

@@ -46,7 +46,7 @@ class FitOptions:
         clock:t; NAME:- leaves one out.
       mass: makes momenta of velocities, p = m v; one number, or one a coordinate.
       periodic: which coordinates are angles [rad], true or false for each; by default
-        what the file says, else none.
+        those with the name or the unit of an angle, and those that jump by whole turns.
       mode: match `derivatives` or `trajectories`, or the `torques` that accelerations
         take; `auto` takes derivatives for lnn and delan, or the torques for delan if
         there are any, and for other models derivatives where the file has them or the
@@ -79,6 +79,7 @@ class FitOptions:
       out: directory of the results; `runs/fit-DATE-TIME` by default.
       resume: go on with the training in `out`.
       progress: whether to show a progress bar.
+      dry_run: look at the data, say what they are like, and stop.
     """
 
     data: pathlib.Path
@@ -109,3 +110,4 @@ class FitOptions:
     out: pathlib.Path | None = None
     resume: bool = False
     progress: bool = True
+    dry_run: bool = False
