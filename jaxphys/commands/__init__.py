@@ -6,6 +6,7 @@
 | `run` | `jaxphys run` | a published experiment: every method side by side |
 | `fit` | `jaxphys fit` | a motion from somebody's own measurements |
 | `look` | `jaxphys fit --dry-run` | what these measurements are like |
+| `identify_constants` | `jaxphys identify` | constants of a known law |
 | `simulate` | `jaxphys simulate` | a system by name: trajectories and figures |
 | `plot` | `jaxphys plot` | the comparison of stored runs |
 
@@ -15,6 +16,11 @@ is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
 """
 
 from jaxphys.commands.fitting import FitOptions, Fitted, fit, look
+from jaxphys.commands.identifying import (
+    Identification,
+    IdentifyOptions,
+    identify_constants,
+)
 from jaxphys.commands.listing import listing
 from jaxphys.commands.plotting import plot
 from jaxphys.commands.simulation import Simulated, SimulateOptions, simulate
@@ -23,11 +29,14 @@ from jaxphys.experiments import Run, RunOptions, run
 __all__ = [
     "FitOptions",
     "Fitted",
+    "Identification",
+    "IdentifyOptions",
     "Run",
     "RunOptions",
     "SimulateOptions",
     "Simulated",
     "fit",
+    "identify_constants",
     "listing",
     "look",
     "plot",

@@ -7,7 +7,7 @@ constants is that of linearised least squares, s² (JᵀJ)⁻¹.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -174,12 +174,14 @@ def _limits(
     return free, low[free], high[free]
 
 
-class _State:
+class _State(NamedTuple):
     """Where a search stands: constants, starts, noise, and how pieces are joined."""
 
-    def __init__(self, c, starts, noise, weight=0.0, joined=True):
-        self.c, self.starts, self.noise = c, starts, noise
-        self.weight, self.joined = weight, joined
+    c: np.ndarray
+    starts: np.ndarray
+    noise: np.ndarray
+    weight: float = 0.0
+    joined: bool = True
 
 
 class _Problem:
@@ -237,7 +239,7 @@ class _Problem:
             elif misfit > _WORSE * apart:
                 # The law does not hold for longer than a piece, or the motion is
                 # chaotic for longer than it was measured well enough.
-                state.joined = not np.any(shooting.pieces.joined)
+                state = state._replace(joined=not np.any(shooting.pieces.joined))
                 break
             state = new
         return self._finished(shooting, state)
@@ -247,10 +249,7 @@ class _Problem:
         for _ in range(3):
             noise = self._noise(shooting, state)
             same = np.allclose(noise, state.noise, rtol=0.02)
-            joined = state.joined
-            state.noise = noise
-            state = self._stage(shooting, state, state.weight)
-            state.joined = joined
+            state = self._stage(shooting, state._replace(noise=noise), state.weight)
             if same:
                 break
         return state
@@ -285,7 +284,8 @@ class _Problem:
             high=np.concatenate([self.high, wide]),
             scaled_by=slice(None, shooting.measured_rows),
         )
-        return _State(*split(found.x), state.noise, weight)
+        c, starts = split(found.x)
+        return state._replace(c=c, starts=starts, weight=weight)
 
     def _unit(self, shooting: Shooting, state: _State) -> np.ndarray:
         """Sizes of states that are to their spread as the noise is to the data's."""

@@ -84,13 +84,16 @@ def levenberg_marquardt(
         gradient = J.T @ r
         held = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
         size = _sizes(J[scaled_by], x, size)
-        move = np.clip(x + _step(J, r, damping, size, held), low, high) - x
+        whole = _step(J, r, damping, size, held)
+        # A step that a bound cuts off may foretell nothing where a shorter one does.
+        cut = bool(np.any((x + whole < low) | (x + whole > high)))
+        move = np.clip(x + whole, low, high) - x
         foretold = cost - float(np.sum((r + J @ move) ** 2))
         new_r, new_J = linearised(x + move)
         new_cost = float(new_r @ new_r)
         fall = cost - new_cost
         if not np.isfinite(new_cost) or not np.all(np.isfinite(new_J)) or fall < 0:
-            if foretold <= tolerance * cost or damping > 1e12:
+            if (foretold <= tolerance * cost and not cut) or damping > 1e12:
                 return Solved(x, cost, taken, True)
             damping, factor = damping * factor, 2 * factor
             continue
@@ -98,7 +101,7 @@ def levenberg_marquardt(
         damping, factor = damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
         damping = max(damping, _LEAST)
         x, r, J = x + move, new_r, new_J
-        done = fall <= tolerance * cost
+        done = fall <= tolerance * cost and not cut
         cost = new_cost
         if done or cost == 0:
             return Solved(x, cost, taken, True)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxphys.learning.constants.errors import Errors
+from jaxphys.learning.constants.law import FRICTIONS
 from jaxphys.types import PyTree, Trajectories
 
 __all__ = ["Identified"]
@@ -73,6 +74,12 @@ class Identified(NamedTuple):
             f"{errors[name] / abs(x):.2g} times its value"
             for name, x in constants.items()
             if x and errors[name] > _WEAK * abs(x)
+        ]
+        found += [
+            f"{name} is negative, as no friction is: bound it by {name}=0: or look for "
+            "what else acts"
+            for name, x in constants.items()
+            if name.rstrip("0123456789") in FRICTIONS and x < -2 * errors[name]
         ]
         ties = [
             (abs(self.errors.correlations[i, j]), f"{self.names[j]} and {first}")
