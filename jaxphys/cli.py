@@ -1,4 +1,4 @@
-"""The command line: `jaxphys list | run | fit | identify | simulate | plot`.
+"""The command line: `jaxphys list | run | fit | identify | predict | simulate | plot`.
 
 Every command is a function of `jaxphys.commands`; here its options are read, its errors
 become messages, and its outcome an exit status.
@@ -23,6 +23,7 @@ commands:
   run EXPERIMENT [options]    train every method of an experiment, side by side
   fit MODEL --data FILE       learn a motion from trajectories of your own
   identify LAW --data FILE    constants of a system, or of FILE.py:FUNCTION
+  predict RUN --state ...     follow a fitted model from a state: a table
   simulate SYSTEM [options]   integrate a system: trajectories, figures, an animation
   plot DIR ... [--out FILE]   draw the comparison of stored runs
 
@@ -48,11 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
         "run": _run,
         "fit": _fit,
         "identify": _identify,
+        "predict": _predict,
         "simulate": _simulate,
         "plot": _plot,
         "--version": _version,
     }
-    named = arguments[0] in ("run", "fit", "identify", "simulate")
+    named = arguments[0] in ("run", "fit", "identify", "predict", "simulate")
     if named and arguments[1:2] in (["-h"], ["--help"]):
         print(USAGE)
         return 0
@@ -153,6 +155,16 @@ def _identify(arguments: list[str]) -> int:
     law = _named(arguments, "identify", "a system, or FILE.py:NAME", systems.names())
     options = _options(f"identify {law}", arguments[1:], commands.IdentifyOptions)
     commands.identify_constants(law, options)
+    return 0
+
+
+def _predict(arguments: list[str]) -> int:
+    from jaxphys import commands
+
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError("predict needs the directory of a fit, such as runs/fit-….")
+    options = _options("predict RUN", arguments[1:], commands.PredictOptions)
+    commands.predict(arguments[0], options)
     return 0
 
 

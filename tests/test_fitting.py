@@ -148,6 +148,54 @@ def test_uneven_times_are_followed_as_they_are(tmp_path):
     assert done.report["held_out"]["rollout_error"]["median"] < 0.02
 
 
+def test_a_fitted_motion_is_predicted_as_a_table(fitted, capsys):
+    state = ["--state", "1.2", "0.0", "--duration", "0.5", "--plot"]
+    assert cli.main(["predict", str(fitted), *state]) == 0
+    assert "51 rows to t = 0.5" in capsys.readouterr().out
+    rows = np.genfromtxt(fitted / "prediction.csv", delimiter=",", names=True)
+    assert rows.dtype.names == ("t", "q", "p", "energy")
+    field = jax.jit(
+        integrators.rk4(mechanics.hamiltonian_vector_field(checkpoint.load(fitted)))
+    )
+    y = PhaseState(jnp.array([1.2]), jnp.zeros(1))
+    for _ in range(200):
+        y = field(0.0, y, 0.0025, None)
+    np.testing.assert_allclose(rows["q"][-1], y.q[0], rtol=1e-6)
+    assert np.ptp(rows["energy"]) < 1e-6 * np.ptp(rows["p"])
+    assert (fitted / "prediction.png").exists()
+    (again,) = data.read_trajectories(fitted / "prediction.csv")
+    assert again.y.q.shape == (1, 51, 1)
+    for wrong, words in (
+        (["--state", "1", "2", "3"], "state has 3 values; expected 2 finite ones"),
+        (["--state", "1", "0"], "duration is missing"),
+        (["--state", "1", "0", "--duration", "-1"], "duration is -1.0"),
+        (["--state", "1", "0", "--input", "u.csv"], "takes no input file"),
+    ):
+        assert cli.main(["predict", str(fitted), *wrong]) == 2
+        assert words in capsys.readouterr().err
+    assert cli.main(["predict"]) == 2
+
+
+def test_a_predicted_motion_follows_its_inputs(tmp_path):
+    given = {"num_coordinates": 1, "hidden": [4], "num_controls": 1}
+    params = checkpoint.build("delan", given).init(jax.random.key(0))
+    checkpoint.save_model(tmp_path / "model.npz", "delan", given, params)
+    t = np.array([0.0, 0.3, 0.8, 1.0])
+    write(tmp_path / "push.csv", "time,torque", t, [1.0, -2.0, 0.0, 0.0])
+    options = commands.PredictOptions(
+        (0.1, 0.0), dt=0.1, input=tmp_path / "push.csv", out=tmp_path / "motion.csv"
+    )
+    found = commands.predict(tmp_path, options).trajectories
+    np.testing.assert_allclose(found.t, np.linspace(0, 1, 11), atol=1e-12)
+    wanted = [1.0] * 3 + [-2.0] * 5 + [0.0] * 3
+    np.testing.assert_array_equal(found.u[0, :, 0], wanted)
+    free = dataclasses.replace(options, input=None, duration=1.0)
+    other = commands.predict(tmp_path, free).trajectories
+    assert abs(other.y.q[0, -1, 0] - found.y.q[0, -1, 0]) > 1e-3
+    with pytest.raises(ValueError, match="ends at t = 1, before the motion does"):
+        commands.predict(tmp_path, dataclasses.replace(options, duration=3.0))
+
+
 # Lagrangians
 
 

@@ -7,6 +7,7 @@
 | `fit` | `jaxphys fit` | a motion from somebody's own measurements |
 | `look` | `jaxphys fit --dry-run` | what these measurements are like |
 | `identify_constants` | `jaxphys identify` | constants of a known law |
+| `predict` | `jaxphys predict` | the motion of a fitted model from a state |
 | `simulate` | `jaxphys simulate` | a system by name: trajectories and figures |
 | `plot` | `jaxphys plot` | the comparison of stored runs |
 
@@ -23,6 +24,7 @@ from jaxphys.commands.identifying import (
 )
 from jaxphys.commands.listing import listing
 from jaxphys.commands.plotting import plot
+from jaxphys.commands.predicting import Predicted, PredictOptions, predict
 from jaxphys.commands.simulation import Simulated, SimulateOptions, simulate
 from jaxphys.experiments import Run, RunOptions, run
 
@@ -31,6 +33,8 @@ __all__ = [
     "Fitted",
     "Identification",
     "IdentifyOptions",
+    "PredictOptions",
+    "Predicted",
     "Run",
     "RunOptions",
     "SimulateOptions",
@@ -40,6 +44,7 @@ __all__ = [
     "listing",
     "look",
     "plot",
+    "predict",
     "run",
     "simulate",
 ]

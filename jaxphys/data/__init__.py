@@ -13,6 +13,7 @@ The record itself is `jaxphys.types.Trajectories`, also named here.
 
 from jaxphys.data.files import (
     load_trajectories,
+    read_inputs,
     read_trajectories,
     save_trajectories,
     trajectories_from,
@@ -75,6 +76,7 @@ __all__ = [
     "noise_levels",
     "num_batches",
     "num_samples",
+    "read_inputs",
     "read_trajectories",
     "save_trajectories",
     "separate",

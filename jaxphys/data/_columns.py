@@ -89,16 +89,21 @@ _SUFFIX = re.compile(
 _ANGLES = ("rad", "deg", "°", "degree", "degrees", "radian", "radians")
 
 
-def find_roles(names: Sequence[str], asked: Mapping[str, str] | None = None) -> Roles:
+def find_roles(
+    names: Sequence[str],
+    asked: Mapping[str, str] | None = None,
+    needed: Sequence[str] = ("t", "q"),
+) -> Roles:
     """The roles of columns.
 
     Args:
       names: of the columns.
       asked: name → role, such as {"theta": "q1", "temperature": "-"}; - leaves a
         column out. Roles that are not asked for are found by name.
+      needed: roles that must be there.
 
     Raises:
-      ValueError: where names or roles are unknown, or t or q is missing.
+      ValueError: where names or roles are unknown, or one that is needed is missing.
     """
     plain = [name.strip() for name in names]
     chosen = _asked(plain, asked or {})
@@ -129,8 +134,8 @@ def find_roles(names: Sequence[str], asked: Mapping[str, str] | None = None) -> 
     unknown = [
         plain[i] for i in range(len(plain)) if i not in known and _named(plain[i])
     ]
-    _check(columns, plain, unknown)
-    _check_numbering(own, len(columns["q"]), plain)
+    _check(columns, plain, unknown, needed)
+    _check_numbering(own, len(columns.get("q", ())), plain)
     _check_counts(columns, plain, guesses)
     unknown += _optional(columns, plain, guesses)
     units = {i: parts[i][1] for i in known if parts[i][1]}
@@ -138,7 +143,7 @@ def find_roles(names: Sequence[str], asked: Mapping[str, str] | None = None) -> 
         units.get(i, "") in _ANGLES
         or (i in guesses and guesses[i][1] == "angle")
         or (i in chosen and (_guess(parts[i][0]) or ("", "", 0))[1] == "angle")
-        for i in columns["q"]
+        for i in columns.get("q", ())
     ]
     new = set(guesses) & {i for indices in columns.values() for i in indices}
     guessed = any(parts[i][0] != "time" for i in new)
@@ -261,8 +266,9 @@ def _check(
     columns: Mapping[str, list[int]],
     names: Sequence[str],
     unknown: Sequence[str],
+    needed: Sequence[str],
 ) -> None:
-    missing = [role for role in ("t", "q") if not columns.get(role)]
+    missing = [role for role in needed if not columns.get(role)]
     if missing:
         nameless = all(name.isdigit() for name in names)
         how = "there are no column names" if nameless else ""
@@ -286,11 +292,11 @@ def _check_counts(
     names: Sequence[str],
     guesses: Mapping[int, tuple[str, str, int]],
 ) -> None:
-    n = len(columns["q"])
+    n = len(columns.get("q", ()))
     for role in COORDINATES:
         found = columns.get(role, [])
         free = role.startswith("d") and any(i in guesses for i in found)
-        if found and len(found) != n and not free:
+        if n and found and len(found) != n and not free:
             raise ValueError(
                 f"{len(found)} columns are {role} ({_shown(found, names)}) and {n} are "
                 f"q ({_shown(columns['q'], names)}); expected one for each q. Say "
@@ -306,7 +312,7 @@ def _check_numbering(
     for role in dict.fromkeys(role for role, _ in own.values()):
         places = [i for i, (which, _) in own.items() if which == role]
         numbers = sorted(own[i][1] for i in places)
-        count = n if role in COORDINATES else len(numbers)
+        count = n if n and role in COORDINATES else len(numbers)
         if numbers in ([*range(1, count + 1)], [0]):
             continue
         if len(set(numbers)) < len(numbers):
@@ -330,7 +336,8 @@ def _optional(
 ) -> list[str]:
     """Leave out accelerations that are not one for each q; returns their names."""
     found = columns.get("dv", [])
-    wrong = any(i in guesses for i in found) and len(found) != len(columns["q"])
+    n = len(columns.get("q", ()))
+    wrong = any(i in guesses for i in found) and len(found) != n
     return [names[i] for i in columns.pop("dv")] if wrong else []
 
 

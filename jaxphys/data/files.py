@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxphys.data._columns import Table
+from jaxphys.data._columns import Table, find_roles
 from jaxphys.data._layout import ARRAYS, Stored, nearest, store, trajectories_of
 from jaxphys.data._record import check_shapes, check_trajectories, pieces_of_rows
 from jaxphys.data._sources import KINDS, arrays_in, table_or_stored
@@ -24,6 +24,7 @@ from jaxphys.types import PhaseState, TangentState, Trajectories
 
 __all__ = [
     "load_trajectories",
+    "read_inputs",
     "read_trajectories",
     "save_trajectories",
     "trajectories_from",
@@ -246,6 +247,36 @@ def read_trajectories(
         if suffix == ".npz" and columns is None and {"t", "q"} <= set(source):
             source = _stored(path)
         return _of_source(source, columns, state, mass)
+
+
+def read_inputs(
+    path: str | pathlib.Path, columns: Mapping[str, str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times (T,) and inputs (T, m) of a table, without any motion.
+
+    Args:
+      path: the file, with columns t and u, or u1 … um, or usual other names.
+      columns: name → role, as in `read_trajectories`.
+
+    Raises:
+      FileNotFoundError: where there is no such file.
+      ValueError: where a column is missing, a number is not finite, or times do not
+        increase.
+    """
+    path = pathlib.Path(path)
+    with _errors_name(path):
+        if path.suffix.lower() not in _TABLES:
+            raise ValueError(f"expected a table in {', '.join(_TABLES)}.")
+        table = read_table(path)
+        roles = find_roles(table.names, columns, ("t", "u"))
+        (t,), u = (
+            [np.asarray(table.columns[i], float) for i in roles.columns[role]]
+            for role in ("t", "u")
+        )
+        inputs = np.stack(u, axis=1)
+        if not (np.all(np.isfinite(inputs)) and np.all(np.diff(t) > 0)):
+            raise ValueError("expected increasing times t, and inputs u in all rows.")
+        return t, inputs
 
 
 def trajectories_from(
