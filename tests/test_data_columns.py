@@ -90,6 +90,7 @@ def test_degrees_and_milliseconds_become_radians_and_seconds(tmp_path):
     np.testing.assert_allclose(found.y.q[0, :, 0], Q, rtol=1e-5)
     np.testing.assert_allclose(found.y.v[0, :, 0], V, rtol=1e-5)
     assert found.meta["units"] == ["rad"]
+    assert found.meta["coordinates"] == [r"\theta"]
     assert found.meta["periodic"] == [True]
     assert "theta [deg] is q in rad, times 0.0174533" in found.meta["columns"]
 
@@ -228,3 +229,42 @@ def test_what_a_package_would_read_is_said(tmp_path):
     (tmp_path / "lab.npy").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"not an \.npy file"):
         data.read_trajectories(pathlib.Path(tmp_path / "lab.npy"))
+
+
+ODD = {
+    "a page of the web": ("<html><body>404</body></html>\n", "no rows of numbers"),
+    "rows that are longer": ("t,q,v\n0,1,1,9\n", "1 line does not have 3 cells"),
+    "thousands": ('t,q,v\n0,"1,000",2\n', "1 line does not have 3 cells"),
+    "a last line of text": ("t,q,v\n0,1,2\n1,1,2\nend\n", "line 4 has 1"),
+    "names again": ("t,q,v\n0,1,2\nt,q,v\n0,1,2\n", "line 3 it is 't'"),
+    "percent": ("t,q,v\n0,10%,2\n", "line 2 it is '10%'"),
+    "times that stand": ("t,q,v\n1,1,2\n1,1,2\n", "do not increase at line 3"),
+    "times in disorder": ("t,q,v\n0,1,2\n2,1,2\n1,1,2\n", "sort the lines by time"),
+    "no positions": ("t,v\n0,1\n1,2\n", "no column q.*--columns NAME:q"),
+    "no times": ("trial,theta,omega\n0,1,2\n0,1,2\n", "no column t"),
+    "one velocity of two": (
+        "t,theta1,theta2,omega1\n0,1,2,3\n",
+        r"1 columns are v \(omega1\) and 2 are q \(theta1, theta2\)",
+    ),
+    "no numbers in a column": ("t,q,v\n0,,1\n1,,1\n", "no two lines with numbers"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), ODD.values(), ids=ODD)
+def test_odd_files_are_told(text, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        read(tmp_path, text)
+
+
+def test_inputs_alone_are_read(tmp_path):
+    path = tmp_path / "push.csv"
+    path.write_text("time,tau1,tau2\n0,1,2\n1,3,4\n")
+    t, u = data.read_inputs(path)
+    np.testing.assert_array_equal(t, [0, 1])
+    np.testing.assert_array_equal(u, [[1, 2], [3, 4]])
+    path.write_text("time,tau\n0,1\n0,3\n")
+    with pytest.raises(ValueError, match="increasing times t"):
+        data.read_inputs(path)
+    path.write_text("time,heat\n0,1\n1,3\n")
+    with pytest.raises(ValueError, match=r"no column u.*--columns heat:u"):
+        data.read_inputs(path)

@@ -239,7 +239,7 @@ GOOD = "t,q,v\n0,1,2\n1,1,2\n"
         ),
         (GOOD + "2,1,1e\n", r"column v has no number in 1 line, 4: .*'1e'"),
         ("t,q,v\n0,1,\n1,,2\n2,1,2\n", "no two lines with numbers in all of the col"),
-        (GOOD + "2,1\n", r"1 lines do not have 3 cells .* lines 4: line 4 has 2"),
+        (GOOD + "2,1\n", r"1 line does not have 3 cells .* do, 4: line 4 has 2"),
         (GOOD + "0,5,1,2\n", "Decimals between commas are written with a point"),
         (
             GOOD + "\n0.5,1,2\n",

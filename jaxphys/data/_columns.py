@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxphys.data._layout import COORDINATES, nearest
 
-__all__ = ["Roles", "Table", "find_roles", "unit_factor"]
+__all__ = ["Roles", "Table", "find_roles", "unit_factor", "without_unit"]
 
 
 class Table(NamedTuple):
@@ -55,7 +55,10 @@ _OWN = re.compile(r"(t|d?[qpv]|u|energy|trajectory)_?(\d*)")
 #: Other names of a role. Velocities may be those of angles or of lengths: an omega goes
 #: with a theta, whatever the order of the columns.
 _WORDS = {
-    ("t", ""): "time times timestamp sec second seconds elapsed zeit temps",
+    (
+        "t",
+        "",
+    ): "time times timestamp date datetime sec second seconds elapsed zeit temps",
     ("q", "angle"): "theta th angle ang phi varphi psi o",
     ("q", "line"): "x y z pos position displacement disp deflection",
     ("v", "angle"): "omega w angvel angularvelocity angularrate gyro",
@@ -171,6 +174,16 @@ def _parted(name: str) -> tuple[str, str]:
     return word, {"rads": "rad/s", "degs": "deg/s"}.get(unit, unit)
 
 
+def without_unit(name: str) -> str:
+    """A name in plain letters without its unit.
+
+    Example:
+      >>> without_unit("θ1 [deg]"), without_unit("pos_m")
+      ('theta1', 'pos')
+    """
+    return _parted(name)[0]
+
+
 def _guess(word: str) -> tuple[str, str, int] | None:
     """(role, kind, number) of a name that is not the library's own."""
     if match := re.fullmatch(rf"({'|'.join(_BEFORE_AXES)})_?([xyz])", word):
@@ -273,7 +286,7 @@ def _check(
         nameless = all(name.isdigit() for name in names)
         how = "there are no column names" if nameless else ""
         how = how or f"there is no column {' and no column '.join(missing)}"
-        first = next(iter(unknown), names[0] if names else "NAME")
+        first = next(iter(unknown), names[0] if nameless else "NAME")
         raise ValueError(
             f"{how}. The columns are {', '.join(names)}.{nearest(missing, unknown)} "
             "Say which is which, such as by "

@@ -30,6 +30,7 @@ class _Lines(NamedTuple):
     lines: list[str]
     numbers: list[int]  # of the lines in the file, from 1
     delimiter: str | None  # None is white space
+    commented: bool = False  # whether the names are in a comment
 
 
 def read_table(path: pathlib.Path) -> Table:
@@ -50,7 +51,7 @@ def read_table(path: pathlib.Path) -> Table:
         bare = [unit.strip("[]() ") for unit in units]
         names = [f"{x} [{y}]" if y else x for x, y in zip(names, bare, strict=True)]
     width = len(names)
-    if names and not any(len(row) == width for row in rows):
+    if found.commented and names and not any(len(row) == width for row in rows):
         # Names of the states alone: columns before and after them have none.
         width = max(len(rows[0]), width)
     elif not names:
@@ -87,7 +88,7 @@ def _lines(path: pathlib.Path, text: str) -> _Lines:
     delimiter = _delimiter(lines, above)
     if not above:
         # numpy.savetxt writes the names as a comment.
-        return _Lines(comment, "", lines, places, delimiter)
+        return _Lines(comment, "", lines, places, delimiter, True)
     head, units = above[-1], ""
     widths = [len(_cells(line, delimiter)) for line in above[-2:]]
     if len(above) > 1 and widths[0] == widths[1] > 1 and _is_units(head, delimiter):
@@ -141,8 +142,9 @@ def _check_cells(rows: Sequence[list[str]], width: int, places: Sequence[int]) -
     wrong = [i for i, row in enumerate(rows) if len(row) != width]
     if wrong:
         lines = [places[i] for i in wrong]
+        many = "lines do" if len(lines) > 1 else "line does"
         raise ValueError(
-            f"{len(lines)} lines do not have {width} cells as the names do, lines "
+            f"{len(lines)} {many} not have {width} cells as the names do, "
             f"{first_few(lines)}: line {lines[0]} has {len(rows[wrong[0]])}. Decimals "
             "between commas are written with a point; leave a cell empty where a "
             "number is missing."

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxphys.data._columns import Roles, Table, find_roles, unit_factor
+from jaxphys.data._columns import Roles, Table, find_roles, unit_factor, without_unit
 from jaxphys.data._layout import Stored
 from jaxphys.data._record import first_few
 from jaxphys.data._tables import MISSING, numbers
@@ -183,7 +183,7 @@ _LETTERS = {"theta": r"\theta", "phi": r"\varphi", "psi": r"\psi", "θ": r"\thet
 
 def _label(name: str) -> str:
     """A name in mathtext, without its unit."""
-    bare = name.partition("[")[0].partition("(")[0].strip()
+    bare = without_unit(name)
     word = bare.rstrip("0123456789").rstrip("_ ")
     number = bare[len(bare.rstrip("0123456789")) :]
     letter = word if len(word) == 1 and word.isalpha() else None
