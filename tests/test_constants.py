@@ -246,6 +246,17 @@ def test_what_does_not_fit_is_told(changes, words):
         identify(law, swing(), constants, **given)
 
 
+def test_trajectories_are_a_list_of_one_kind():
+    (seen,) = swing()
+    with pytest.raises(ValueError, match="expects a list of Trajectories"):
+        identify(pendulum, seen, TRUTH)
+    with pytest.raises(ValueError, match="differ in kind"):
+        identify(pendulum, [seen, seen._replace(u=0 * seen.y.q)], TRUTH)
+    one = Trajectories(seen.t[:1], TangentState(*(x[:, :1] for x in seen.y)))
+    with pytest.raises(ValueError, match="1 of the list has one time; expected 2"):
+        identify(pendulum, [seen, one], TRUTH)
+
+
 def test_single_precision_is_refused():
     jax.config.update("jax_enable_x64", False)
     with pytest.raises(ValueError, match="float64, which is off"):

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxphys.data import noise_levels
-from jaxphys.data._record import listed
+from jaxphys.data import check_trajectories, noise_levels
 from jaxphys.learning.constants.errors import errors_of
 from jaxphys.learning.constants.law import Law, law_of
 from jaxphys.learning.constants.least_squares import levenberg_marquardt
@@ -132,17 +131,28 @@ def identify(
 
 
 def _checked(trajectories: Sequence[Trajectories]) -> list[Trajectories]:
-    seen = listed("identify", trajectories)
+    if isinstance(trajectories, Trajectories) or not trajectories:
+        raise ValueError(
+            "identify expects a list of Trajectories, N = 1 each, and one at least; "
+            "put one alone in brackets."
+        )
+    seen = [check_trajectories(each) for each in trajectories]
+    kinds = {(type(each.y), each.y.q.shape[2], each.u is None) for each in seen}
+    if len(kinds) > 1:
+        raise ValueError(
+            "the trajectories differ in kind: in coordinates, in momenta or "
+            "velocities, or in inputs; expected motions of one system."
+        )
     for number, each in enumerate(seen):
         if each.y.q.shape[0] != 1:
             raise ValueError(
                 f"trajectory {number} of the list is {each.y.q.shape[0]} in one; "
                 "expected each alone: divide them with jaxphys.data.separate."
             )
-        if len(each.t) < 3:
+        if len(each.t) < 2:
             raise ValueError(
-                f"trajectory {number} of the list has {len(each.t)} times; expected at "
-                "least 3. Leave it out."
+                f"trajectory {number} of the list has one time; expected 2 or more: "
+                "leave it out."
             )
     return seen
 
