@@ -126,7 +126,7 @@ def test_what_the_motion_does_not_depend_on_is_named():
     assert text.count("not determined") == 4
     fixed = identify(
         systems.pendulum,
-        swing(),
+        short,
         {"mass": 1.0, "gravity": 9.81},
         fixed=["mass", "gravity"],
         friction=["viscous"],
@@ -137,7 +137,7 @@ def test_what_the_motion_does_not_depend_on_is_named():
     length = 9.81 / (TRUTH["s"] * TRUTH["a"])
     assert fixed.constants["length"] == pytest.approx(length, rel=0.01)
     damping = fixed.constants["viscous"] / fixed.constants["length"] ** 2
-    assert damping == pytest.approx(TRUTH["b"], rel=0.05)
+    assert damping == pytest.approx(TRUTH["b"], rel=0.1)
     assert fixed.params.gravity == 9.81
 
 
@@ -186,6 +186,18 @@ def test_energies_with_inputs_and_friction_are_identified(kind):
         assert found.constants[name] == pytest.approx(x, rel=0.03)
 
 
+def test_a_law_that_misses_something_is_told():
+    """A pendulum that is taken for a spring."""
+
+    def law(w, q, v):
+        return v @ v / 2 - w["k"] * q @ q / 2
+
+    found = identify(law, swing(count=140, duration=24.0), {"k": 1.0})
+    assert "times the noise of the data: the law misses something" in str(found)
+    right = identify(pendulum, swing(count=140, duration=24.0), TRUTH)
+    assert "misses" not in str(right)
+
+
 def test_bounds_hold_and_are_told():
     found = identify(
         pendulum,
@@ -229,6 +241,7 @@ def test_states_may_be_records_and_constants_arrays():
         ({"friction": ["viscous"]}, "a vector field has its own"),
         ({"friction": ["viscos"]}, "Did you mean 'viscous'"),
         ({"sensors": ["scale_p"]}, "sensors has scale_p, and the data have q and v"),
+        ({"rows": 1}, "rows is 1; expected 2 or more"),
         ({"inputs": "spline"}, 'expected "held" or "linear"'),
         ({"initial": [0.0]}, r"initial has shape \(1,\); expected \(2,\)"),
         ({"law": 3.0}, "the law is a float; expected a system"),

@@ -37,7 +37,8 @@ class IdentifyOptions:
       initial: the state in which every motion began, positions and then velocities or
         momenta; by default it is found.
       inputs: `held` until the next time, or `linear` to it.
-      rows: of the pieces in which the record is fitted; by default half a period.
+      rows: of the pieces in which the record is fitted; by default half a period, 50 at
+        most.
       substeps: integrator steps between two times; by default as many as it takes.
       periodic: which coordinates are angles [rad], true or false for each; by default
         those with the name of an angle, and those that jump by whole turns.

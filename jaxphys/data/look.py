@@ -369,12 +369,17 @@ def _energy(found, angles, conservative, facts, lines, warned) -> None:
         else:
             lines.append(text)
     elif course.wander > _WANDER and course.wander > 2 * _SIGNIFICANT * course.error:
+        cure = "it may be driven: give the drive as a column u, and fit lnn or delan"
+        if found[0].u is not None:
+            cure = (
+                "the inputs u do not account for it: check their sign and units, and "
+                "whether they are late or something else pushes"
+            )
         warned.append(
             (
                 "the energy of the best conservative fit wanders by "
                 f"{100 * course.wander:.2g} % of the kinetic energy",
-                "the motion may be driven: give the drive as a column u, and fit lnn "
-                "or delan",
+                cure,
             )
         )
     else:

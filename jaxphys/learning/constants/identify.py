@@ -25,8 +25,8 @@ __all__ = ["identify"]
 #: Weights of the rows that join pieces, in units of the noise, one stage each.
 _WEIGHTS = (1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4)
 
-#: Rows of a piece at most and least, and steps in half a period of the motion.
-_LONGEST, _SHORTEST, _STEPS = 200, 8, 20
+#: Rows of a piece at most and least, pieces at most, and steps in half a period.
+_LONGEST, _SHORTEST, _MANY, _STEPS = 50, 8, 150, 20
 
 #: Joining pieces may raise the misfit by this factor; more, and they are not joined.
 _WORSE = 3.0
@@ -72,7 +72,7 @@ def identify(
         arguments do not tell.
       initial: the state, (2n,), in which every motion began; None to find it.
       inputs: "held" until the next time, or "linear" to it.
-      rows: of a piece; by default half a period of the motion.
+      rows: of a piece; by default half a period of the motion, 50 at most.
       substeps: integrator steps between two times; by default as many as half the step
         makes no difference beside the noise.
 
@@ -112,8 +112,12 @@ def identify(
     )
     free, low, high = _limits(made, fixed, bounds or {})
     usual = half_period(seen)
-    long = int(np.clip(usual, _SHORTEST, _LONGEST)) if rows is None else rows
-    pieces = cut(seen, long, inputs == "linear")
+    if rows is None:
+        total = sum(len(each.t) for each in seen)
+        rows = max(int(np.clip(usual, _SHORTEST, _LONGEST)), total // _MANY)
+    elif rows < 2:
+        raise ValueError(f"rows is {rows}; expected 2 or more in a piece.")
+    pieces = cut(seen, rows, inputs == "linear")
     shooting = Shooting(made, pieces, free)
     shooting.substeps = substeps or max(int(np.ceil(_STEPS / usual)), 1)
     problem = _Problem(made, seen, free, (low, high), initial)
@@ -210,6 +214,7 @@ class _Problem:
         every = np.concatenate([np.concatenate(x.y, axis=2)[0] for x in seen])
         self.spread = np.std(every, axis=0)
         self.spread = np.where(self.spread > 0, self.spread, 1.0)
+        self.own_noise = self._own_noise()
 
     def step_error(self, shooting: Shooting, state: _State) -> float:
         """The error of integration in units of the noise, root mean square."""
@@ -239,7 +244,7 @@ class _Problem:
                 "no finite state shows what was measured at these constants; begin "
                 "nearer to the truth."
             )
-        state = _State(c, starts, self._first_noise())
+        state = _State(c, starts, self.own_noise)
         apart = np.inf
         for weight in _WEIGHTS:
             new = self._stage(shooting, state, weight)
@@ -264,7 +269,8 @@ class _Problem:
                 break
         return state
 
-    def _first_noise(self) -> np.ndarray:
+    def _own_noise(self) -> np.ndarray:
+        """The noise of each column by itself, without the law."""
         longest = max(self.seen, key=lambda each: len(each.t))
         if len(longest.t) < 11:
             return 0.05 * self.spread
@@ -360,6 +366,8 @@ class _Problem:
             substeps=shooting.substeps,
             shown=self._shown(shooting, state),
             at_bound=self._at_bound(state, names),
+            missed=tuple(np.round(columns / self.own_noise[measured], 1).tolist()),
+            missed_part=tuple((columns / self.spread[measured]).tolist()),
         )
 
     def _at_bound(self, state: _State, names: Sequence[str]) -> tuple[str, ...]:

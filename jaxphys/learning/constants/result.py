@@ -15,6 +15,9 @@ __all__ = ["Identified"]
 #: beyond the second number.
 _WEAK, _TIED = 0.3, 0.95
 
+#: Residuals this many times the noise, and this part of the motion, are not noise.
+_MISSED, _MISSED_PART = 5.0, 0.02
+
 
 class Identified(NamedTuple):
     """Constants of a law, found from measurements.
@@ -34,6 +37,8 @@ class Identified(NamedTuple):
       substeps: integrator steps between two times.
       shown: the fitted motions, at the times of the measured ones.
       at_bound: names of constants that ended at a bound.
+      missed: what is left of each column in units of the noise that it has by itself.
+      missed_part: what is left of each column as a part of its spread.
     """
 
     names: tuple[str, ...]
@@ -49,6 +54,8 @@ class Identified(NamedTuple):
     substeps: int
     shown: list[Trajectories]
     at_bound: tuple[str, ...]
+    missed: tuple[float, ...] = ()
+    missed_part: tuple[float, ...] = ()
 
     @property
     def constants(self) -> dict[str, float]:
@@ -90,6 +97,17 @@ class Identified(NamedTuple):
         tied = [f"{pair} {x:.3f}" for x, pair in sorted(ties)[::-1] if x > _TIED]
         if tied:
             found.append(f"told apart poorly, by correlation: {', '.join(tied)}")
+        missed = [
+            times
+            for times, part in zip(self.missed, self.missed_part, strict=True)
+            if times > _MISSED and part > _MISSED_PART
+        ]
+        if missed:
+            found.append(
+                f"what is left is {max(missed):.2g} times the noise of the data: the "
+                "law misses something, such as a friction, a force or a delay, and "
+                "the errors above are too small"
+            )
         if not self.joined:
             found.append(
                 "the pieces of the record could not be joined: the law is not quite "
