@@ -353,6 +353,20 @@ def test_what_auto_takes_depends_on_the_model_and_on_its_inputs(tmp_path):
         assert checkpoint.build(kind, given).num_controls == size
 
 
+def test_velocities_are_smoothed_where_they_are_noisy_and_not_where_they_have_corners(
+    tmp_path,
+):
+    t = 0.02 * np.arange(400)
+    u = np.repeat(np.random.default_rng(0).normal(size=40), 10)
+    v = np.concatenate([[0.0], np.cumsum(u[:-1] * 0.02)])
+    q = np.concatenate([[0.0], np.cumsum((v[1:] + v[:-1]) * 0.01)])
+    noise = 0.05 * np.random.default_rng(1).normal(size=400)
+    for added, smooth in ((0 * noise, False), (noise, True)):
+        path = write(tmp_path / "pushed.csv", "t,q,v,u", t, q, v + added, u)
+        ready = fitting.prepare("delan", FitOptions(data=path))
+        assert (ready.window > 0) is smooth
+
+
 def test_noisy_data_are_matched_by_their_smoothed_derivatives_for_lagrangians(tmp_path):
     path = write(tmp_path / "swing.csv", "t,q,v", *swing(200))
     for kind, mode in (("hnn", "trajectories"), ("lnn", "derivatives")):

@@ -264,11 +264,31 @@ def _window(options: FitOptions, measured: Sequence[Trajectories], given: bool) 
         return options.window
     if given:
         return 0
-    wanted = sorted(
-        data.suggest_window(each.t, np.concatenate(each.y, axis=-1)) or 0
-        for each in measured
-    )
+    wanted = sorted(_wanted(each) or 0 for each in measured)
     return wanted[len(wanted) // 2]
+
+
+#: Velocities are noisy where they are off by this part of their spread.
+_OFF = 5e-3
+
+
+def _wanted(each: Trajectories) -> int | None:
+    """The window that one trajectory wants.
+
+    Inputs that jump put corners into velocities, which look like noise to a polynomial.
+    There the derivatives of clean positions say how noisy velocities are: at most times
+    there is no corner.
+    """
+    q, other = each.y
+    if each.u is None:
+        return data.suggest_window(each.t, np.concatenate([q, other], axis=-1))
+    window = data.suggest_window(each.t, q)
+    if window is not None or len(each.t) < 11:
+        return window
+    apart = other - data.derivatives(each.t, q, window=5, order=4)
+    usual = 1.48 * np.median(np.abs(apart), axis=(0, 1))
+    noisy = usual > _OFF * np.std(other, axis=(0, 1))
+    return data.suggest_window(each.t, other[..., noisy]) if noisy.any() else None
 
 
 def recipe_of(model: str, options: FitOptions, ready: Prepared) -> Recipe:
