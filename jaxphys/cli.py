@@ -1,4 +1,4 @@
-"""The command line: `jaxphys list | run | fit | simulate | plot`.
+"""The command line: `jaxphys list | run | fit | identify | predict | simulate | plot`.
 
 Every command is a function of `jaxphys.commands`; here its options are read, its errors
 become messages, and its outcome an exit status.
@@ -24,11 +24,14 @@ commands:
   list                        what can be run
   run EXPERIMENT [options]    train every method of an experiment, side by side
   fit MODEL --data FILE       learn a motion from trajectories of your own
+  identify LAW --data FILE    constants of a system, or of FILE.py:FUNCTION
+  predict RUN --state ...     follow a fitted model from a state: a table
   simulate SYSTEM [options]   integrate a system: trajectories, figures, an animation
   plot DIR ... [--out FILE]   draw the comparison of stored runs
 
 jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL --help
-those of a fit, jaxphys simulate SYSTEM --help a system's."""
+those of a fit, jaxphys identify LAW --help those of constants, jaxphys simulate SYSTEM
+--help a system's."""
 
 _NO_MEMORY = (
     "memory is full; lower the batch size, the number of samples or trajectories, or "
@@ -52,11 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
         "list": _list,
         "run": _run,
         "fit": _fit,
+        "identify": _identify,
+        "predict": _predict,
         "simulate": _simulate,
         "plot": _plot,
         "--version": _version,
     }
-    named = arguments[0] in ("run", "fit", "simulate")
+    named = arguments[0] in ("run", "fit", "identify", "predict", "simulate")
     if named and arguments[1:2] in (["-h"], ["--help"]):
         print(USAGE)
         return 0
@@ -188,7 +193,29 @@ def _fit(arguments: list[str]) -> int:
     resumed, out = _resumed(arguments[1:])
     default = stored(model, out) if resumed else None
     options = _options(f"fit {model}", arguments[1:], commands.FitOptions, default)
+    if options.dry_run:
+        commands.look(model, options)
+        return 0
     return _INTERRUPTED if commands.fit(model, options).interrupted else 0
+
+
+def _identify(arguments: list[str]) -> int:
+    from jaxphys import commands, systems
+
+    law = _named(arguments, "identify", "a system, or FILE.py:NAME", systems.names())
+    options = _options(f"identify {law}", arguments[1:], commands.IdentifyOptions)
+    commands.identify_constants(law, options)
+    return 0
+
+
+def _predict(arguments: list[str]) -> int:
+    from jaxphys import commands
+
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError("predict needs the directory of a fit, such as runs/fit-….")
+    options = _options("predict RUN", arguments[1:], commands.PredictOptions)
+    commands.predict(arguments[0], options)
+    return 0
 
 
 def _simulate(arguments: list[str]) -> int:

@@ -148,6 +148,54 @@ def test_uneven_times_are_followed_as_they_are(tmp_path):
     assert done.report["held_out"]["rollout_error"]["median"] < 0.02
 
 
+def test_a_fitted_motion_is_predicted_as_a_table(fitted, capsys):
+    state = ["--state", "1.2", "0.0", "--duration", "0.5", "--plot"]
+    assert cli.main(["predict", str(fitted), *state]) == 0
+    assert "51 rows to t = 0.5" in capsys.readouterr().out
+    rows = np.genfromtxt(fitted / "prediction.csv", delimiter=",", names=True)
+    assert rows.dtype.names == ("t", "q", "p", "energy")
+    field = jax.jit(
+        integrators.rk4(mechanics.hamiltonian_vector_field(checkpoint.load(fitted)))
+    )
+    y = PhaseState(jnp.array([1.2]), jnp.zeros(1))
+    for _ in range(200):
+        y = field(0.0, y, 0.0025, None)
+    np.testing.assert_allclose(rows["q"][-1], y.q[0], rtol=1e-6)
+    assert np.ptp(rows["energy"]) < 1e-6 * np.ptp(rows["p"])
+    assert (fitted / "prediction.png").exists()
+    (again,) = data.read_trajectories(fitted / "prediction.csv")
+    assert again.y.q.shape == (1, 51, 1)
+    for wrong, words in (
+        (["--state", "1", "2", "3"], "state has 3 values; expected 2 finite ones"),
+        (["--state", "1", "0"], "duration is missing"),
+        (["--state", "1", "0", "--duration", "-1"], "duration is -1.0"),
+        (["--state", "1", "0", "--input", "u.csv"], "takes no input file"),
+    ):
+        assert cli.main(["predict", str(fitted), *wrong]) == 2
+        assert words in capsys.readouterr().err
+    assert cli.main(["predict"]) == 2
+
+
+def test_a_predicted_motion_follows_its_inputs(tmp_path):
+    given = {"num_coordinates": 1, "hidden": [4], "num_controls": 1}
+    params = checkpoint.build("delan", given).init(jax.random.key(0))
+    checkpoint.save_model(tmp_path / "model.npz", "delan", given, params)
+    t = np.array([0.0, 0.3, 0.8, 1.0])
+    write(tmp_path / "push.csv", "time,torque", t, [1.0, -2.0, 0.0, 0.0])
+    options = commands.PredictOptions(
+        (0.1, 0.0), dt=0.1, input=tmp_path / "push.csv", out=tmp_path / "motion.csv"
+    )
+    found = commands.predict(tmp_path, options).trajectories
+    np.testing.assert_allclose(found.t, np.linspace(0, 1, 11), atol=1e-12)
+    wanted = [1.0] * 3 + [-2.0] * 5 + [0.0] * 3
+    np.testing.assert_array_equal(found.u[0, :, 0], wanted)
+    free = dataclasses.replace(options, input=None, duration=1.0)
+    other = commands.predict(tmp_path, free).trajectories
+    assert abs(other.y.q[0, -1, 0] - found.y.q[0, -1, 0]) > 1e-3
+    with pytest.raises(ValueError, match="ends at t = 1, before the motion does"):
+        commands.predict(tmp_path, dataclasses.replace(options, duration=3.0))
+
+
 # Lagrangians
 
 
@@ -305,6 +353,20 @@ def test_what_auto_takes_depends_on_the_model_and_on_its_inputs(tmp_path):
         assert checkpoint.build(kind, given).num_controls == size
 
 
+def test_velocities_are_smoothed_where_they_are_noisy_and_not_where_they_have_corners(
+    tmp_path,
+):
+    t = 0.02 * np.arange(400)
+    u = np.repeat(np.random.default_rng(0).normal(size=40), 10)
+    v = np.concatenate([[0.0], np.cumsum(u[:-1] * 0.02)])
+    q = np.concatenate([[0.0], np.cumsum((v[1:] + v[:-1]) * 0.01)])
+    noise = 0.05 * np.random.default_rng(1).normal(size=400)
+    for added, smooth in ((0 * noise, False), (noise, True)):
+        path = write(tmp_path / "pushed.csv", "t,q,v,u", t, q, v + added, u)
+        ready = fitting.prepare("delan", FitOptions(data=path))
+        assert (ready.window > 0) is smooth
+
+
 def test_noisy_data_are_matched_by_their_smoothed_derivatives_for_lagrangians(tmp_path):
     path = write(tmp_path / "swing.csv", "t,q,v", *swing(200))
     for kind, mode in (("hnn", "trajectories"), ("lnn", "derivatives")):
@@ -408,15 +470,8 @@ def attempt(tmp_path, header="t,q,p", rows=None, kind="hnn", **options):
         assert not (tmp_path / "fit").exists() or not list((tmp_path / "fit").iterdir())
 
 
-def with_gap(t, q, v):
-    q = q.copy()
-    q[[7, 9]] = np.nan
-    return t, q, v
-
-
 BAD = {
-    "columns": ({"header": "time,angle,p"}, r"no column q.*Is 'angle' meant as 'q'"),
-    "holes": ({"rows": with_gap}, r"column q .* lines, 9, 11"),
+    "columns": ({"header": "time,height,p"}, r"no column q.*--columns height:q"),
     "backward": ({"rows": lambda t, q, v: (t[::-1], q, v)}, "do not increase"),
     "mass": ({"header": "t,q,v"}, "give --mass, or fit lnn, delan or second_order"),
     "velocity": ({"kind": "second_order"}, "momenta and no velocities"),
@@ -460,6 +515,8 @@ BAD = {
     ),
     "chunk": ({"mode": "trajectories", "chunk": 70}, "longest trajectory has 48 times"),
     "periodic": ({"periodic": (True, False)}, "the data have 1 coordinates"),
+    "column": ({"columns": ("q",)}, "columns has q; expected NAME:ROLE"),
+    "role": ({"columns": ("angle:q",)}, "asks for angle, and there is no column"),
     "window": ({"window": 4}, "expected 0 or an odd number"),
     "mode": ({"mode": "derivative"}, "Did you mean 'derivatives'"),
     "model": ({"kind": "hhn"}, "Did you mean 'hnn'"),
@@ -489,6 +546,36 @@ def test_angles_in_degrees_are_noticed(tmp_path):
     path = write(tmp_path / "degrees.csv", "t,q,p", t, np.rad2deg(9 * q), v)
     with pytest.warns(UserWarning, match="looks like degrees"):
         fitting.prepare("hnn", FitOptions(data=path, periodic=(True,)))
+
+
+def test_a_look_at_a_file_as_it_is_trains_nothing(tmp_path, capsys):
+    """Wrapped angles, uneven steps, noise, a torque: usual names, no option."""
+    t, q, v = swing(600, noise=0.01, start=3.1)
+    spin = np.random.default_rng(0).uniform(size=600) < 0.8
+    turned = (q + 2.0 + np.pi) % (2 * np.pi) - np.pi
+    path = tmp_path / "lab.csv"
+    names = "time [s],theta [rad],omega [rad/s],torque [Nm]"
+    write(path, names, *(x[spin] for x in (t, turned, v, 0.1 * np.sin(t))))
+    arguments = ["fit", "delan", "--data", path, "--dry-run", "--out", tmp_path / "fit"]
+    assert cli.main([str(x) for x in arguments]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "theta [rad] is q, omega [rad/s] is v, torque [Nm] is u",
+        "uneven",
+        "q jumps by whole turns",
+        "velocities are the derivatives of the positions",
+        "numbers for",
+        "delan would match torques, smoothed over",
+    ):
+        assert words in said
+    assert not (tmp_path / "fit").exists()
+    ready = fitting.prepare("delan", FitOptions(data=path))
+    assert ready.periodic == (True,)
+    assert np.max(np.abs(np.diff(ready.measured[0].y.q[0, :, 0]))) < 1
+    kept = fitting.prepare("delan", FitOptions(data=path, periodic=(False,)))
+    assert np.max(np.abs(np.diff(kept.measured[0].y.q[0, :, 0]))) > 6
+    with pytest.raises(ValueError, match=r"call commands\.look"):
+        commands.fit("delan", FitOptions(data=path, dry_run=True))
 
 
 def test_a_missing_file_is_told(tmp_path, capsys):

@@ -5,6 +5,9 @@
 | `listing` | `jaxphys list` | what can be run, fitted and simulated |
 | `run` | `jaxphys run` | a published experiment: every method side by side |
 | `fit` | `jaxphys fit` | a motion from somebody's own measurements |
+| `look` | `jaxphys fit --dry-run` | what these measurements are like |
+| `identify_constants` | `jaxphys identify` | constants of a known law |
+| `predict` | `jaxphys predict` | the motion of a fitted model from a state |
 | `simulate` | `jaxphys simulate` | a system by name: trajectories and figures |
 | `plot` | `jaxphys plot` | the comparison of stored runs |
 
@@ -13,22 +16,35 @@ Each prints what the command prints and writes what it writes. Their options are
 is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
 """
 
-from jaxphys.commands.fitting import FitOptions, Fitted, fit
+from jaxphys.commands.fitting import FitOptions, Fitted, fit, look
+from jaxphys.commands.identifying import (
+    Identification,
+    IdentifyOptions,
+    identify_constants,
+)
 from jaxphys.commands.listing import listing
 from jaxphys.commands.plotting import plot
+from jaxphys.commands.predicting import Predicted, PredictOptions, predict
 from jaxphys.commands.simulation import Simulated, SimulateOptions, simulate
 from jaxphys.experiments import Run, RunOptions, run
 
 __all__ = [
     "FitOptions",
     "Fitted",
+    "Identification",
+    "IdentifyOptions",
+    "PredictOptions",
+    "Predicted",
     "Run",
     "RunOptions",
     "SimulateOptions",
     "Simulated",
     "fit",
+    "identify_constants",
     "listing",
+    "look",
     "plot",
+    "predict",
     "run",
     "simulate",
 ]

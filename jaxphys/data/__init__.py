@@ -4,6 +4,7 @@
 |---|---|
 | `trajectories` | checks of `Trajectories`, where they end, how they keep energy |
 | `files` | your own measurements, and the file layout of the library |
+| `look` | what measurements are like, and what may be wrong with them |
 | `smoothing` | time derivatives, and smoothing of noisy data |
 | `samples` | moments and pieces of motions, held-out parts, the order of samples |
 
@@ -12,9 +13,12 @@ The record itself is `jaxphys.types.Trajectories`, also named here.
 
 from jaxphys.data.files import (
     load_trajectories,
+    read_inputs,
     read_trajectories,
     save_trajectories,
+    trajectories_from,
 )
+from jaxphys.data.look import Look, look, unwrapped
 from jaxphys.data.samples import (
     Accelerated,
     Chunk,
@@ -32,6 +36,7 @@ from jaxphys.data.smoothing import (
     accelerations,
     averaged_inputs,
     derivatives,
+    noise_levels,
     smoothed,
     smoothed_trajectories,
     suggest_window,
@@ -50,6 +55,7 @@ from jaxphys.types import Trajectories
 __all__ = [
     "Accelerated",
     "Chunk",
+    "Look",
     "Moment",
     "Trajectories",
     "accelerations",
@@ -65,9 +71,12 @@ __all__ = [
     "energy_scale",
     "epoch_order",
     "load_trajectories",
+    "look",
     "moments",
+    "noise_levels",
     "num_batches",
     "num_samples",
+    "read_inputs",
     "read_trajectories",
     "save_trajectories",
     "separate",
@@ -75,5 +84,7 @@ __all__ = [
     "smoothed_trajectories",
     "split",
     "suggest_window",
+    "trajectories_from",
+    "unwrapped",
     "with_derivatives",
 ]

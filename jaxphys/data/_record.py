@@ -4,6 +4,7 @@ In messages and in files the arrays of a motion have short names: q, p and v for
 states, dq, dp and dv for their rates.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "listed",
     "map_arrays",
     "named_arrays",
+    "pieces_of_rows",
     "separate_rows",
 ]
 
@@ -138,10 +140,7 @@ def separate_rows(whole: Trajectories, times: np.ndarray) -> list[Trajectories]:
 def _cut(whole: Trajectories, t: np.ndarray, number: int) -> Trajectories:
     """One of the trajectories up to its last finite row, as N = 1."""
     one = map_arrays(lambda x: x[number], whole)
-    good = np.isfinite(t)
-    for name, x in named_arrays(one).items():
-        if name != "energy":
-            good = good & np.all(np.isfinite(x), axis=1)
+    good = _finite_rows(one, t)
     if not good.any():
         raise ValueError(
             f"trajectory {number} has no finite row; leave this trajectory out."
@@ -156,6 +155,42 @@ def _cut(whole: Trajectories, t: np.ndarray, number: int) -> Trajectories:
         )
     check_times(t[:end])
     return map_arrays(lambda x: x[None, :end], one)._replace(t=t[:end])
+
+
+def pieces_of_rows(whole: Trajectories, times: np.ndarray) -> list[Trajectories]:
+    """Each trajectory on its own, divided where rows are not finite.
+
+    Raises:
+      ValueError: where a trajectory has no two finite rows that follow one another.
+    """
+    found = []
+    for number, t in enumerate(times):
+        one = map_arrays(operator.itemgetter(number), whole)
+        good = _finite_rows(one, t)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]])))
+        parts = list(zip(edges[::2], edges[1::2], strict=True))
+        if len(t) > 1:
+            parts = [(first, end) for first, end in parts if end - first > 1]
+        if not parts:
+            raise ValueError(
+                f"trajectory {number} has no two finite rows in succession; leave this "
+                "trajectory out."
+            )
+        for first, end in parts:
+            rows = slice(first, end)
+            check_times(t[rows])
+            piece = map_arrays(operator.itemgetter((None, rows)), one)
+            found.append(piece._replace(t=t[rows]))
+    return found
+
+
+def _finite_rows(one: Trajectories, t: np.ndarray) -> np.ndarray:
+    """Where the time and every array but the energy are finite, (T,)."""
+    good = np.isfinite(t)
+    for name, x in named_arrays(one).items():
+        if name != "energy":
+            good = good & np.all(np.isfinite(x), axis=1)
+    return good
 
 
 def listed(name: str, trajectories: Sequence[Trajectories]) -> list[Trajectories]:

@@ -1,266 +1,206 @@
-"""Tables of trajectories: text with a line of column names, then a line for each time.
+"""Tables of text: a line of column names, and then a line for each time.
 
-`read_table` finds the columns of each array in any order and with any usual separator,
-and says which line it could not read.
+Any usual separator, decimal commas, comments and lines of text before the numbers, a
+line of units below the names. `read_table` says which line it could not read.
 """
 
 import pathlib
 import re
-import warnings
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxphys.data._layout import COORDINATES, Stored, nearest
+from jaxphys.data._columns import Table
 from jaxphys.data._record import first_few
 
-__all__ = ["read_table"]
+__all__ = ["MISSING", "numbers", "read_table"]
+
+#: What programs write where there is no number.
+MISSING = ("", "-", "--", "na", "n/a", "nan", "null", "none", "nil", "?", "inf", "-inf")
+
+_UNIT = r"(?<=\w)\s+([\[(][^\])]*[\])])"
 
 
-class _Table(NamedTuple):
-    """A table as text; the delimiter None is white space."""
+class _Lines(NamedTuple):
+    """The lines of a file: names and units above, and those with numbers."""
 
-    header: list[str]
-    delimiter: str | None
+    head: str
+    units: str
     lines: list[str]
     numbers: list[int]  # of the lines in the file, from 1
+    delimiter: str | None  # None is white space
+    commented: bool = False  # whether the names are in a comment
 
 
-_COLUMN = re.compile(r"(d?[qpv]|u)_?(\d*)")
-_NO_NUMBER = -1
-_UNDERSTOOD = (
-    "t (or time), q or q1 … qn, p…, v…, dq…, dp…, dv… alike, u or u1 … um, energy, "
-    "trajectory"
-)
-
-
-def read_table(path: pathlib.Path) -> list[Stored]:
-    """The trajectories of a table: those of the column `trajectory`, or one.
+def read_table(path: pathlib.Path) -> Table:
+    """The columns of a file, numbers where all of a column are, else text.
 
     Raises:
-      ValueError: where the table cannot be read, saying which line is wrong.
+      ValueError: where the file is no table, saying which line is wrong.
     """
-    table = _lines(path)
-    columns = _columns(table.header)
-    _check_cells(table)
-    labels = None
-    if "trajectory" in columns:
-        labels = _text(table, columns.pop("trajectory")[0])
-    order = [index for indices in columns.values() for index in indices]
-    values = _numbers(table, order)
-    ends = np.cumsum([len(indices) for indices in columns.values()])
-    arrays = dict(zip(columns, np.split(values, ends[:-1], axis=1), strict=True))
-    groups = [(None, np.arange(len(values)))] if labels is None else _groups(labels)
-    return [_trajectory(arrays, rows, label, table) for label, rows in groups]
-
-
-def _trajectory(
-    arrays: dict[str, np.ndarray], rows: np.ndarray, label: str | None, table: _Table
-) -> Stored:
-    found: dict[str, Any] = {name: x[rows][None] for name, x in arrays.items()}
-    found["t"] = t = found["t"][0, :, 0]
-    late = np.flatnonzero(~(np.diff(t) > 0))
-    if len(late):
-        line = table.numbers[int(rows[late[0] + 1])]
-        where = "" if label is None else f" of trajectory {label}"
-        remedy = (
-            "sort the lines by time; if there are several motions, add a column "
-            "trajectory that says which each line is of"
-            if label is None
-            else "sort its lines by time, and drop repeated ones"
-        )
-        raise ValueError(
-            f"the times{where} do not increase at line {line}: {t[late[0] + 1]:g} "
-            f"comes after {t[late[0]]:g}; {remedy}."
-        )
-    if "energy" in found:
-        found["energy"] = found["energy"][..., 0]
-    meta = {} if label is None else {"trajectory": label}
-    return Stored(found, meta)
-
-
-def _groups(labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """(label, rows) of each trajectory, in the order in which they first appear."""
-    names, first, which = np.unique(labels, return_index=True, return_inverse=True)
-    rows = np.split(
-        np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1]
-    )
-    return [(str(names[i]), rows[i]) for i in np.argsort(first)]
-
-
-def _lines(path: pathlib.Path) -> _Table:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8; save it as such.") from error
+    found = _lines(path, text)
+    rows = [_split(line, found.delimiter) for line in found.lines]
+    names = _cells(found.head, found.delimiter)
+    units = _cells(found.units, found.delimiter)
+    if len(units) == len(names):
+        bare = [unit.strip("[]() ") for unit in units]
+        names = [f"{x} [{y}]" if y else x for x, y in zip(names, bare, strict=True)]
+    width = len(names)
+    if found.commented and names and not any(len(row) == width for row in rows):
+        # Names of the states alone: columns before and after them have none.
+        width = max(len(rows[0]), width)
+    elif not names:
+        width = len(rows[0])
+    _check_cells(rows, width, found.numbers)
+    columns = [np.array([row[i] for row in rows]) for i in range(width)]
+    columns = [_converted(column) for column in columns]
+    if 0 < len(names) < width:
+        names = _aligned(names, columns)
+    names = [name or str(i + 1) for i, name in enumerate(names or [""] * width)]
+    return Table(names, columns, np.array(found.numbers), "line")
+
+
+def _lines(path: pathlib.Path, text: str) -> _Lines:
+    above: list[str] = []
     lines: list[str] = []
-    numbers: list[int] = []
+    places: list[int] = []
     comment = ""
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
-        if stripped.startswith("#"):
-            comment = comment if lines else stripped.lstrip("# ")
+        if stripped.startswith(("#", "%", "//")):
+            comment = comment if lines else stripped.lstrip("#%/ ")
+        elif stripped and not lines and not _is_row(stripped):
+            above.append(line.strip(" \r"))
         elif stripped:
             # Tabs stay: one at an end is an empty cell.
             lines.append(line.strip(" \r"))
-            numbers.append(number)
-    if lines and _is_numbers(lines[0]) and comment:
+            places.append(number)
+    if not lines:
+        raise ValueError(
+            f"{path} has no rows of numbers; expected one line of names, then one "
+            "line for each time."
+        )
+    delimiter = _delimiter(lines, above)
+    if not above:
         # numpy.savetxt writes the names as a comment.
-        head = comment
-    elif lines:
-        head, lines, numbers = lines[0], lines[1:], numbers[1:]
-    if not lines or _is_numbers(head):
+        return _Lines(comment, "", lines, places, delimiter, True)
+    head, units = above[-1], ""
+    widths = [len(_cells(line, delimiter)) for line in above[-2:]]
+    if len(above) > 1 and widths[0] == widths[1] > 1 and _is_units(head, delimiter):
+        head, units = above[-2:]
+    return _Lines(head, units, lines, places, delimiter)
+
+
+def _is_row(line: str) -> bool:
+    """Whether most of the cells of a line are numbers."""
+    cells = [x.strip("\"' ") for x in re.split(r"[;,\t]|\s+", line.strip(";,\t "))]
+    good = sum(_number(cell) is not None for cell in cells if cell)
+    return good > 0 and 2 * good >= len([cell for cell in cells if cell])
+
+
+def _is_units(line: str, delimiter: str | None) -> bool:
+    cells = _cells(line, delimiter)
+    unit = re.compile(r"[\[(].*[\])]|1|-|s|ms|rad|deg|m|mm|kg|N|Nm|rad/s|deg/s|m/s")
+    return all(unit.fullmatch(cell) or not cell for cell in cells)
+
+
+def _delimiter(lines: Sequence[str], above: Sequence[str]) -> str | None:
+    first = lines[0]
+    for mark in (";", "\t"):
+        if mark in first:
+            return mark
+    # Decimal commas between blanks, or commas between cells.
+    spaced = re.fullmatch(r"\s*[-+\d,.eE]+(\s+[-+\d,.eE]+)+\s*", first)
+    head = above[-1] if above else ","
+    if "," in first and not (spaced and "," not in head):
+        return ","
+    return None
+
+
+def _split(line: str, delimiter: str | None) -> list[str]:
+    if delimiter is None:
+        return line.split()
+    return [cell.strip().strip("\"'").strip() for cell in line.split(delimiter)]
+
+
+def _cells(head: str, delimiter: str | None) -> list[str]:
+    """The names of a line, which a comment may divide otherwise than the rows are."""
+    if not head:
+        return []
+    if delimiter is None or delimiter not in head:
+        delimiter = next((mark for mark in ";\t," if mark in head), None)
+    return _split(re.sub(_UNIT, r"\1", head) if delimiter is None else head, delimiter)
+
+
+def _check_cells(rows: Sequence[list[str]], width: int, places: Sequence[int]) -> None:
+    """Raise where a line has more or fewer cells than there are names."""
+    wrong = [i for i, row in enumerate(rows) if len(row) != width]
+    if wrong:
+        lines = [places[i] for i in wrong]
+        many = "lines do" if len(lines) > 1 else "line does"
         raise ValueError(
-            f"{path} has no {'column names' if lines else 'rows of numbers'}; expected "
-            f"one line of names, then one line for each time. Names: {_UNDERSTOOD}."
-        )
-    delimiter = next((mark for mark in ";\t," if mark in head), None)
-    cells = head.split(delimiter)
-    header = [cell.strip().strip("\"'").strip().lower() for cell in cells]
-    return _Table(header, delimiter, lines, numbers)
-
-
-def _is_numbers(line: str) -> bool:
-    try:
-        [float(cell) for cell in re.split(r"[;,\s]+", line.strip(";,"))]
-    except ValueError:
-        return False
-    return True
-
-
-def _columns(header: list[str]) -> dict[str, list[int]]:
-    """The columns of each array, in the order of their numbers."""
-    shown = f"The columns are {', '.join(header)}; understood are {_UNDERSTOOD}."
-    named: dict[str, dict[int, int]] = {}
-    unknown = []
-    for index, cell in enumerate(header):
-        name, number = {"time": "t"}.get(cell, cell), _NO_NUMBER
-        if match := _COLUMN.fullmatch(cell):
-            name, number = match[1], int(match[2] or _NO_NUMBER)
-        elif not cell:
-            continue  # the row numbers that some programs write
-        elif name not in ("t", "energy", "trajectory"):
-            unknown.append(cell)
-            continue
-        if number in named.setdefault(name, {}):
-            raise ValueError(f"two columns are {cell}; rename one. {shown}")
-        named[name][number] = index
-    missing = {"t", "q"} - set(named)
-    if missing:
-        raise ValueError(
-            f"there is no column {' and no column '.join(sorted(missing))}. {shown}"
-            f"{nearest(missing, unknown)}"
-        )
-    if not {"p", "v"} & set(named):
-        raise ValueError(
-            "there are positions q alone; expected momenta p or velocities v too. "
-            f"{shown}"
-            f"{nearest(('p', 'v'), unknown)}"
-        )
-    _check_numbering(named, shown)
-    if unknown:
-        warnings.warn(
-            f"left out the columns {', '.join(unknown)}, which are not understood; "
-            f"understood are {_UNDERSTOOD}.",
-            UserWarning,
-            stacklevel=4,  # who called read_trajectories
-        )
-    return {k: [by[i] for i in sorted(by)] for k, by in named.items()}
-
-
-def _check_numbering(named: dict[str, dict[int, int]], shown: str) -> None:
-    n = len(named["q"])
-    inputs = sorted(named.get("u", ()))
-    if inputs not in ([], [_NO_NUMBER], [*range(1, len(inputs) + 1)]):
-        got = ", ".join("u" + str(i) * (i != _NO_NUMBER) for i in inputs)
-        raise ValueError(
-            f"the columns of u are {got}; expected u, or u1, u2 … without a gap. "
-            f"{shown}"
-        )
-    for name in COORDINATES:
-        if name not in named:
-            continue
-        numbers = sorted(named[name])
-        if numbers not in ([*range(1, n + 1)], [_NO_NUMBER] if n == 1 else []):
-            got = ", ".join(name + str(i) * (i != _NO_NUMBER) for i in numbers)
-            expected = f"{name}1 … {name}{n}" if n > 1 else f"{name} or {name}1"
-            raise ValueError(
-                f"the columns of {name} are {got}; expected {expected}, as there are "
-                f"{n} of q. {shown}"
-            )
-
-
-def _check_cells(table: _Table) -> None:
-    """Raise where a line has more or fewer cells than the header."""
-    width, mark = len(table.header), table.delimiter
-    if mark is None:
-        counts = np.array([len(line.split()) for line in table.lines])
-    else:
-        counts = np.array([line.count(mark) + 1 for line in table.lines])
-    wrong = np.flatnonzero(counts != width)
-    if len(wrong):
-        lines = [table.numbers[i] for i in wrong]
-        raise ValueError(
-            f"{len(lines)} lines do not have {width} cells as the names do, lines "
-            f"{first_few(lines)}: line {lines[0]} has {counts[wrong[0]]}. Decimals "
-            "are written with a point; leave out lines where a number is missing."
+            f"{len(lines)} {many} not have {width} cells as the names do, "
+            f"{first_few(lines)}: line {lines[0]} has {len(rows[wrong[0]])}. Decimals "
+            "between commas are written with a point; leave a cell empty where a "
+            "number is missing."
         )
 
 
-def _cells(table: _Table, index: int) -> list[str]:
-    return [
-        line.split(table.delimiter)[index].strip().strip("\"'").strip()
-        for line in table.lines
-    ]
-
-
-def _text(table: _Table, index: int) -> np.ndarray:
-    labels = np.array(_cells(table, index))
-    empty = np.flatnonzero(labels == "")
-    if len(empty):
-        lines = [table.numbers[i] for i in empty]
-        raise ValueError(
-            f"the column trajectory is empty in {len(lines)} lines, "
-            f"{first_few(lines)}; name the trajectory of every line."
-        )
-    return labels
-
-
-def _numbers(table: _Table, columns: list[int]) -> np.ndarray:
-    """The cells of these columns, (rows, columns)."""
-    try:
-        values = np.loadtxt(
-            table.lines,
-            delimiter=table.delimiter,
-            usecols=columns,
-            ndmin=2,
-            comments=None,
-            quotechar='"',
-        )
-    except ValueError:
-        # Read each cell alone to find the ones that are no numbers.
-        cells = zip(*(_cells(table, index) for index in columns), strict=True)
-        values = np.array([[_number(cell) for cell in row] for row in cells])
-    bad = np.argwhere(~np.isfinite(values).T)
-    if len(bad):
-        column = columns[bad[0, 0]]
-        rows = bad[bad[:, 0] == bad[0, 0], 1]
-        lines = [table.numbers[row] for row in rows]
-        cell = table.lines[rows[0]].split(table.delimiter)[column].strip()
-        raise ValueError(
-            f"the column {table.header[column]} has no finite number in {len(lines)} "
-            f"lines, {first_few(lines)}: in line {lines[0]} it is {cell!r}. "
-            + (
-                "Write decimals with a point."
-                if re.fullmatch(r"[+-]?\d*,\d+", cell)
-                else "Repair these lines or leave them out."
-            )
-        )
-    return values
-
-
-def _number(cell: str) -> float:
+def _number(cell: str) -> float | None:
     try:
         return float(cell)
     except ValueError:
-        return np.nan
+        return None
+
+
+def _converted(column: np.ndarray) -> np.ndarray:
+    """Numbers where all cells are numbers or missing, else the text as it is."""
+    try:
+        return column.astype(float)
+    except ValueError:
+        pass
+    found = numbers(column)
+    return column if np.any(_is_text(column, found)) else found
+
+
+def numbers(column: np.ndarray) -> np.ndarray:
+    """Text as numbers, NaN where it is none; commas count as decimal points.
+
+    Example:
+      >>> numbers(np.array(["0,5", "na", "1e3"]))
+      array([5.e-01,     nan, 1.e+03])
+    """
+    plain = np.char.strip(column.astype(str))
+    values = [_number(cell.replace(",", ".")) for cell in plain]
+    return np.array([np.nan if x is None else x for x in values])
+
+
+def _is_text(column: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where a cell is neither a number nor a mark for none."""
+    return np.isnan(values) & ~np.isin(np.char.lower(column), MISSING)
+
+
+def _aligned(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[str]:
+    """Names of every column, where a header names the states alone.
+
+    Such a file begins with the times, or with the number of the trial and the times.
+    """
+    found = [""] * len(columns)
+    spare = len(columns) - len(names)
+    start = 0
+    for i in range(min(spare, 2)):
+        x = columns[i]
+        if x.dtype.kind == "f" and len(x) > 1 and np.mean(np.diff(x) > 0) > 0.6:
+            found[i], start = "t", i + 1
+            break
+    if start == 2 and columns[0].dtype.kind == "f":
+        whole = np.all(columns[0] == np.round(columns[0]))
+        found[0] = "trajectory" if whole else ""
+    start = start or spare
+    found[start : start + len(names)] = names
+    return found

@@ -1,25 +1,34 @@
 """Trajectories in files: one layout to keep them in, and the files that users have.
 
 The layout is that of `save_trajectories`, plain arrays by name. `read_trajectories`
-takes it too, and tables with a column for each coordinate.
+takes it too, and files as laboratories have them; `trajectories_from` takes what is in
+memory.
 """
 
 import contextlib
 import json
 import pathlib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from jaxphys.data._columns import Table, find_roles
 from jaxphys.data._layout import ARRAYS, Stored, nearest, store, trajectories_of
-from jaxphys.data._record import check_shapes, check_trajectories, separate_rows
+from jaxphys.data._record import check_shapes, check_trajectories, pieces_of_rows
+from jaxphys.data._sources import KINDS, arrays_in, table_or_stored
 from jaxphys.data._tables import read_table
-from jaxphys.data.trajectories import separate
+from jaxphys.data._trials import divided, with_velocities
 from jaxphys.types import PhaseState, TangentState, Trajectories
 
-__all__ = ["load_trajectories", "read_trajectories", "save_trajectories"]
+__all__ = [
+    "load_trajectories",
+    "read_inputs",
+    "read_trajectories",
+    "save_trajectories",
+    "trajectories_from",
+]
 
 
 def save_trajectories(
@@ -147,35 +156,53 @@ def _stored(path: pathlib.Path) -> Stored:
 
 _TABLES = (".csv", ".tsv", ".txt", ".dat")
 
+#: How many calls lie between a user's and the warnings in `_of_source`.
+_LEVEL = 3
+
+_States = type[PhaseState] | type[TangentState] | None
+_Mass = float | Sequence[float] | np.ndarray | None
+
 
 def read_trajectories(
     path: str | pathlib.Path,
     *,
-    state: type[PhaseState] | type[TangentState] | None = None,
-    mass: float | Sequence[float] | np.ndarray | None = None,
+    columns: Mapping[str, str] | None = None,
+    state: _States = None,
+    mass: _Mass = None,
 ) -> list[Trajectories]:
-    """Read your own trajectories, each with its own times: an .npz file, or a table.
-
-    An .npz file has the layout of `save_trajectories`; its t may also be of shape
-    (N, T), with times for each trajectory. Rows at the end of a trajectory that are not
-    finite are dropped.
+    """Read your own trajectories, each with its own times, from a file as it is.
 
     A table (.csv, .tsv, .txt, .dat) has a line of column names, and then a line for
-    each time; names and numbers are separated by commas, semicolons, tabs or spaces.
-    Lines that begin with # are comments. The case of names does not matter:
+    each time. Cells are separated by commas, semicolons, tabs or blanks; lines that
+    begin with #, % or // are comments, and the last of them has the names where no
+    other line does. Arrays by name are read from .npz, .mat (by SciPy) and .parquet
+    (by pandas), one array of columns from .npy. The case of names does not matter:
 
-    | column | content |
-    |---|---|
-    | `t` or `time` | times, increasing in each trajectory |
-    | `q`, or `q1` … `qn` | positions, angles in radians; `q_1` is the same as `q1` |
-    | `p…`, `v…` | momenta, velocities: one of the two is needed, numbered as q is |
-    | `dq…`, `dp…`, `dv…` | time derivatives, optional |
-    | `u`, or `u1` … `um` | inputs, each held until the next time; optional |
-    | `energy` | optional |
-    | `trajectory` | a number or a name, the same in all rows of one; optional |
+    | role | name | other names that are understood |
+    |---|---|---|
+    | times, increasing | `t` | `time`, `timestamp`, `seconds` |
+    | positions | `q`, `q1` … `qn` | `theta`, `phi`, `angle`, `x`, `y`, `pos` |
+    | velocities | `v`, `v1` … `vn` | `omega`, `vel`, `theta_dot`, `dtheta`, `vx` |
+    | momenta | `p`, `p1` … `pn` | `momentum`, `px` |
+    | rates, optional | `dq…`, `dp…`, `dv…` | `acceleration`, `alpha`, `theta_ddot` |
+    | inputs, optional | `u`, `u1` … `um` | `tau`, `torque`, `force` |
+    | energy, optional | `energy` | |
+    | which trajectory | `trajectory` | `trial`, `run`, `episode` |
+
+    Angles are in radians, and inputs are held until the next time.
+    Units such as in `theta [deg]`, `omega (rad/s)` or `time_ms` are kept as labels;
+    degrees become radians and milliseconds seconds. Trajectories are told apart by
+    their column, and where time goes back to about its start. They are divided where
+    numbers are missing. Without momenta and velocities the velocities are derivatives
+    of the positions, smoothed where these are noisy; `meta["derived"]` says so.
+
+    An .npz file may also have the layout of `save_trajectories`; its t may be of shape
+    (N, T), with times for each trajectory.
 
     Args:
       path: the file.
+      columns: name → role, of columns that have another name; numbers from 1 are names
+        where there are none. The role - leaves a column out.
       state: `PhaseState` for q and p, `TangentState` for q and v; None for q and p
         where there are momenta, in the file or by the mass, else for q and v.
       mass: for files with velocities and no momenta, p = m v: one number, or one for
@@ -183,9 +210,11 @@ def read_trajectories(
 
     Returns:
       A list in the order of the file, one trajectory (N = 1) in each entry, which may
-      differ in length. They have rates where the file has those of both parts of the
-      state; v counts as dq where there is no dq. In `meta` is what the .npz file has
-      there, or the name in the column `trajectory`.
+      differ in length and have uneven steps. They have rates where the file has those
+      of both parts of the state; v counts as dq where there is no dq. In `meta` is what
+      the .npz file has there; or the name in the column `trajectory`, and where other
+      names were understood or columns have units, `columns`, which says what is what,
+      `coordinates`, `units` and `periodic`.
 
     Raises:
       FileNotFoundError: where there is no such file.
@@ -205,15 +234,101 @@ def read_trajectories(
     """
     path = pathlib.Path(path)
     suffix = path.suffix.lower()
-    if suffix not in (".npz", *_TABLES):
+    if suffix not in (*KINDS, *_TABLES):
         raise ValueError(
-            f"{path} is of an unknown kind; expected .npz, or a table in "
+            f"{path} is of an unknown kind; expected {', '.join(KINDS)}, or a table in "
             f"{', '.join(_TABLES)}."
         )
     with _errors_name(path):
-        files = [_real(_stored(path))] if suffix == ".npz" else read_table(path)
-        found = [_separated(trajectories_of(each, state, mass)) for each in files]
-    return [one for several in found for one in several]
+        if suffix in _TABLES:
+            source: Any = read_table(path)
+        else:
+            source = arrays_in(path)
+        if suffix == ".npz" and columns is None and {"t", "q"} <= set(source):
+            source = _stored(path)
+        return _of_source(source, columns, state, mass)
+
+
+def read_inputs(
+    path: str | pathlib.Path, columns: Mapping[str, str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times (T,) and inputs (T, m) of a table, without any motion.
+
+    Args:
+      path: the file, with columns t and u, or u1 … um, or usual other names.
+      columns: name → role, as in `read_trajectories`.
+
+    Raises:
+      FileNotFoundError: where there is no such file.
+      ValueError: where a column is missing, a number is not finite, or times do not
+        increase.
+    """
+    path = pathlib.Path(path)
+    with _errors_name(path):
+        if path.suffix.lower() not in _TABLES:
+            raise ValueError(f"expected a table in {', '.join(_TABLES)}.")
+        table = read_table(path)
+        roles = find_roles(table.names, columns, ("t", "u"))
+        (t,), u = (
+            [np.asarray(table.columns[i], float) for i in roles.columns[role]]
+            for role in ("t", "u")
+        )
+        inputs = np.stack(u, axis=1)
+        if not (np.all(np.isfinite(inputs)) and np.all(np.diff(t) > 0)):
+            raise ValueError("expected increasing times t, and inputs u in all rows.")
+        return t, inputs
+
+
+def trajectories_from(
+    source: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    state: _States = None,
+    mass: _Mass = None,
+) -> list[Trajectories]:
+    """The same as `read_trajectories`, of data that are in memory.
+
+    Args:
+      source: a DataFrame; a dict of arrays by name, each (T,), (T, n) or (N, T, n); or
+        an array (T, columns), whose columns are named by their numbers from 1.
+      columns, state, mass: as in `read_trajectories`.
+
+    Raises:
+      TypeError: for a source of another kind.
+      ValueError: where columns, shapes or times do not fit.
+
+    Example:
+      >>> t = np.linspace(0.0, 1.0, 5)
+      >>> fall = {"seconds": t, "height": -4.9 * t**2, "velocity": -9.8 * t}
+      >>> (found,) = trajectories_from(fall, columns={"height": "q"})
+      >>> found.y.v[0, 1:, 0]
+      array([-2.45, -4.9 , -7.35, -9.8 ])
+      >>> found.meta["columns"]
+      'seconds is t, height is q, velocity is v'
+    """
+    return _of_source(source, columns, state, mass)
+
+
+def _of_source(
+    source: Any,
+    columns: Mapping[str, str] | None,
+    state: _States,
+    mass: _Mass,
+) -> list[Trajectories]:
+    found = source
+    if not isinstance(source, (Stored, Table)):
+        found = table_or_stored(source, columns)
+        if isinstance(found, Table) and isinstance(source, Mapping):
+            # Arrays of several columns have their roles already.
+            columns = {k: x for k, x in (columns or {}).items() if k in found.names}
+    if isinstance(found, Table):
+        files = divided(found, columns, _LEVEL)
+    else:
+        files = [_real(found)]
+    if not {"p", "v"} & set(files[0].arrays) and files[0].arrays["t"].ndim == 1:
+        files = with_velocities(files, _LEVEL)
+    separated = [_separated(trajectories_of(each, state, mass)) for each in files]
+    return [one for several in separated for one in several]
 
 
 def _real(stored: Stored) -> Stored:
@@ -226,14 +341,15 @@ def _real(stored: Stored) -> Stored:
 
 
 def _separated(found: Trajectories) -> list[Trajectories]:
-    """`separate`, also where t is (N, T), times for each trajectory."""
+    """Each trajectory alone, divided where it has gaps, also where t is (N, T)."""
     t, q = found.t, found.y.q
     if t.ndim == 1:
-        return separate(found)
+        found = check_trajectories(found)
+        t = np.broadcast_to(t, q.shape[:2])
     if q.ndim != 3 or t.shape != q.shape[:2]:
         raise ValueError(
             f"t has shape {t.shape} and q {q.shape}; expected t of shape (T,), or (N, "
             "T) where each trajectory has its own times, and q of shape (N, T, n)."
         )
     check_shapes(found, q.shape[1])
-    return separate_rows(found, t)
+    return pieces_of_rows(found, t)

@@ -18,6 +18,7 @@ __all__ = [
     "accelerations",
     "averaged_inputs",
     "derivatives",
+    "noise_levels",
     "smoothed",
     "smoothed_trajectories",
     "suggest_window",
@@ -300,11 +301,7 @@ def suggest_window(t: np.ndarray, x: np.ndarray) -> int | None:
         return None
     t = t[: _MOST[1]]
     x = x[..., : len(t), :].reshape(-1, len(t), x.shape[-1])[: _MOST[0]]
-    windows = _candidates(len(t))
-    scored = [_score(t, x, window) for window in windows]
-    scores, noise = (np.stack(rows) for rows in zip(*scored, strict=True))
-    best = np.argmin(scores, axis=0)
-    sigma = np.take_along_axis(noise, best[None], axis=0)[0]
+    windows, scores, best, sigma = _scored(t, x)
     slope = np.array(
         [
             np.sqrt(np.mean(derivatives(t, x[..., [i]], window=windows[w]) ** 2))
@@ -322,6 +319,41 @@ def suggest_window(t: np.ndarray, x: np.ndarray) -> int | None:
         return None
     relative = scores[:, noisy] / scores[:, noisy].min(axis=0)
     return windows[int(np.argmin(relative.mean(axis=1)))]
+
+
+def noise_levels(t: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Standard deviation of the noise of each column, that of its best window.
+
+    Args:
+      t: times, increasing, shape (T,), 11 or more.
+      x: shape (..., T, n).
+
+    Returns:
+      Shape (n,): the residuals of the local polynomials that `suggest_window` would
+      choose for this column alone. Of clean data it is what such polynomials miss.
+
+    Raises:
+      ValueError: on invalid shapes and times.
+
+    Example:
+      >>> t = np.linspace(0.0, 10.0, 500)
+      >>> noise = np.random.default_rng(0).normal(size=(500, 1))
+      >>> noise_levels(t, np.sin(t)[:, None] + 0.02 * noise).round(3)
+      array([0.02])
+    """
+    t, x, _ = _checked("noise_levels", t, x, least=11)
+    t = t[: _MOST[1]]
+    x = x[..., : len(t), :].reshape(-1, len(t), x.shape[-1])[: _MOST[0]]
+    return _scored(t, x)[3]
+
+
+def _scored(t: np.ndarray, x: np.ndarray):
+    """Windows, their scores (W, n), and the best one and its noise for each column."""
+    windows = _candidates(len(t))
+    rows = [_score(t, x, window) for window in windows]
+    scores, noise = (np.stack(part) for part in zip(*rows, strict=True))
+    best = np.argmin(scores, axis=0)
+    return windows, scores, best, np.take_along_axis(noise, best[None], axis=0)[0]
 
 
 def _candidates(total: int) -> list[int]:

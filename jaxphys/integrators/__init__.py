@@ -1,9 +1,9 @@
 """Fixed-step integrators as functions, and the two ways to apply one many times.
 
 A maker such as `rk4(f)` or `leapfrog(H)` gives a step `step(t, y, dt, args) -> y`;
-`rollout` keeps the trajectory, `repeat` only the end. Both are one `lax.scan`,
-differentiable both ways. Symplectic methods need a fixed step: with a step that varies
-with the state they lose what they conserve.
+`rollout` keeps the trajectory, `repeat` only the end, and `rollout_at` goes by given
+times. Each is one `lax.scan`, differentiable both ways. Symplectic methods need a fixed
+step: with a step that varies with the state they lose what they conserve.
 
 | method | order | from | symplectic | for |
 |---|---|---|---|---|
@@ -20,6 +20,7 @@ with the state they lose what they conserve.
 `projected` follows any step by a projection onto constraints.
 """
 
+from jaxphys.integrators.at_times import rollout_at
 from jaxphys.integrators.implicit import (
     ImplicitStep,
     gauss4,
@@ -54,6 +55,7 @@ __all__ = [
     "repeat",
     "rk4",
     "rollout",
+    "rollout_at",
     "splitting",
     "symplectic_euler",
     "variational",

@@ -5,6 +5,7 @@
 | `recipe` | `Recipe`: optimizer, schedule, batches, budget, what is matched |
 | `learner` | `Learner`: any target by any recipe, compiled once for many seeds |
 | `motions` | `matching` and `learn`: a motion from its trajectories |
+| `constants` | `identify`: the constants of a law that is known, with errors |
 | `many` | `learn_many`: one network by several learning rates and seeds, all at once |
 """
 

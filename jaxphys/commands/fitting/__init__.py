@@ -10,12 +10,13 @@
 | `command` | all of it in a row |
 """
 
-from jaxphys.commands.fitting.command import Fitted, fit
+from jaxphys.commands.fitting.command import Fitted, fit, look
 from jaxphys.commands.fitting.judge import Follower
 from jaxphys.commands.fitting.options import MODELS, FitOptions
 from jaxphys.commands.fitting.prepare import (
     Prepared,
     arguments_of,
+    columns_of,
     prepare,
     recipe_of,
 )
@@ -28,7 +29,9 @@ __all__ = [
     "Follower",
     "Prepared",
     "arguments_of",
+    "columns_of",
     "fit",
+    "look",
     "prepare",
     "recipe_of",
     "stored",

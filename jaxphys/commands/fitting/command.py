@@ -25,7 +25,7 @@ from jaxphys.names import check_known
 from jaxphys.training import Storage
 from jaxphys.types import Array, Trajectories
 
-__all__ = ["Fitted", "fit"]
+__all__ = ["Fitted", "fit", "look"]
 
 
 class Fitted(NamedTuple):
@@ -78,6 +78,8 @@ def fit(model: str, options: FitOptions) -> Fitted:
       ()
     """
     check_known("model", model, MODELS)
+    if options.dry_run:
+        raise ValueError("dry_run looks at the data alone: call commands.look instead.")
     if options.resume:
         options = resuming.resumed(model, options)
     dtype = trees.real_dtype(options.dtype)
@@ -130,6 +132,27 @@ def fit(model: str, options: FitOptions) -> Fitted:
     reports.draw(model, ready, follower, trained, out)
     print(f"model, report and figures in {out}")
     return Fitted(report, checkpoint.load(path), out, trained.status == "interrupted")
+
+
+def look(model: str, options: FitOptions) -> data.Look:
+    """Read the file as `fit` does, print what the data are like, and leave it at that.
+
+    Args:
+      model: one of `commands.fitting.MODELS`.
+      options: the file, and how it would be learned from.
+
+    Returns:
+      A `jaxphys.data.Look`: facts, and warnings with what to do.
+
+    Raises:
+      ValueError: for data and options that do not fit.
+      FileNotFoundError: where there is no such file.
+    """
+    check_known("model", model, MODELS)
+    ready = prepare(model, options)
+    smooth = f"smoothed over {ready.window} points" if ready.window else "not smoothed"
+    print(f"{ready.look.text}\n{model} would match {ready.mode}, {smooth}")
+    return ready.look
 
 
 def _noisy(

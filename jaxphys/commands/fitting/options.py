@@ -42,11 +42,14 @@ class FitOptions:
     """Learn a motion from measured trajectories.
 
     Attributes:
-      data: an .npz or .csv file of trajectories: t, q, and p or v; for lnn and delan
-        also the inputs u, where there are some.
+      data: a file of trajectories, .csv and other tables of text, .npz, .npy, .mat or
+        .parquet: t, q, and p or v; for lnn and delan also the inputs u, where there are
+        some. Usual names such as theta, omega, torque and time are understood.
+      columns: what other columns are, as NAME:ROLE, such as angle:q rate:v load:u
+        clock:t; NAME:- leaves one out.
       mass: makes momenta of velocities, p = m v; one number, or one a coordinate.
       periodic: which coordinates are angles [rad], true or false for each; by default
-        what the file says, else none.
+        those with the name or the unit of an angle, and those that jump by whole turns.
       mode: match `derivatives` or `trajectories`, or the `torques` that accelerations
         take; `auto` takes derivatives for lnn and delan, or the torques for delan if
         there are any, and for other models derivatives where the file has them or the
@@ -80,9 +83,11 @@ class FitOptions:
       resume: go on with the training in `out`, or with the newest of this model where
         none is given; what is not said here is as it was said there.
       progress: whether to show a progress bar.
+      dry_run: look at the data, say what they are like, and stop.
     """
 
     data: pathlib.Path
+    columns: tuple[str, ...] = ()
     mass: tuple[float, ...] = ()
     periodic: tuple[bool, ...] = ()
     mode: str = "auto"
@@ -109,3 +114,4 @@ class FitOptions:
     out: pathlib.Path | None = None
     resume: bool = False
     progress: bool = True
+    dry_run: bool = False

@@ -4,13 +4,14 @@ Read, look for what is wrong, smooth what is noisy, hold some out; then the reci
 the model's arguments, which take their units from the data.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxphys import data, models
+from jaxphys import checkpoint, data, models
 from jaxphys.commands.fitting.options import (
     LAGRANGIANS,
     USUAL_SECONDS,
@@ -21,7 +22,7 @@ from jaxphys.learning import Recipe
 from jaxphys.names import check_known
 from jaxphys.types import Trajectories
 
-__all__ = ["Prepared", "arguments_of", "prepare", "recipe_of"]
+__all__ = ["Prepared", "arguments_of", "columns_of", "prepare", "recipe_of"]
 
 _MODES = ("auto", "derivatives", "trajectories", "torques")
 _INPUTS = ("auto", "direct", "learned")
@@ -34,7 +35,8 @@ class Prepared(NamedTuple):
     """Data that are ready to be learned from.
 
     Attributes:
-      measured: as they were read.
+      look: what they are like.
+      measured: as they were read, with angles unwrapped.
       raw: what is held out of these, as it was read.
       train, held_out: smoothed where that was asked for, with rates, and inputs as
         these see them.
@@ -45,6 +47,7 @@ class Prepared(NamedTuple):
       inputs: how inputs act, direct or learned; None where there are none.
     """
 
+    look: data.Look
     measured: list[Trajectories]
     raw: list[Trajectories]
     train: list[Trajectories]
@@ -79,9 +82,15 @@ def prepare(model: str, options: FitOptions) -> Prepared:
     check_known("inputs", options.inputs, _INPUTS)
     check_known("hold_out_by", options.hold_out_by, ("auto", "trajectory", "time"))
     measured = _read(model, options)
-    periodic = _periodic(options, measured)
-    data.check_angles(measured, periodic)
     inputs = _inputs(model, options, measured)
+    seen = data.look(
+        measured,
+        periodic=options.periodic,
+        weights=_weights(model, options, measured, inputs),
+        conservative=_is_conservative(model, options),
+    )
+    measured, periodic = seen.trajectories, seen.periodic
+    data.check_angles(measured, periodic)
     given = all(each.rate is not None for each in measured)
     window = _window(options, measured, given)
     mode = options.mode
@@ -104,7 +113,30 @@ def prepare(model: str, options: FitOptions) -> Prepared:
     key = jax.random.key(options.seed) if by == "trajectory" else None
     train, held_out = data.split(whole, options.hold_out, by=by, key=key)
     _, raw = data.split(measured, options.hold_out, by=by, key=key)
-    return Prepared(measured, raw, train, held_out, periodic, window, mode, by, inputs)
+    return Prepared(
+        seen, measured, raw, train, held_out, periodic, window, mode, by, inputs
+    )
+
+
+def columns_of(asked: Sequence[str]) -> dict[str, str] | None:
+    """NAME:ROLE of a command line as a dict; None for none.
+
+    Raises:
+      ValueError: where one is not of this form.
+
+    Example:
+      >>> columns_of(["theta:q", "t [s]:t"])
+      {'theta': 'q', 't [s]': 't'}
+    """
+    found = {}
+    for each in asked:
+        name, colon, role = each.rpartition(":")
+        if not (colon and name and role):
+            raise ValueError(
+                f"columns has {each}; expected NAME:ROLE, such as theta:q or time:t."
+            )
+        found[name] = role
+    return found or None
 
 
 def _read(model: str, options: FitOptions) -> list[Trajectories]:
@@ -113,12 +145,16 @@ def _read(model: str, options: FitOptions) -> list[Trajectories]:
     mass = None
     if options.mass:
         mass = options.mass[0] if len(options.mass) == 1 else np.array(options.mass)
+    columns = columns_of(options.columns)
+    read = functools.partial(
+        data.read_trajectories, options.data, columns=columns, mass=mass
+    )
     try:
-        return data.read_trajectories(options.data, state=state, mass=mass)
+        return read(state=state)
     except ValueError:
         # Whatever is wrong with the file itself is told here; a file that is fine has
         # the other kind of state.
-        found = data.read_trajectories(options.data, mass=mass)
+        found = read()
         if type(found[0].y) is state:
             raise
     if "p" in state._fields:
@@ -132,17 +168,35 @@ def _read(model: str, options: FitOptions) -> list[Trajectories]:
     )
 
 
-def _periodic(
-    options: FitOptions, measured: Sequence[Trajectories]
-) -> tuple[bool, ...]:
-    """Which coordinates are angles: as asked for, or as the file says."""
-    n = measured[0].y.q.shape[2]
-    given = options.periodic or measured[0].meta.get("periodic") or (False,) * n
-    if len(given) != n:
-        raise ValueError(
-            f"periodic has {len(given)} entries; the data have {n} coordinates."
-        )
-    return tuple(map(bool, given))
+def _weights(
+    model: str,
+    options: FitOptions,
+    measured: Sequence[Trajectories],
+    inputs: str | None,
+) -> int:
+    """How many weights the model will have."""
+    arguments: dict[str, Any] = {
+        "num_coordinates": measured[0].y.q.shape[2],
+        "hidden": list(options.hidden),
+    }
+    periodic = options.periodic or measured[0].meta.get("periodic")
+    if periodic and len(periodic) == arguments["num_coordinates"]:
+        arguments["periodic"] = list(periodic)
+    if inputs is not None:
+        u = measured[0].u
+        arguments |= {"num_controls": 0 if u is None else u.shape[2], "inputs": inputs}
+    if options.dissipation:
+        arguments["dissipation"] = True
+    init = checkpoint.build(model, arguments).init
+    shapes = jax.tree.leaves(jax.eval_shape(init, jax.random.key(0)))
+    return sum(int(np.prod(x.shape)) for x in shapes)
+
+
+def _is_conservative(model: str, options: FitOptions) -> bool:
+    """Whether the energy of a model stays where nothing pushes it."""
+    if model in LAGRANGIANS:
+        return not options.dissipation
+    return model not in ("dissipative", "neural_ode", "second_order")
 
 
 def _inputs(
@@ -215,8 +269,31 @@ def _window(options: FitOptions, measured: Sequence[Trajectories], given: bool) 
         return options.window
     if given:
         return 0
-    wanted = sorted(data.suggest_window(each.t, each.y.q) or 0 for each in measured)
+    wanted = sorted(_wanted(each) or 0 for each in measured)
     return wanted[len(wanted) // 2]
+
+
+#: Velocities are noisy where they are off by this part of their spread.
+_OFF = 5e-3
+
+
+def _wanted(each: Trajectories) -> int | None:
+    """The window that one trajectory wants.
+
+    Inputs that jump put corners into velocities, which look like noise to a polynomial.
+    There the derivatives of clean positions say how noisy velocities are: at most times
+    there is no corner.
+    """
+    q, other = each.y
+    if each.u is None:
+        return data.suggest_window(each.t, np.concatenate([q, other], axis=-1))
+    window = data.suggest_window(each.t, q)
+    if window is not None or len(each.t) < 11:
+        return window
+    apart = other - data.derivatives(each.t, q, window=5, order=4)
+    usual = 1.48 * np.median(np.abs(apart), axis=(0, 1))
+    noisy = usual > _OFF * np.std(other, axis=(0, 1))
+    return data.suggest_window(each.t, other[..., noisy]) if noisy.any() else None
 
 
 def recipe_of(model: str, options: FitOptions, ready: Prepared) -> Recipe:

@@ -22,7 +22,7 @@ __all__ = ["announced", "begun", "draw", "judged", "report_of", "text_of"]
 def announced(
     model: str, options: FitOptions, ready: Prepared, out: pathlib.Path
 ) -> str:
-    """One line before the training: what is fitted to what."""
+    """Before the training: what is fitted to what, and what the data are like."""
     points = sum(each.y.q.shape[0] * len(each.t) for each in ready.measured)
     smooth = f"smoothed over {ready.window} points" if ready.window else "not smoothed"
     what = MODELS[model] + ", with a friction" * options.dissipation
@@ -31,7 +31,7 @@ def announced(
         f"{model}, {what}: {len(ready.measured)} trajectories, {points} points, "
         f"{ready.measured[0].y.q.shape[2]} coordinates, {pushed}{smooth}; matching "
         f"{ready.mode}, holding out {options.hold_out:g} by {ready.held_out_by}; "
-        f"results in {out}"
+        f"results in {out}\n{ready.look.text}"
     )
 
 
@@ -61,6 +61,8 @@ def begun(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
             "mode": ready.mode,
             "inputs": ready.inputs,
             "held_out_by": ready.held_out_by,
+            "look": ready.look.facts
+            | {"warnings": [list(pair) for pair in ready.look.warnings]},
         },
     }
 

@@ -1,0 +1,219 @@
+"""`jaxphys identify`: the constants of a known law from a file of measurements."""
+
+import dataclasses
+import importlib.util
+import pathlib
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jaxphys import data, plots, systems
+from jaxphys.commands.fitting import columns_of
+from jaxphys.experiments import record
+from jaxphys.learning.constants import Identified, identify
+from jaxphys.names import check_known
+from jaxphys.types import System, Trajectories
+
+__all__ = ["Identification", "IdentifyOptions", "identify_constants"]
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentifyOptions:
+    """Find the constants of a law from measurements.
+
+    Attributes:
+      data: a file of trajectories, .csv and other tables of text, .npz, .npy, .mat or
+        .parquet; positions alone will do.
+      columns: what other columns are, as NAME:ROLE, such as angle:q rate:v load:u
+        clock:t; NAME:- leaves one out.
+      start: where to look for constants, as NAME=VALUE; of a system, those that are not
+        its own; of a function, all of them, in the order of its parameters.
+      fixed: constants that are known, as NAME=VALUE, or NAME for its value in start.
+      bounds: as NAME=LOW:HIGH, either side may be empty.
+      friction: `viscous`, `coulomb`, `quadratic`, one constant a coordinate each.
+      sensors: `scale_v`, `offset_q` and so on: what is shown is scale · true + offset.
+      kind: `hamiltonian`, `lagrangian` or `field`, where the names of the function's
+        arguments do not tell.
+      initial: the state in which every motion began, positions and then velocities or
+        momenta; by default it is found.
+      inputs: `held` until the next time, or `linear` to it.
+      rows: of the pieces in which the record is fitted; by default half a period, 50 at
+        most.
+      substeps: integrator steps between two times; by default as many as it takes.
+      periodic: which coordinates are angles [rad], true or false for each; by default
+        those with the name of an angle, and those that jump by whole turns.
+      out: directory of the results; `runs/identify-DATE-TIME` by default.
+    """
+
+    data: pathlib.Path
+    columns: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    bounds: tuple[str, ...] = ()
+    friction: tuple[str, ...] = ()
+    sensors: tuple[str, ...] = ()
+    kind: str | None = None
+    initial: tuple[float, ...] | None = None
+    inputs: str = "held"
+    rows: int | None = None
+    substeps: int | None = None
+    periodic: tuple[bool, ...] = ()
+    out: pathlib.Path | None = None
+
+
+class Identification(NamedTuple):
+    """What `identify_constants` leaves.
+
+    Attributes:
+      found: constants, errors, and what is not determined.
+      look: what the data are like.
+      out: the directory.
+    """
+
+    found: Identified
+    look: data.Look
+    out: pathlib.Path
+
+
+def identify_constants(law: str, options: IdentifyOptions) -> Identification:
+    """Find the constants of a law, print them, and write report.json and motion.png.
+
+    Args:
+      law: a system of `jaxphys.systems.names()`, or FILE.py:NAME, a function
+        H(params, q, p), L(params, q, v) or f(t, y, params) in a file; its params are a
+        NamedTuple of the constants of `start`.
+      options: the file, where to begin, and what is known.
+
+    Returns:
+      An `Identification`.
+
+    Raises:
+      ValueError: for laws, data and options that do not fit, with nothing written.
+      FileNotFoundError: where there is no such file.
+    """
+    out = pathlib.Path(options.out or record.dated_directory("identify"))
+    record.check_empty(out)
+    start, fixed = _values("start", options.start), _values("fixed", options.fixed)
+    given = {k: x for k, x in (start | fixed).items() if x is not None}
+    known = _law(law)
+    # Those of friction and sensors begin where these say.
+    names = (*options.friction, *options.sensors)
+    extras = {k: given.pop(k) for k in list(given) if k in names}
+    constants: Any = given
+    if not isinstance(known, System):
+        if not given:
+            raise ValueError(
+                "a function as a law needs --start NAME=VALUE for each of its "
+                "constants, such as --start mass=1 stiffness=2."
+            )
+        constants = namedtuple("Constants", given)(**given)
+    measured = data.read_trajectories(options.data, columns=columns_of(options.columns))
+    look = data.look(measured, periodic=options.periodic, conservative=False)
+    print(f"{look.text}\n", flush=True)
+    found = identify(
+        known,
+        look.trajectories,
+        constants,
+        fixed=tuple(fixed),
+        bounds=_bounds(options.bounds),
+        friction=_begun(options.friction, extras),
+        sensors=_begun(options.sensors, extras),
+        kind=options.kind,
+        initial=options.initial,
+        inputs=options.inputs,
+        rows=options.rows,
+        substeps=options.substeps,
+    )
+    print(found)
+    _write(law, options, look, found, out)
+    print(f"report and figure in {out}")
+    return Identification(found, look, out)
+
+
+def _law(law: str) -> System | Callable:
+    """A system by name, or a function of a file."""
+    path, colon, name = law.rpartition(":")
+    if not colon:
+        return systems.get(check_known("system", law, systems.names()))
+    file = pathlib.Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}.")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{file} is no file of Python; expected FILE.py:NAME.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, name, None)):
+        own = [k for k, x in vars(module).items() if callable(x) and k[0] != "_"]
+        raise ValueError(
+            f"{file} has no function {name}; it has {', '.join(own) or 'none'}."
+        )
+    return getattr(module, name)
+
+
+def _values(option: str, asked: Sequence[str]) -> dict[str, float | None]:
+    """NAME=VALUE as a dict; the value of a NAME alone is None."""
+    found: dict[str, float | None] = {}
+    for each in asked:
+        name, equals, text = each.partition("=")
+        try:
+            found[name] = float(text) if equals else None
+        except ValueError:
+            raise ValueError(
+                f"{option} has {each}; expected NAME=VALUE with a number."
+            ) from None
+    return found
+
+
+def _bounds(asked: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """NAME=LOW:HIGH as a dict."""
+    found = {}
+    for each in asked:
+        name, equals, text = each.partition("=")
+        low, colon, high = text.partition(":")
+        try:
+            pair = (float(low or "-inf"), float(high or "inf"))
+        except ValueError:
+            pair = None
+        if not (equals and colon and pair):
+            raise ValueError(
+                f"bounds has {each}; expected NAME=LOW:HIGH, such as mass=0:10 or "
+                "mass=0: without an upper one."
+            )
+        found[name] = pair
+    return found
+
+
+def _begun(names: Sequence[str], start: Mapping[str, float]) -> dict[str, float]:
+    """Where the constants of friction or of sensors begin."""
+    usual = {name: float(name.startswith("scale")) for name in names}
+    return {name: start.get(name, x) for name, x in usual.items()}
+
+
+def _write(
+    law: str,
+    options: IdentifyOptions,
+    look: data.Look,
+    found: Identified,
+    out: pathlib.Path,
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    shown = {
+        name: str(value) if isinstance(value, pathlib.Path) else value
+        for name, value in dataclasses.asdict(options).items()
+        if name != "out"
+    }
+    report = {
+        "law": law,
+        "options": shown,
+        "versions": record.versions(),
+        "data": look.facts | {"warnings": [list(pair) for pair in look.warnings]},
+        **found.report(),
+    }
+    record.write_json(out / "report.json", report)
+    lengths = [len(each.t) for each in found.shown]
+    longest = lengths.index(max(lengths))
+    measured: Trajectories = look.trajectories[longest]
+    label = law.rpartition(":")[2].replace("_", " ")
+    figure = plots.followed_motion(measured, {label: found.shown[longest]})
+    plots.save(figure, out / "motion.png")

@@ -1,0 +1,179 @@
+"""`jaxphys predict`: the motion of a fitted model from a state, as a table."""
+
+import dataclasses
+import math
+import pathlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxphys import checkpoint, data, plots
+from jaxphys.data import Chunk
+from jaxphys.experiments.measures import dtype_of
+from jaxphys.motion import follow, make_stepper
+from jaxphys.types import Trajectories
+
+__all__ = ["PredictOptions", "Predicted", "predict"]
+
+#: Rows of a table where nothing else is asked for, and steps from one to the next.
+_ROWS, _SUBSTEPS = 1000, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictOptions:
+    """Follow a fitted model from a state.
+
+    Attributes:
+      state: where to begin, q₁ … qₙ and then p₁ … pₙ, or v₁ … vₙ of a Lagrangian.
+      duration: how long; with input, by default as long as that.
+      dt: time from one row of the table to the next; by default that of the data which
+        the model was fitted to, or more for very long tables.
+      input: a file with the columns t and u, or u1 … um, each held until the next time;
+        of models with inputs, which are zero without it.
+      out: the table, .csv; RUN/prediction.csv by default.
+      plot: whether to draw the motion beside it, as a .png.
+    """
+
+    state: tuple[float, ...]
+    duration: float | None = None
+    dt: float | None = None
+    input: pathlib.Path | None = None
+    out: pathlib.Path | None = None
+    plot: bool = False
+
+
+class Predicted(NamedTuple):
+    """What `predict` leaves.
+
+    Attributes:
+      trajectories: the motion, N = 1, with its energy where the model has one.
+      out: the table.
+    """
+
+    trajectories: Trajectories
+    out: pathlib.Path
+
+
+def predict(run: str | pathlib.Path, options: PredictOptions) -> Predicted:
+    """Follow a fitted model, and write its motion as a table of t, q, p or v.
+
+    Args:
+      run: the directory of a fit, or its model file.
+      options: the state, and how long.
+
+    Returns:
+      A `Predicted`. A motion that runs away ends before it does, and that is said.
+
+    Raises:
+      ValueError: for options that do not fit the model.
+      FileNotFoundError: where there is no such run.
+    """
+    learned = checkpoint.load(run)
+    dynamics = learned.dynamics
+    n = int(learned.arguments["num_coordinates"])
+    second = dynamics.state._fields[1]
+    if len(options.state) != 2 * n or not all(map(math.isfinite, options.state)):
+        raise ValueError(
+            f"state has {len(options.state)} values; expected {2 * n} finite ones, "
+            f"{n} positions q and then {n} of {second}."
+        )
+    t, u = _times(options, learned, dynamics.num_controls)
+    dtype = dtype_of(learned.params)
+    q, other = jnp.split(jnp.asarray(options.state, dtype), 2)
+    path = jax.jit(follow(dynamics, make_stepper(dynamics, "rk4"), _SUBSTEPS))
+    held = None if u is None else jnp.asarray(u[:-1], dtype)
+    start = dynamics.state(q, other)
+    later = path(learned.params, Chunk(jnp.asarray(t, dtype), start, held))
+    y = jax.tree.map(lambda a, b: np.concatenate([a[None], b])[None], start, later)
+    found = Trajectories(t, y, u=None if u is None else u[None])
+    (found,) = data.separate(found)
+    if len(found.t) < len(t):
+        print(f"the motion is not finite after t = {found.t[-1]:.6g}; it ends there")
+    if dynamics.energy is not None:
+        energy = jax.jit(jax.vmap(dynamics.energy, (None, 0, 0)))
+        states = (jnp.asarray(x[0], dtype) for x in found.y)
+        found = found._replace(energy=np.asarray(energy(learned.params, *states))[None])
+    run = pathlib.Path(run)
+    beside = run if run.is_dir() else run.parent
+    out = pathlib.Path(options.out or beside / "prediction.csv")
+    _write(found, out)
+    print(f"{len(found.t)} rows to t = {found.t[-1]:.6g} in {out}")
+    if options.plot:
+        picture = out.with_suffix(".png")
+        plots.save(plots.motion(found), picture)
+        print(f"figure in {picture}")
+    return Predicted(found, out)
+
+
+def _times(
+    options: PredictOptions, learned: checkpoint.Learned, controls: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The times of the rows, and the inputs there."""
+    for name in ("duration", "dt"):
+        value = getattr(options, name)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} is {value}; expected a finite time > 0.")
+    given = None
+    if options.input is not None:
+        if not controls:
+            raise ValueError(f"a {learned.kind} without inputs takes no input file.")
+        given = _read_input(options.input, controls)
+    if options.duration is None and given is None:
+        raise ValueError("duration is missing: say how long to follow the motion.")
+    first = 0.0 if given is None else float(given[0][0])
+    duration = options.duration
+    if duration is None and given is not None:
+        duration = float(given[0][-1]) - first
+    duration = float(duration or 0.0)
+    dt = options.dt or max(_own_step(learned) or duration / _ROWS, duration / 1e5)
+    count = max(math.ceil(duration / dt - 1e-9), 1)
+    t = first + duration * np.arange(count + 1) / count
+    if not controls:
+        return t, None
+    if given is None:
+        return t, np.zeros((len(t), controls))
+    times, values = given
+    if t[-1] > times[-1] * (1 + 1e-9) + dt:
+        raise ValueError(
+            f"{options.input} ends at t = {times[-1]:g}, before the motion does, at "
+            f"{t[-1]:g}; lower the duration to {times[-1] - first:g}."
+        )
+    # The input of a row is the one that was set last.
+    rows = np.searchsorted(times, t + 1e-9 * dt, side="right") - 1
+    return t, values[np.clip(rows, 0, len(times) - 1)]
+
+
+def _own_step(learned: checkpoint.Learned) -> float | None:
+    """The usual time step of the data that a model was fitted to."""
+    step = (learned.notes or {}).get("look", {}).get("step")
+    return float(step) if step else None
+
+
+def _read_input(path: pathlib.Path, controls: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times and inputs (T, m) of a file."""
+    t, u = data.read_inputs(path)
+    if u.shape[1] != controls:
+        raise ValueError(
+            f"{path} has {u.shape[1]} columns u; the model takes {controls}."
+        )
+    return t, u
+
+
+def _write(found: Trajectories, out: pathlib.Path) -> None:
+    """The table, whole or not at all."""
+    names, columns = ["t"], [found.t[:, None]]
+    arrays = {**found.y._asdict()} | ({} if found.u is None else {"u": found.u})
+    for name, x in arrays.items():
+        m = x.shape[2]
+        names += [name] if m == 1 else [f"{name}{i + 1}" for i in range(m)]
+        columns.append(x[0])
+    if found.energy is not None:
+        names.append("energy")
+        columns.append(found.energy[0][:, None])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".part")
+    rows = np.concatenate(columns, axis=1)
+    np.savetxt(partial, rows, "%.9g", ",", header=",".join(names), comments="")
+    partial.replace(out)

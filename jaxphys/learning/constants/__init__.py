@@ -1,0 +1,18 @@
+"""Constants of a known law from measurements.
+
+| module | what is in it |
+|---|---|
+| `law` | an energy or a vector field, friction and sensors, as one vector field |
+| `shooting` | a record in pieces: residuals and Jacobian, compiled once |
+| `least_squares` | Levenberg–Marquardt within bounds |
+| `errors` | standard errors, and what is not determined, in words |
+| `result` | `Identified`, printed as a table |
+| `identify` | all of it in a row |
+"""
+
+from jaxphys.learning.constants.errors import Errors
+from jaxphys.learning.constants.identify import identify
+from jaxphys.learning.constants.law import FRICTIONS, SENSORS
+from jaxphys.learning.constants.result import Identified
+
+__all__ = ["FRICTIONS", "SENSORS", "Errors", "Identified", "identify"]

@@ -1,0 +1,415 @@
+"""A law with unknown constants: an energy or a vector field, friction, and sensors.
+
+Whatever was given becomes one vector field of one vector of constants, and what a
+sensor shows of a state.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from jaxphys import mechanics
+from jaxphys.names import check_known
+from jaxphys.types import (
+    Array,
+    PhaseState,
+    PyTree,
+    State,
+    System,
+    TangentState,
+    Trajectories,
+)
+
+__all__ = ["FRICTIONS", "SENSORS", "Law", "law_of", "named_leaves"]
+
+#: Frictions that may be added to an energy: Rayleigh's function of one coordinate.
+FRICTIONS: dict[str, Callable[[Array, Array, float], Array]] = {
+    "viscous": lambda b, v, small: b * v**2 / 2,
+    # Smooth where the velocity changes its sign.
+    "coulomb": lambda c, v, small: c * jnp.sqrt(v**2 + small**2),
+    "quadratic": lambda d, v, small: d * jnp.abs(v) ** 3 / 3,
+}
+
+#: What a sensor may do: shown = scale · true + offset.
+SENSORS = ("offset_q", "scale_q", "offset_v", "scale_v", "offset_p", "scale_p")
+
+
+class Law(NamedTuple):
+    """A motion with constants.
+
+    Attributes:
+      names: of the constants.
+      start: where to look for them, (k,).
+      field: f(t, z, (constants, u)), of states as one vector z, (2n,).
+      observe: `observe(constants, z) -> (2n,)`, what the sensors show.
+      enter: `enter(constants, shown) -> z`, the state that shows this.
+      params: `params(constants)`, in the form in which they were given.
+      takes_input: whether u acts.
+    """
+
+    names: tuple[str, ...]
+    start: np.ndarray
+    field: Callable[[Array, Array, Any], Array]
+    observe: Callable[[Array, Array], Array]
+    enter: Callable[[Array, Array], Array]
+    params: Callable[[Array], PyTree]
+    takes_input: bool
+
+
+def named_leaves(tree: PyTree) -> list[str]:
+    """A name for each number of a pytree of constants.
+
+    Example:
+      >>> named_leaves({"mass": 1.0, "k": jnp.ones(2)})
+      ['k[0]', 'k[1]', 'mass']
+    """
+    found = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        parts = [str(getattr(k, "name", getattr(k, "key", k))) for k in path]
+        name = ".".join(parts).replace(".[", "[") or "c"
+        shape = np.shape(leaf)
+        if not shape:
+            found.append(name)
+        found += [
+            f"{name}[{', '.join(map(str, i))}]" for i in np.ndindex(shape) if shape
+        ]
+    return found
+
+
+def law_of(
+    law: System | Callable,
+    constants: PyTree,
+    data: Trajectories,
+    *,
+    kind: str | None,
+    friction: Sequence[str] | Mapping[str, float],
+    sensors: Sequence[str] | Mapping[str, float],
+) -> Law:
+    """What was given as one vector field of one vector of constants.
+
+    Args:
+      law: a system, an energy H(params, q, p) or L(params, q, v), or a vector field
+        f(t, y, params), of states or of vectors (2n,).
+      constants: where to begin, as the law takes them; None for a system's own.
+      data: of which it is the law; says what is measured.
+      kind: "hamiltonian", "lagrangian" or "field"; None to tell by the names of the
+        function's arguments.
+      friction: names from `FRICTIONS`, one constant a coordinate each; or name →
+        where to begin.
+      sensors: names from `SENSORS`, likewise.
+
+    Raises:
+      ValueError: where law, constants and data do not fit.
+    """
+    n = data.y.q.shape[2]
+    params, energies = _given(law, constants, kind, type(data.y), n)
+    flat, unravel = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, float), params))
+    extras = _extras(friction, sensors, n, type(data.y))
+    names = [*named_leaves(params), *extras]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"two constants are {twice[0]}; rename that of the law, as friction and "
+            "sensors have theirs."
+        )
+    k = len(flat)
+
+    def split(c: Array) -> tuple[PyTree, dict[str, Array]]:
+        return unravel(c[:k]), dict(zip(extras, c[k:], strict=True))
+
+    speed = np.asarray(data.y[1], float)
+    small = 1e-2 * float(np.std(speed)) or 1e-6
+    field, observe, enter = _motion(
+        energies, data, split, tuple(friction), small, len(names)
+    )
+
+    def shown(c: Array, z: Array) -> Array:
+        return _sensed(split(c)[1], observe(c, z), type(data.y), n)
+
+    derived = "v" in data.meta.get("derived", ())
+
+    def entered(c: Array, seen: Array) -> Array:
+        extras = split(c)[1]
+        if derived:
+            # Velocities that are derivatives of positions have the scale of these.
+            scale = _of_each(extras, "scale_q", n)
+            seen = seen if scale is None else seen.at[n:].divide(scale)
+        return enter(c, _unsensed(extras, seen, type(data.y), n))
+
+    start = np.concatenate([np.asarray(flat, float), list(extras.values())])
+    return Law(
+        tuple(names),
+        start,
+        field,
+        shown,
+        entered,
+        lambda c: split(jnp.asarray(c))[0],
+        data.u is not None,
+    )
+
+
+def _extras(
+    friction: Sequence[str] | Mapping[str, float],
+    sensors: Sequence[str] | Mapping[str, float],
+    n: int,
+    state: type[State],
+) -> dict[str, float]:
+    """Names and first values of the constants of friction and sensors."""
+    for name in friction:
+        check_known("friction", name, list(FRICTIONS))
+    for name in sensors:
+        check_known("sensor", name, SENSORS)
+        if name[-1] not in state._fields:
+            raise ValueError(
+                f"sensors has {name}, and the data have {' and '.join(state._fields)}; "
+                "leave it out."
+            )
+    numbers = [""] if n == 1 else [str(i + 1) for i in range(n)]
+    usual = {name: float(name.startswith("scale")) for name in (*friction, *sensors)}
+    for given in (friction, sensors):
+        if isinstance(given, Mapping):
+            usual |= {name: float(x) for name, x in given.items()}
+    return {f"{name}{i}": x for name, x in usual.items() for i in numbers}
+
+
+def _of_each(extras: Mapping[str, Array], name: str, n: int) -> Array | None:
+    """The constants of a name for every coordinate, (n,), or None without them."""
+    numbers = [""] if n == 1 else [str(i + 1) for i in range(n)]
+    if name + numbers[0] not in extras:
+        return None
+    return jnp.stack([extras[name + i] for i in numbers])
+
+
+def _sensed(extras: Mapping[str, Array], x: Array, state: type[State], n: int) -> Array:
+    parts = []
+    for field, part in zip(state._fields, jnp.split(x, 2), strict=True):
+        scale = _of_each(extras, f"scale_{field}", n)
+        offset = _of_each(extras, f"offset_{field}", n)
+        part = part if scale is None else scale * part
+        parts.append(part if offset is None else part + offset)
+    return jnp.concatenate(parts)
+
+
+def _unsensed(
+    extras: Mapping[str, Array], x: Array, state: type[State], n: int
+) -> Array:
+    parts = []
+    for field, part in zip(state._fields, jnp.split(x, 2), strict=True):
+        scale = _of_each(extras, f"scale_{field}", n)
+        offset = _of_each(extras, f"offset_{field}", n)
+        part = part if offset is None else part - offset
+        parts.append(part if scale is None else part / scale)
+    return jnp.concatenate(parts)
+
+
+class _Energies(NamedTuple):
+    """What moves: one of the three, and what else acts."""
+
+    hamiltonian: Callable | None = None
+    lagrangian: Callable | None = None
+    field: Callable | None = None
+    force: Callable | None = None
+    dissipation: Callable | None = None
+
+
+def _given(
+    law: Any, constants: PyTree, kind: str | None, state: type[State], n: int
+) -> tuple[PyTree, _Energies]:
+    """The constants, and the energies or the field, of what was given."""
+    # Families of systems are functions that know their default system.
+    if not isinstance(law, System) and hasattr(law, "hamiltonian"):
+        law = law()
+    if isinstance(law, System):
+        if len(law.periodic) != n:
+            raise ValueError(
+                f"{law.name} has {len(law.periodic)} coordinates and the data have {n}."
+            )
+        wants_v = state is TangentState and law.lagrangian is not None
+        energies = _Energies(
+            hamiltonian=None if wants_v else law.hamiltonian,
+            lagrangian=law.lagrangian if wants_v or law.hamiltonian is None else None,
+            force=law.force,
+            dissipation=law.dissipation,
+        )
+        return _overridden(law.params, constants), energies
+    if not callable(law):
+        raise ValueError(
+            f"the law is a {type(law).__name__}; expected a system, or a function "
+            "H(params, q, p), L(params, q, v) or f(t, y, params)."
+        )
+    if constants is None:
+        raise ValueError(
+            "a function as a law needs constants=, where to look for its constants, "
+            'such as {"mass": 1.0, "stiffness": 2.0}.'
+        )
+    kind = kind or _kind_of(law)
+    check_known("kind", kind, ("hamiltonian", "lagrangian", "field"))
+    return constants, _Energies(**{kind: law})
+
+
+def _overridden(params: PyTree, constants: PyTree) -> PyTree:
+    """A system's constants with those that were given by name."""
+    if constants is None or not isinstance(constants, Mapping):
+        return params if constants is None else constants
+    for name in constants:
+        check_known("constant", name, params._fields)
+    return params._replace(**constants)
+
+
+def _kind_of(law: Callable) -> str:
+    names = [name.lower() for name in inspect.signature(law).parameters]
+    if len(names) >= 3:
+        if names[0] in ("t", "time"):
+            return "field"
+        if names[2].startswith("p"):
+            return "hamiltonian"
+        if names[2].startswith(("v", "qd", "dq", "q_d", "w", "omega")):
+            return "lagrangian"
+    raise ValueError(
+        f"the function has arguments {', '.join(names)}; expected H(params, q, p), "
+        'L(params, q, v) or f(t, y, params). Say which it is by kind="hamiltonian", '
+        '"lagrangian" or "field".'
+    )
+
+
+def _motion(energies, data, split, friction, small, size):
+    """(field, observe, enter) of vectors z, without sensors."""
+    n, pushed = data.y.q.shape[2], data.u is not None
+    if energies.field is not None:
+        if friction:
+            raise ValueError(
+                "friction is added to an energy; a vector field has its own: write it "
+                "there."
+            )
+        inputs = data.u.shape[2] if pushed else 0
+        return _field_motion(energies.field, type(data.y), split, n, (size, inputs))
+    if pushed and data.u.shape[2] != n:
+        raise ValueError(
+            f"u has {data.u.shape[2]} columns and q {n}; inputs that push an energy "
+            "are generalized forces, one a coordinate. Give a vector field f(t, y, "
+            "(params, u)) in its place."
+        )
+
+    def dissipation(args, q, v):
+        params, extras = split(args[0])
+        total = jnp.zeros(())
+        if energies.dissipation is not None:
+            total = total + energies.dissipation(params, q, v)
+        for name in friction:
+            each = _of_each(extras, name, n)
+            total = total + jnp.sum(FRICTIONS[name](jnp.asarray(each), v, small))
+        return total
+
+    def force(t, y, args):
+        push = args[1] if pushed else jnp.zeros(n)
+        if energies.force is not None:
+            push = push + energies.force(t, y, split(args[0])[0])
+        return push
+
+    lossy = friction or energies.dissipation is not None
+    acting = {
+        "dissipation": dissipation if lossy else None,
+        "force": force if pushed or energies.force is not None else None,
+    }
+    if energies.lagrangian is not None:
+        return _lagrangian_motion(energies.lagrangian, type(data.y), split, acting)
+    return _hamiltonian_motion(energies.hamiltonian, type(data.y), split, acting)
+
+
+def _vector(field: Callable, state: type[State]) -> Callable:
+    def of_vector(t: Array, z: Array, args: Any) -> Array:
+        return jnp.concatenate(field(t, state(*jnp.split(z, 2)), args))
+
+    return of_vector
+
+
+def _lagrangian_motion(lagrangian: Callable, measured: type[State], split, acting):
+    def energy(args, q, v):
+        return lagrangian(split(args[0])[0], q, v)
+
+    field = mechanics.lagrangian_vector_field(energy, **acting)
+    momentum = mechanics.momentum(lagrangian)
+    if measured is TangentState:
+        return _vector(field, TangentState), _same, _same
+
+    def observe(c: Array, z: Array) -> Array:
+        q, v = jnp.split(z, 2)
+        return jnp.concatenate([q, momentum(split(c)[0], q, v)])
+
+    def enter(c: Array, seen: Array) -> Array:
+        return _inverted(lambda z: observe(c, z), seen)
+
+    return _vector(field, TangentState), observe, enter
+
+
+def _hamiltonian_motion(hamiltonian: Callable, measured: type[State], split, acting):
+    def energy(args, q, p):
+        return hamiltonian(split(args[0])[0], q, p)
+
+    field = mechanics.hamiltonian_vector_field(energy, **acting)
+    velocity = mechanics.velocity(hamiltonian)
+    if measured is PhaseState:
+        return _vector(field, PhaseState), _same, _same
+
+    def observe(c: Array, z: Array) -> Array:
+        q, p = jnp.split(z, 2)
+        return jnp.concatenate([q, velocity(split(c)[0], q, p)])
+
+    def enter(c: Array, seen: Array) -> Array:
+        return _inverted(lambda z: observe(c, z), seen)
+
+    return _vector(field, PhaseState), observe, enter
+
+
+def _inverted(observe: Callable, seen: Array, steps: int = 12) -> Array:
+    """The state that shows this, by Newton's method from the shown one."""
+
+    def closer(_, z: Array) -> Array:
+        return z + jnp.linalg.solve(jax.jacfwd(observe)(z), seen - observe(z))
+
+    return jax.lax.fori_loop(0, steps, closer, seen)
+
+
+def _field_motion(given: Callable, state: type, split, n: int, sizes: tuple):
+    """A user's vector field, of states or of vectors (2n,)."""
+    size, inputs = sizes
+
+    def arguments(args: Any) -> Any:
+        params = split(args[0])[0]
+        return (params, args[1]) if inputs else params
+
+    def of_states(t: Array, y: Any, args: Any) -> Any:
+        return given(t, y, arguments(args))
+
+    def of_vector(t: Array, z: Array, args: Any) -> Array:
+        return jnp.asarray(given(t, z, arguments(args)))
+
+    args = (jnp.zeros(size), jnp.zeros(inputs or 1))
+    half, whole = jnp.zeros(n), jnp.zeros(2 * n)
+    found = []
+    for field, y in ((of_states, state(half, half)), (of_vector, whole)):
+        try:
+            shown = jax.eval_shape(field, jnp.zeros(()), y, args)
+        except Exception as error:
+            found.append(f"{type(error).__name__}: {error}")
+            continue
+        if isinstance(shown, state):
+            return _vector(of_states, state), _same, _same
+        if getattr(shown, "shape", None) == (2 * n,) and field is of_vector:
+            return of_vector, _same, _same
+        found.append(str(shown))
+    raise ValueError(
+        f"the vector field f(t, y, params) returns neither a {state.__name__} of "
+        f"shapes ({n},) nor a vector ({2 * n},). Of a state it gives {found[0]}; of a "
+        f"vector, {found[1]}."
+    )
+
+
+def _same(c: Array, z: Array) -> Array:
+    """States that are shown as they are."""
+    return z

@@ -1,0 +1,134 @@
+"""A look at measurements: noise, angles, velocities, energy, each seen and told."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxphys import data
+from jaxphys.types import PhaseState, TangentState, Trajectories
+
+T = np.linspace(0.0, 30.0, 600)
+
+
+def swing(friction=0.0, noise=0.0, scale=1.0, drive=0.0, seed=0):
+    """A damped pendulum of small swings, by its solution: q and its derivative."""
+    random = np.random.default_rng(seed)
+    rate = np.sqrt(1 - friction**2 / 4)
+    size = 0.3 * np.exp(-friction * T / 2)
+    q = size * np.cos(rate * T) + drive * T * np.sin(T)
+    v = -size * (friction / 2 * np.cos(rate * T) + rate * np.sin(rate * T))
+    v = v + drive * (np.sin(T) + T * np.cos(T))
+    q, v = (x + noise * random.normal(size=len(T)) for x in (q, v / scale))
+    return Trajectories(T, TangentState(q[None, :, None], v[None, :, None]))
+
+
+def warned(found):
+    return " | ".join(what for what, _ in found.warnings)
+
+
+def test_clean_measurements_have_no_warning():
+    found = data.look([swing()], weights=100)
+    assert not found.warnings
+    assert found.facts["uneven"] is False
+    assert found.facts["numbers"] == 1200
+    assert any("derivatives of the positions" in line for line in found.lines)
+    assert any("fit stays" in line for line in found.lines)
+
+
+def test_the_noise_of_each_column_is_found():
+    clean = swing()
+    q = data.add_noise(clean, 0.01, jax.random.key(0), ("q",))
+    both = data.add_noise(q, 0.03, jax.random.key(0), ("v",))
+    levels = data.look([both]).facts["noise"]
+    assert levels["q"] == pytest.approx([0.01], rel=0.15)
+    assert levels["v"] == pytest.approx([0.03], rel=0.15)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ({"friction": 0.05}, "best conservative fit falls by"),
+        ({"scale": 1.2}, r"q changes by 1\.(2|199) .* times its velocity"),
+        ({"scale": -1.0}, "q changes by -(1|0.99)"),
+        ({"drive": 0.02}, "best conservative fit wanders by"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_cure(case, words, noise):
+    found = data.look([swing(noise=noise, **case)])
+    with pytest.raises(ValueError, match=words):
+        raise ValueError(warned(found))
+    assert all(cure for _, cure in found.warnings)
+    assert "warning: " in found.text
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_noise_alone_is_no_friction(seed):
+    found = data.look([swing(noise=0.02, seed=seed)])
+    assert "energy" not in warned(found)
+    assert "velocity" not in warned(found)
+
+
+def test_a_model_that_loses_energy_may_be_fitted_to_what_does():
+    found = data.look([swing(friction=0.05)], conservative=False)
+    assert not found.warnings
+    assert any("falls by" in line for line in found.lines)
+
+
+def test_gaps_and_few_numbers_are_told():
+    whole = swing()
+    rows = np.r_[:200, 220:600]
+    y = TangentState(*(x[:, rows] for x in whole.y))
+    found = data.look([Trajectories(T[rows], y)], weights=5000)
+    assert "1 step is more than 5 times the usual" in warned(found)
+    assert "1160 numbers and 5000 weights" in warned(found)
+
+
+def turning(kind=TangentState, speed=0.9, count=400):
+    t = np.linspace(0.0, 40.0, count)
+    q = (speed * t + 0.5 * np.sin(t))[None, :, None]
+    v = (speed + 0.5 * np.cos(t))[None, :, None]
+    return Trajectories(t, kind(q, v))
+
+
+def wrapped(each):
+    q = (each.y.q + np.pi) % (2 * np.pi) - np.pi
+    return each._replace(y=each.y._replace(q=q))
+
+
+@pytest.mark.parametrize("kind", [TangentState, PhaseState])
+def test_wrapped_angles_are_unwrapped_and_told(kind):
+    whole = turning(kind)
+    found = data.look([wrapped(whole)])
+    np.testing.assert_allclose(found.trajectories[0].y.q, whole.y.q, atol=1e-12)
+    assert found.periodic == (True,)
+    assert any("by whole turns 6 times; unwrapped" in line for line in found.lines)
+    kept = data.look([wrapped(whole)], periodic=(False,))
+    np.testing.assert_array_equal(kept.trajectories[0].y.q, wrapped(whole).y.q)
+    assert kept.periodic == (False,)
+
+
+def test_velocities_say_how_often_an_angle_turned():
+    """By three turns in each second step, which positions alone do not tell."""
+    whole = turning(speed=30.0, count=400)
+    found, jumps = data.unwrapped([wrapped(whole)], (True,))
+    np.testing.assert_allclose(found[0].y.q, whole.y.q, atol=1e-9)
+    assert jumps[0] > 100
+
+
+def test_long_steps_are_no_turns():
+    q = 3.0 * np.cos(np.arange(60) * 1.7)[None, :, None]
+    v = np.zeros_like(q)
+    seen = Trajectories(np.arange(60.0), TangentState(q, v))
+    found, jumps = data.unwrapped([seen])
+    assert jumps == [0]
+    np.testing.assert_array_equal(found[0].y.q, q)
+
+
+def test_invalid_arguments_are_errors():
+    with pytest.raises(ValueError, match="periodic has 2 entries; the data have 1"):
+        data.look([swing()], periodic=(True, False))
+    with pytest.raises(ValueError, match="empty list"):
+        data.look([])
+    with pytest.raises(ValueError, match="at least 11 increasing"):
+        data.noise_levels(np.arange(5.0), np.zeros((5, 1)))
