@@ -184,6 +184,10 @@ def test_energies_with_inputs_and_friction_are_identified(kind):
     found = identify(law, seen, {"m": 1.0, "k": 1.0}, friction=["viscous", "coulomb"])
     for name, x in truth.items():
         assert found.constants[name] == pytest.approx(x, rel=0.03)
+    again = found.follow(seen[0].t, u=seen[0].u[0])
+    np.testing.assert_allclose(again.y[1], found.shown[0].y[1], atol=1e-4)
+    with pytest.raises(ValueError, match="this law needs inputs u"):
+        found.follow(seen[0].t)
 
 
 def test_a_law_that_misses_something_is_told():
@@ -210,6 +214,19 @@ def test_bounds_hold_and_are_told():
     assert found.at_bound == ("c",)
     assert "c ended at a bound" in found.warnings
     assert found.fixed == {"s": TRUTH["s"]}
+
+
+def test_a_law_that_was_found_tells_what_happens_next():
+    (seen,) = swing()
+    half = len(seen.t) // 2
+    y = TangentState(*(x[:, :half] for x in seen.y))
+    found = identify(pendulum, [seen._replace(t=seen.t[:half], y=y)], TRUTH)
+    later = found.follow(seen.t)
+    left = np.concatenate(later.y, axis=2) - np.concatenate(seen.y, axis=2)
+    assert np.sqrt(np.mean(left[0, half:] ** 2)) < 2 * NOISE
+    np.testing.assert_allclose(later.y.q[:, :half], found.shown[0].y.q, atol=1e-4)
+    with pytest.raises(ValueError, match="takes no inputs u"):
+        found.follow(seen.t, u=np.zeros((len(seen.t), 1)))
 
 
 def test_several_records_have_one_law_and_starts_of_their_own():

@@ -368,6 +368,10 @@ class _Problem:
             at_bound=self._at_bound(state, names),
             missed=tuple(np.round(columns / self.own_noise[measured], 1).tolist()),
             missed_part=tuple((columns / self.spread[measured]).tolist()),
+            law=self.law,
+            every=state.c,
+            step=float(np.median(np.concatenate([np.diff(x.t) for x in self.seen])))
+            / shooting.substeps,
         )
 
     def _at_bound(self, state: _State, names: Sequence[str]) -> tuple[str, ...]:

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxphys.integrators import rk4, rollout_at
 from jaxphys.learning.constants.errors import Errors
-from jaxphys.learning.constants.law import FRICTIONS
-from jaxphys.types import PyTree, Trajectories
+from jaxphys.learning.constants.law import FRICTIONS, Law
+from jaxphys.types import Array, PyTree, Trajectories
 
 __all__ = ["Identified"]
 
@@ -39,6 +42,9 @@ class Identified(NamedTuple):
       at_bound: names of constants that ended at a bound.
       missed: what is left of each column in units of the noise that it has by itself.
       missed_part: what is left of each column as a part of its spread.
+      law: the motion as one vector field of one vector of constants.
+      every: all constants in the order of `law.names`, fixed and open ones included.
+      step: the time step with which the motion was integrated.
     """
 
     names: tuple[str, ...]
@@ -54,8 +60,54 @@ class Identified(NamedTuple):
     substeps: int
     shown: list[Trajectories]
     at_bound: tuple[str, ...]
-    missed: tuple[float, ...] = ()
-    missed_part: tuple[float, ...] = ()
+    missed: tuple[float, ...]
+    missed_part: tuple[float, ...]
+    law: Law
+    every: np.ndarray
+    step: float
+
+    def follow(
+        self, ts: np.ndarray, start: np.ndarray | None = None, u: Any = None
+    ) -> Trajectories:
+        """The motion by these constants at given times, as the sensors would show it.
+
+        Args:
+          ts: times, increasing, (T,); the first is that of the start.
+          start: the state there, (2n,), such as an entry of `starts`; by default the
+            beginning of the first trajectory.
+          u: inputs, (T, m), each held until the next time, of a law that has some.
+
+        Returns:
+          Trajectories, N = 1.
+
+        Raises:
+          ValueError: where inputs are missing, or there are some and the law has none.
+        """
+        if self.law.takes_input != (u is not None):
+            wants = "needs inputs u" if self.law.takes_input else "takes no inputs u"
+            raise ValueError(f"this law {wants}, (T, m), one row for each time.")
+        ts = np.asarray(ts, float)
+        z = jnp.asarray(self.starts[0] if start is None else start, float)
+        law, c = self.law, jnp.asarray(self.every)
+
+        def field(t: Array, z: Array, args: Any) -> Array:
+            return law.field(t, z, args if law.takes_input else (args, None))
+
+        times = jnp.asarray(ts)
+        controls = None if u is None else jnp.asarray(u, float)[:-1]
+        count = max(int(np.ceil(np.max(np.diff(ts)) / self.step)), 1)
+
+        @jax.jit
+        def path(z: Array) -> Array:
+            states = rollout_at(
+                rk4(field), z, times, args=c, substeps=count, controls=controls
+            )
+            return jax.vmap(law.observe, (None, 0))(c, states)
+
+        q, other = np.split(np.asarray(path(z))[None], 2, axis=2)
+        inputs = None if u is None else np.asarray(u, float)[None]
+        kind = type(self.shown[0].y)
+        return Trajectories(ts, kind(q, other), u=inputs)
 
     @property
     def constants(self) -> dict[str, float]:
