@@ -29,6 +29,9 @@ commands:
   simulate SYSTEM [options]   integrate a system: trajectories, figures, an animation
   plot DIR ... [--out FILE]   draw the comparison of stored runs
 
+What run, fit, identify and simulate compile is kept in the user's cache folder, and the
+same command starts sooner; --cache DIR moves it, --cache off does without.
+
 jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL --help
 those of a fit, jaxphys identify LAW --help those of constants, jaxphys simulate SYSTEM
 --help a system's."""
@@ -47,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     # SciPy's OpenBLAS factorizes JAX's small matrices. Its threads spin on between
     # calls and so take the cores from XLA's own: one thread is faster.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # XLA's note that a program comes from the cache, a page on each, is no error.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
@@ -73,6 +78,7 @@ def _carried_out(commands: dict[str, Callable], arguments: list[str]) -> int:
     """Run a command; what goes wrong becomes a sentence."""
     try:
         check_known("command", arguments[0], commands)
+        arguments = _cached(arguments)
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             return commands[arguments[0]](arguments[1:])
@@ -96,6 +102,23 @@ def _carried_out(commands: dict[str, Callable], arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return _INTERRUPTED
+
+
+def _cached(arguments: list[str]) -> list[str]:
+    """The command line without --cache, which is seen to."""
+    if arguments[0] not in ("run", "fit", "identify", "simulate"):
+        return arguments
+    from jaxphys.commands.caching import keep_compilations
+
+    chosen = None
+    if "--cache" in arguments:
+        place = arguments.index("--cache")
+        if place + 1 == len(arguments):
+            raise ValueError("--cache needs a folder, or off.")
+        chosen = arguments[place + 1]
+        arguments = arguments[:place] + arguments[place + 2 :]
+    keep_compilations(chosen)
+    return arguments
 
 
 def _warn(message, category, filename, lineno, file=None, line=None) -> None:

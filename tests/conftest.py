@@ -44,6 +44,9 @@ def compile_quickly():
 if not OPTIMIZED:
     compile_quickly()
 
+# What tests compile is not kept, not even by the commands that they start.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")
+
 import jax  # noqa: E402  XLA reads its flags when it starts.
 
 # Tracing makes many small objects, few of them garbage: look for it more seldom.

@@ -248,8 +248,3 @@ def simulators():
 
 
 ROOMS = (of_systems, of_mechanics, of_linalg, of_models, steps, simulators)
-EVERY = {
-    name: (function, arguments)
-    for room in ROOMS
-    for name, function, arguments in room()
-}

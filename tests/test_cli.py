@@ -292,3 +292,24 @@ def test_a_killed_run_resumes_where_its_checkpoint_was(tmp_path):
     assert entry["final"]["step"] == reached + 200
     steps = [h["step"] for h in entry["history"]]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.long
+def test_what_was_compiled_is_kept_and_found_again(tmp_path):
+    cache = tmp_path / "cache"
+    run = command("run", "oscillators", "--method", "adam", "--steps", 2)
+    for name in ("first", "second"):
+        options = ["--out", tmp_path / name, "--cache", cache]
+        subprocess.run([*run, *map(str, options)], check=True, capture_output=True)
+        if name == "first":
+            kept = {path.name for path in cache.iterdir() if "-atime" not in path.name}
+            assert kept
+    assert {p.name for p in cache.iterdir() if "-atime" not in p.name} == kept
+    losses = [
+        [
+            h["train_loss"]
+            for h in results_of(tmp_path / name)["methods"]["adam"]["history"]
+        ]
+        for name in ("first", "second")
+    ]
+    assert losses[0] == losses[1]

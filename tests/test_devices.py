@@ -10,30 +10,29 @@ from flax import linen
 from jaxphys import linalg, losses, mechanics, models, training
 from jaxphys._jaxpr.products import inexact
 
-EVERY = every_computation.EVERY
+ROOMS = every_computation.ROOMS
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def traced(name):
-    function, arguments = EVERY[name]
-    return jax.make_jaxpr(function)(*arguments).jaxpr
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_every_product_is_exact(name):
-    assert inexact(traced(name)) == []
-
-
-# diffrax checks times by a call to the host; see the page of limits.
-ELSEWHERE = [name for name in EVERY if not name.startswith("ode.solve")]
+@pytest.mark.parametrize(
+    "room", every_computation.ROOMS, ids=lambda room: room.__name__
+)
+def test_every_product_is_exact(room):
+    for name, function, arguments in room():
+        assert inexact(jax.make_jaxpr(function)(*arguments).jaxpr) == [], name
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ELSEWHERE)
-def test_every_computation_lowers_for_every_platform(name):
-    function, arguments = EVERY[name]
-    lowered = jax.jit(function).trace(*arguments).lower(lowering_platforms=PLATFORMS)
-    assert "callback" not in lowered.as_text()
+@pytest.mark.parametrize(
+    "room", every_computation.ROOMS, ids=lambda room: room.__name__
+)
+def test_every_computation_lowers_for_every_platform(room):
+    for name, function, arguments in room():
+        if name.startswith("ode.solve"):
+            continue  # diffrax checks times by a call to the host; see the limitations
+        traced = jax.jit(function).trace(*arguments)
+        lowered = traced.lower(lowering_platforms=PLATFORMS)
+        assert "callback" not in lowered.as_text(), name
 
 
 def test_the_switch_of_jax_chooses_less_but_not_for_second_order_steps():
@@ -65,3 +64,25 @@ def test_a_layer_keeps_what_it_says():
         state = training.init_state(params, optax.sgd(0.1))
         found = inexact(jax.make_jaxpr(step)(state, batch).jaxpr)
         assert bool(found) == bool(count)
+
+
+def test_a_layer_of_few_digits_is_told_where_it_matters(monkeypatch):
+    tx = optax.sgd(0.1)
+    batch = jnp.ones((4, 2), jnp.float32), jnp.ones((4, 3), jnp.float32)
+
+    def trace(layer):
+        model = models.from_linen(layer, jnp.zeros(2), dtype=jnp.float32)
+        state = training.init_state(model.init(jax.random.key(0)), tx)
+        step = training.make_train_step(model.apply, losses.squared_error, tx)
+        jax.eval_shape(step, state, batch)
+
+    trace(linen.Dense(3, precision="default"))  # exact on a CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    trace(linen.Dense(3))
+    with pytest.warns(UserWarning, match="products of matrices have fewer digits"):
+        trace(linen.Dense(3, precision="default"))
+    with (
+        jax.default_matmul_precision("tensorfloat32"),
+        pytest.warns(UserWarning, match="fewer digits"),
+    ):
+        trace(linen.Dense(3))

@@ -1,12 +1,14 @@
 """Which products of matrices a GPU or a TPU would compute in few digits."""
 
+import warnings
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from jaxphys._jaxpr import walk
 
-__all__ = ["inexact"]
+__all__ = ["inexact", "warn_of_inexact"]
 
 _PRODUCTS = {"dot_general", "conv_general_dilated"}
 _SHORT = {jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)}
@@ -38,6 +40,25 @@ def inexact(jaxpr: Any) -> list[str]:
             shapes = f"{left.shape} by {right.shape}"
             found.append(f"{left.dtype} {shapes}, precision {said}")
     return found
+
+
+def warn_of_inexact(function: Any, *arguments: Any) -> None:
+    """Warn, on devices that take fewer digits, where a function asks for fewer.
+
+    Args:
+      function: of the arguments, arrays or their shapes.
+    """
+    if jax.default_backend() == "cpu":
+        return
+    found = inexact(jax.make_jaxpr(function)(*arguments).jaxpr)
+    if found:
+        warnings.warn(
+            f"{len(found)} products of matrices have fewer digits than their dtype on "
+            f"this device ({found[0]}), which limits what training reaches. Where the "
+            "last digits matter, leave the precision of layers and JAX's "
+            "default_matmul_precision unset, or say 'highest'.",
+            stacklevel=2,
+        )
 
 
 def _names(precision: Any) -> set[str]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import losses, optim, trees
+from jaxphys._jaxpr.products import warn_of_inexact
 from jaxphys.optim import linearise
 from jaxphys.optim.routes import block_bytes
 from jaxphys.precision import exact
@@ -121,6 +122,8 @@ def make_train_step(
     def step(state: TrainState, batch: tuple[PyTree, PyTree]):
         inputs, targets = batch
         params = state.params
+        sample = jax.tree.map(lambda x: x[0], inputs)
+        warn_of_inexact(exact(outputs), params, sample)
         batched = linearise(
             outputs, params, inputs, block_bytes=block_bytes(memory_limit)
         )
