@@ -139,6 +139,15 @@ class Comparison(NamedTuple):
         return record.table_rows(methods, columns, {})
 
     def _verdict(self) -> str:
+        """What happened to a method on its way, and which ends lowest."""
+        said = [
+            f"{name}: {entry['final']['message']}"
+            for name, entry in self.results["methods"].items()
+            if entry["final"]["message"]
+        ]
+        return "\n".join([*said, self._lowest()])
+
+    def _lowest(self) -> str:
         """Which method ends lowest, by how much, and since when."""
         seeds = self.results["config"]["seeds"]
         note = (
