@@ -121,6 +121,17 @@ def test_methods_have_names(steering):
     assert list(found.params) == ["fast", "inverse"]
 
 
+def test_a_method_whose_steps_were_too_long_is_told(steering):
+    problem, model, data = steering
+    methods = {"wild": optax.sgd(1e3), "adam": "adam"}
+    found = jaxphys.compare(
+        problem, model, data, methods=methods, steps=60, progress=False
+    )
+    final = found.results["methods"]["wild"]["final"]
+    assert np.isfinite(final["train_loss"])
+    assert re.search(r"wild: .*updates shortened to 1/\d+", str(found))
+
+
 def test_nothing_is_written_unless_asked(steering, tmp_path, monkeypatch):
     problem, model, data = steering
     monkeypatch.chdir(tmp_path)

@@ -50,6 +50,25 @@ def run(name, out, *methods, **options):
     return experiments.run(name, asked, samples=32, **SMALL[name])
 
 
+@pytest.mark.long
+def test_five_quartic_oscillators_end_no_worse_than_they_began(tmp_path):
+    """Their forces run away under most steps; every method keeps what it gained."""
+    methods = ("sip", "hig", "gauss_newton_true_step", "levenberg_marquardt")
+    options = RunOptions(
+        method=methods, steps=400, out=tmp_path / "run", progress=False
+    )
+    done = experiments.run("oscillators", options, oscillators=5, coupling="quartic")
+    for name, entry in done.results["methods"].items():
+        first, final = entry["history"][0], entry["final"]
+        assert np.isfinite(final["test_loss"]), name
+        assert final["train_loss"] <= 2 * first["train_loss"], name
+        assert "shortened" in final["message"] or final["status"] == "finished"
+        leaves = jax.tree.leaves(done.params[name])
+        assert all(np.all(np.isfinite(leaf)) for leaf in leaves), name
+    final = done.results["methods"]["levenberg_marquardt"]["final"]
+    assert final["test_loss"] < 0.5 * first["test_loss"]
+
+
 def check(name, out, methods):
     """What a run leaves on disk."""
     results = json.loads((out / "results.json").read_text())

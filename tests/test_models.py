@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
-from jaxphys import models, problems
+from jaxphys import learning, models, problems
 from jaxphys.models import adapters
 
 
@@ -183,6 +183,8 @@ def test_what_is_no_network_is_answered_with_the_adapters_names():
         lambda network: problems.outputs(problem, network),
         models.dynamics,
         models.lagrangian_dynamics,
+        lambda network: models.forced(network, 1),
+        lambda network: learning.matching(network, learning.Recipe(steps=1)),
     ):
         with pytest.raises(TypeError, match=r"models\.from_equinox"):
             use(lambda key: eqx.nn.MLP(4, 1, 8, 1, key=key))

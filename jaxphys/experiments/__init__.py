@@ -5,7 +5,7 @@
 | `control/` | a network trained through a simulator, and sweeps over such |
 | `motion/` | a Hamiltonian, a Lagrangian or a field learned from motions |
 | `engine` | `Experiment`, its rows, keys and options, and the one `run` |
-| `comparing` | `jaxphys.compare`: methods side by side on a problem of one's own |
+| `comparing`, `comparison` | `jaxphys.compare` and what it leaves |
 | `record` | results.json, tables, directories |
 | `measures`, `figures` | how learned motions are judged and drawn |
 

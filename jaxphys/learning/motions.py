@@ -6,6 +6,7 @@ optimizer first or second order, by the same call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -110,12 +111,16 @@ def matching(
         (cos q, sin q, v).
       units: of each component, such as `typical` finds; None for those of the data.
 
+    Raises:
+      TypeError: for a network, which is no motion yet.
+
     Example:
       >>> from jaxphys import models
       >>> target = matching(models.dynamics(models.hnn(1)), Recipe(steps=1))
       >>> target.trained == target.judged
       True
     """
+    _check_motion(motion)
     outputs: Callable
     if recipe.mode == "derivatives":
         outputs = problems.derivative_matching(motion, 1.0 if units is None else units)
@@ -145,6 +150,16 @@ def matching(
 
     loss = Loss(outputs, losses.mean_squared_error)
     return Target(motion.init, loss, loss, pairs, pairs)
+
+
+def _check_motion(motion: Any) -> None:
+    if not isinstance(motion, Dynamics):
+        raise TypeError(
+            f"the motion is a {type(motion).__name__}; expected a Dynamics. A network "
+            "becomes one by models.dynamics(models.hnn(n, own=network)), or by "
+            "models.lagrangian_dynamics(models.lnn(n, own=network)); see also "
+            "models.from_equinox, from_nnx and from_linen."
+        )
 
 
 def learn(
@@ -194,6 +209,7 @@ def learn(
       True
     """
     recipe.check()
+    _check_motion(motion)
     for_weights, for_order = jax.random.split(key)
     units = None
     if normalized:

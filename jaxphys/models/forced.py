@@ -5,12 +5,14 @@ for any weights: without an input the energy of L never grows.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import mechanics
+from jaxphys.models.adapters import as_model
 from jaxphys.models.coordinates import Normalization, coordinates, network
 from jaxphys.models.structured import positive_matrix
 from jaxphys.names import check_known
@@ -23,7 +25,7 @@ _INPUTS = ("direct", "learned")
 
 
 def forced(
-    model: Model,
+    model: Any,
     num_coordinates: int,
     num_controls: int = 0,
     *,
@@ -36,7 +38,8 @@ def forced(
     """The motion of a Lagrangian under inputs and friction.
 
     Args:
-      model: its `apply(params, q, v)` is a Lagrangian, such as `lnn` or `delan`.
+      model: its `apply(params, q, v)` is a Lagrangian, such as `lnn` or `delan`; or a
+        module of equinox, nnx or linen, called as `module(q, v)`.
       num_coordinates: n.
       num_controls: m, the size of the input u; 0 for none.
       dissipation: whether to learn a friction R(q), an n × n matrix.
@@ -60,6 +63,7 @@ def forced(
       (1,)
     """
     check_known("inputs", inputs, _INPUTS)
+    model = as_model(model, what="the Lagrangian")
     n, m = num_coordinates, num_controls
     if inputs == "direct" and m not in (0, n):
         raise ValueError(
