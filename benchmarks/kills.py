@@ -223,7 +223,7 @@ def _found(out: pathlib.Path, trouble: list[str]) -> dict[str, int]:
         raw = path.read_bytes()
         if hashlib.sha256(raw[:-_DIGEST]).digest() != raw[-_DIGEST:]:
             trouble.append(f"{path.relative_to(out)} is torn")
-        elif not path.parent.name.endswith("-best"):
+        elif not path.parent.name.endswith(("-best", "-lowest")):
             name = path.parent.name
             newest[name] = max(newest.get(name, 0), int(path.stem))
     return newest

@@ -176,12 +176,13 @@ def exists(directory: str | pathlib.Path) -> bool:
     return latest_step(directory) is not None
 
 
-def clear(directory: str | pathlib.Path) -> None:
-    """Remove the training states of a directory, if there are any."""
+def clear(directory: str | pathlib.Path, after: int = -1) -> None:
+    """Remove the training states of a directory, those after a step number."""
     directory = pathlib.Path(directory)
     files.clear_leftovers(directory)
     for step in _steps(directory):
-        _remove(directory, step)
+        if step > after:
+            _remove(directory, step)
 
 
 def _file(directory: pathlib.Path, step: int) -> pathlib.Path:

@@ -365,8 +365,10 @@ class _Training:
             )
         self.spent, self.compile_seconds = notes["seconds"], notes["compile_seconds"]
         history = notes["history"]
-        self.rate = history[-1].get("rate", 1.0) if history else 1.0
-        self.journal.continue_from(history, before.best, self.state)
+        self.rate = notes.get("rate", 1.0)
+        self.slowed = notes.get("slowed", "")
+        self._unresolved = notes.get("unresolved", "")
+        self.journal.continue_from(history, before.best, self.state, before.lowest)
         last = history[-1].get("skipped", 0) if history else 0
         return notes.get("skipped", (0, int(last)))
 
@@ -375,6 +377,9 @@ class _Training:
             "seconds": self.spent,
             "compile_seconds": self.compile_seconds,
             "skipped": [int(self.skipped.row), int(self.skipped.total)],
+            "rate": self.rate,
+            "slowed": self.slowed,
+            "unresolved": self._unresolved,
         }
         self.disk.save(self.state, self.journal, notes)
 

@@ -134,10 +134,17 @@ class Journal:
         """Whether there is a loss below the first one."""
         return bool(self.history) and self.lowest[1] < shown_loss(self.history[0])
 
-    def continue_from(self, history: list, best: Best, state: TrainState) -> None:
-        """Go on with the history and the best state of an earlier part."""
+    def continue_from(
+        self,
+        history: list,
+        best: Best,
+        state: TrainState,
+        lowest: tuple[TrainState, float] | None = None,
+    ) -> None:
+        """Go on with the history and the best states of an earlier part."""
         self.history, self.best, self.sound = history, best, state
-        self.lowest = state, shown_loss(history[-1]) if history else math.inf
+        last = shown_loss(history[-1]) if history else math.inf
+        self.lowest = (state, last) if lowest is None else lowest
         self._looked = history[-1]["seconds"] if history else 0.0
 
     def next_look(self, number: int) -> int:

@@ -41,6 +41,7 @@ class _Restored(NamedTuple):
 
     state: TrainState
     best: Best
+    lowest: tuple[TrainState, float] | None
     notes: dict[str, Any]
 
 
@@ -82,32 +83,38 @@ class Disk:
             return None
         state, notes = checkpoint.restore(directory, like)
         self._check(directory, notes.get("about", {}))
-        best = Best(like)
-        kept = _best_in(directory)
-        if early_stopping and checkpoint.exists(kept):
-            earlier, mark = checkpoint.restore(kept, like, notes.get("best"))
+        best, lowest = Best(like), None
+        if early_stopping and checkpoint.exists(_beside(directory, "best")):
+            earlier, mark = _of_its_time(directory, "best", like, notes)
             best = Best(earlier, mark["value"], mark["step"])
-        return _Restored(state, best._replace(stale=notes.get("stale", 0)), notes)
+        if checkpoint.exists(_beside(directory, "lowest")):
+            earlier, mark = _of_its_time(directory, "lowest", like, notes)
+            lowest = earlier, mark["value"]
+        best = best._replace(stale=notes.get("stale", 0))
+        return _Restored(state, best, lowest, notes)
 
     def save(self, state: TrainState, journal: Journal, notes: dict[str, Any]) -> None:
-        """Write the state, the history, and of early stopping the best state."""
+        """Write the state, the history, and the states that training may return to."""
         if self.storage is None:
             return
         begin = time.perf_counter()
         directory, keep = pathlib.Path(self.storage.directory), self.storage.keep
-        kept = _best_in(directory)
         if self._fresh:
-            checkpoint.clear(directory)
-            checkpoint.clear(kept)
+            for place in (directory, *(_beside(directory, x) for x in _RETURNS)):
+                checkpoint.clear(place)
             self._fresh = False
-        best = journal.best
-        stopping = journal.looks.early_stopping is not None
-        if stopping and checkpoint.latest_step(kept) != best.step:
-            mark = {"value": best.value, "step": best.step}
-            checkpoint.save(kept, best.step, best.state, mark, keep=keep)
+        best, (lowest, loss) = journal.best, journal.lowest
+        returns = {"lowest": (int(lowest.step), loss, lowest)}
+        if journal.looks.early_stopping is not None:
+            returns["best"] = best.step, best.value, best.state
         about: dict[str, Any] = {"history": journal.history, "about": self._about}
-        # A kill between the two leaves the last state with the best one of its time.
-        about |= {"stale": best.stale, "best": best.step if stopping else None}
+        about["stale"] = best.stale
+        for name, (step, value, kept) in returns.items():
+            place, mark = _beside(directory, name), {"value": value, "step": step}
+            if checkpoint.latest_step(place) != step:
+                checkpoint.save(place, step, kept, mark, keep=keep)
+            # A kill between two files leaves the last state with those of its time.
+            about[name] = step
         checkpoint.save(directory, int(state.step), state, about | notes, keep=keep)
         end = time.perf_counter()
         self._due = end + max(self.storage.seconds, _SHARE * (end - begin))
@@ -132,6 +139,22 @@ _WORDS = {
 }
 
 
-def _best_in(directory: pathlib.Path) -> pathlib.Path:
-    """Where the best state of early stopping is kept, beside the last one."""
-    return directory.with_name(directory.name + "-best")
+#: States that a training may return to: of early stopping, and after trouble.
+_RETURNS = ("best", "lowest")
+
+
+def _beside(directory: pathlib.Path, name: str) -> pathlib.Path:
+    """Where such a state is kept, beside the last one."""
+    return directory.with_name(f"{directory.name}-{name}")
+
+
+def _of_its_time(
+    directory: pathlib.Path, name: str, like: TrainState, notes: Mapping[str, Any]
+) -> tuple[TrainState, dict[str, Any]]:
+    """A state to return to, as it was when the last state was saved."""
+    place = _beside(directory, name)
+    found = checkpoint.restore(place, like, notes.get(name))
+    # What a killed process found after that will be found again.
+    if notes.get(name) is not None:
+        checkpoint.clear(place, after=notes[name])
+    return found
