@@ -81,8 +81,8 @@ def rollout(
       controls: inputs held over each step, leading axis num_steps; the vector field
         then gets the pair (args, controls[i]).
       checkpoint: whether reverse-mode derivatives store only √num_steps states beside
-        the saved ones and compute the steps between again, instead of storing every
-        intermediate of every step.
+        the saved ones and compute the steps between again, instead of storing the
+        state before every step.
       with_info: whether to return a `RolloutInfo` beside the trajectory.
       scalarize: whether a small state may be computed number by number. A batch of them
         is then arithmetic on long vectors, many times as fast, and a single one is
@@ -185,6 +185,11 @@ def _scan(
     form = _Form(step, y0, args, controls, lambda y: y)
     if scalarize and not isinstance(step, ImplicitStep):
         form = _in_numbers(form, start, small)
+    if not checkpoint:
+        # Of a step its start is kept for the way back, and the rest computed again,
+        # which takes no longer than to write it down and read it.
+        again = jax.checkpoint(form.step, prevent_cse=False)
+        form = form._replace(step=again)
 
     def flagged(t: Array, y: PyTree, held: PyTree) -> tuple[PyTree, Array]:
         if with_info and isinstance(step, ImplicitStep):
@@ -269,7 +274,7 @@ def _in_numbers(form: _Form, t: Array, dt: Array) -> _Form:
         return scalars.split(jax.core.eval_jaxpr(traced.jaxpr, traced.consts, *leaves))
 
     return _Form(
-        jax.checkpoint(scalars.scalarize(step), prevent_cse=False),
+        scalars.scalarize(step),
         scalars.split(form.start),
         scalars.split(form.args),
         scalars.split(form.controls, axes=1),
