@@ -67,7 +67,7 @@ def main() -> int:
             harness.record(name, config, results, dtype=dtype, results_dir=directory)
             print("\n".join(report.section(name, directory)), flush=True)
         if arguments.smoke:
-            report.write(directory, readme=None)
+            report.write(directory, root=None)
     return 0
 
 

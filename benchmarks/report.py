@@ -1,6 +1,7 @@
 """Tables and figures from the newest record of each benchmark.
 
-`REPORT.md` gets every section; the README gets the method table between its markers.
+`REPORT.md` gets every section; the README and the guides get a table each, between
+their markers.
 """
 
 import math
@@ -14,16 +15,16 @@ from jaxphys import experiments, plots
 from jaxphys.experiments import Experiment, record
 from jaxphys.experiments.control.rows import MILESTONES
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+ROOT = pathlib.Path(__file__).parents[1]
 MARKERS = ("<!-- methods: begin -->", "<!-- methods: end -->")
-#: Benchmark → what its table in the README stands between.
+#: Benchmark → what its table in the guide of that name stands between.
 TABLES = {
     name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->")
     for name in ("hamiltonian", "lagrangian", "control")
 }
 
 #: Experiment, its baseline, its model with the published recipe, and the best in as
-#: much time: what the README's table of Hamiltonian networks shows. The published
+#: much time: what the guide's table of Hamiltonian networks shows. The published
 #: figure is that of the best, or of the model.
 SUMMARY = (
     ("mass_spring", "mlp", "hnn", "hnn_levenberg_marquardt"),
@@ -44,7 +45,7 @@ SUMMARY = (
 
 
 #: Experiment, its baseline, its model by Adam, and by Levenberg–Marquardt: what the
-#: README's table of Lagrangian networks shows.
+#: guide's table of Lagrangian networks shows.
 LAGRANGIAN = (
     ("double_pendulum_box", "mlp", "lnn", "lnn_levenberg_marquardt"),
     ("double_pendulum_box", "mlp", "delan", "delan_levenberg_marquardt"),
@@ -69,8 +70,8 @@ SHOWN = {"double_pendulum": "final_energy", "wave": "energy_drift"}
 IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills")
 
 
-def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> None:
-    """Write REPORT.md beside the records, and the README's table."""
+def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
+    """Write REPORT.md beside the records, and the tables of README and guides."""
     parts = ["## Measurements", "", "Made by `python -m benchmarks report`.", ""]
     for name in SECTIONS:
         if harness.latest(name, results_dir) is not None:
@@ -90,17 +91,23 @@ def write(results_dir: pathlib.Path, readme: pathlib.Path | None = README) -> No
         figure = plots.comparison({name: run})
         plots.save(figure, results_dir / f"{name}.png")
     (results_dir / "REPORT.md").write_text("\n".join(parts).rstrip() + "\n")
-    if readme is None:
+    if root is None:
         return
+    guides = root / "docs" / "guides"
     found = harness.latest("oscillators", results_dir)
     if found is not None:
-        _fill(readme, MARKERS, _method_table(found["results"]["methods"]))
+        _fill(root / "README.md", MARKERS, _method_table(found["results"]["methods"]))
     for name, chosen in (("hamiltonian", SUMMARY), ("lagrangian", LAGRANGIAN)):
         found = harness.merged(name, results_dir)
         if found is not None:
-            _fill(readme, TABLES[name], _summary_table(found["results"], chosen))
+            page = guides / f"{name}.md"
+            _fill(page, TABLES[name], _summary_table(found["results"], chosen))
     if measured is not None:
-        _fill(readme, TABLES["control"], _control_summary(measured["results"]))
+        _fill(
+            guides / "control.md",
+            TABLES["control"],
+            _control_summary(measured["results"]),
+        )
 
 
 def _fill(path: pathlib.Path, markers: tuple[str, str], lines: list[str]) -> None:
@@ -591,7 +598,7 @@ def _poisson_memory(results: dict[str, Any]) -> list[str]:
     return _table([*header, "dense J [MB]", "step [s]", "loss of the batch"], rows)
 
 
-#: The columns of the README's table of simulators: the first of these methods that was
+#: The columns of the guide's table of simulators: the first of these methods that was
 #: measured.
 CONTROL_COLUMNS = {
     "Adam": ("adam",),
@@ -605,7 +612,7 @@ CONTROL_COLUMNS = {
 
 
 def _control_summary(results: dict[str, Any]) -> list[str]:
-    """Test losses of the README's table, medians over seeds."""
+    """Test losses of the guide's table, medians over seeds."""
 
     def cell(methods: dict[str, Any], names: tuple[str, ...]) -> str:
         found = [methods[name] for name in names if name in methods]

@@ -53,7 +53,7 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
     harness.record("oscillators", {}, results, results_dir=tmp_path)
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{report.MARKERS[0]}\nold\n{report.MARKERS[1]}\nafter\n")
-    report.write(tmp_path, readme=readme)
+    report.write(tmp_path, root=tmp_path)
     text = readme.read_text()
     assert text.startswith("before")
     assert text.endswith("after\n")

@@ -17,7 +17,7 @@ from jaxphys.types import PhaseState, TangentState, phase_state
 
 X64 = jax.config.jax_enable_x64
 NAMES = systems.names()
-README = pathlib.Path(__file__).parent.parent / "README.md"
+PAGE = pathlib.Path(__file__).parent.parent / "docs" / "systems.md"
 
 
 def assert_close(actual, desired, double=1e-10, single=2e-4):
@@ -856,9 +856,9 @@ def test_a_family_is_its_default_system():
         assert getattr(systems, name).__doc__
 
 
-def test_the_readme_lists_every_system():
+def test_the_docs_list_every_system():
     """The names in the first column of the table headed `system`."""
-    lines = README.read_text(encoding="utf-8").splitlines()
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("| system |"))
     rows = []
     for line in lines[start + 2 :]:
