@@ -204,6 +204,10 @@ def _run(arguments: list[str]) -> int:
     )
     asked = _options(f"run {name}", arguments[1:], *both)
     done = commands.run(experiment, asked.run, **vars(asked.settings))
+    print(
+        f"figures: {done.out}/*.png. To go on: jaxphys run {name} --resume --out "
+        f"{done.out}. Beside other runs: jaxphys plot {done.out} …"
+    )
     return _INTERRUPTED if done.interrupted else 0
 
 

@@ -11,21 +11,22 @@ from jaxphys import linalg, losses, mechanics, models, training
 from jaxphys._jaxpr.products import inexact
 
 ROOMS = every_computation.ROOMS
+QUICK = (every_computation.of_mechanics, every_computation.of_linalg)
+SOME = [
+    *QUICK,
+    *(pytest.param(x, marks=pytest.mark.long) for x in ROOMS if x not in QUICK),
+]
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-@pytest.mark.parametrize(
-    "room", every_computation.ROOMS, ids=lambda room: room.__name__
-)
+@pytest.mark.parametrize("room", SOME, ids=lambda room: room.__name__)
 def test_every_product_is_exact(room):
     for name, function, arguments in room():
         assert inexact(jax.make_jaxpr(function)(*arguments).jaxpr) == [], name
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "room", every_computation.ROOMS, ids=lambda room: room.__name__
-)
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.__name__)
 def test_every_computation_lowers_for_every_platform(room):
     for name, function, arguments in room():
         if name.startswith("ode.solve"):
