@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -130,17 +129,23 @@ def command(*arguments):
     return [sys.executable, "-m", "jaxphys.cli", *map(str, arguments)]
 
 
+def limited(what, size, arguments):
+    """The same command under a limit of the system; a fork would meet JAX's threads."""
+    source = (
+        "import os, resource, sys; "
+        f"resource.setrlimit(resource.RLIMIT_{what}, ({size}, {size})); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    return [sys.executable, "-c", source, *arguments]
+
+
 @pytest.mark.long
 def test_a_file_may_be_no_larger_than_the_system_allows(tmp_path):
     """As under a quota: 4 KB hold the first results, and no state."""
     out = tmp_path / "run"
 
-    def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
-
     done = subprocess.run(
-        command(*RUN, "--steps", 50, "--out", out),
-        preexec_fn=limited,
+        limited("FSIZE", 4_000, command(*RUN, "--steps", 50, "--out", out)),
         capture_output=True,
         text=True,
         timeout=300,
@@ -157,14 +162,13 @@ def test_a_file_may_be_no_larger_than_the_system_allows(tmp_path):
 def test_full_memory_says_what_to_lower(tmp_path):
     out = tmp_path / "run"
 
-    def limited():
-        size = 3 * 2**30
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
-
     many = ["--samples", 2**25, "--batch-size", 2**25, "--no-progress"]
     done = subprocess.run(
-        command("run", "oscillators", "--method", "adam", *many, "--out", out),
-        preexec_fn=limited,
+        limited(
+            "AS",
+            3 * 2**30,
+            command("run", "oscillators", "--method", "adam", *many, "--out", out),
+        ),
         capture_output=True,
         text=True,
         timeout=300,

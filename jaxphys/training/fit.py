@@ -231,8 +231,11 @@ class _Training:
             bar.close()
         if self._unresolved and self.status == "finished" and not self.journal.gained:
             self.status, self.message = "diverged", self._unresolved
-        with stopping.deferred():
+        with stopping.deferred() as stop:
             self._save()
+        # One that comes while the last state is written ends what follows all the same.
+        if stop.asked and self.status == "finished":
+            self._interrupted()
 
     def _run(self, bar: tqdm, stop: stopping.Stop) -> None:
         if not self.resumed:

@@ -118,19 +118,19 @@ def fit(model: str, options: FitOptions) -> Fitted:
             storage=Storage(out / "checkpoints" / "fit", options.resume, of=model),
             progress=f"fit {model}" if options.progress else False,
         )
-    params, follower = trained.state.params, Follower(dynamics)
-    arguments["dtype"] = dtype
-    path = checkpoint.save_model(
-        out / "model.npz", model, arguments, params, begun["data"]
-    )
-    # Before it is judged, which may take longer than there is time.
-    report = reports.report_of(begun, trained)
-    record.write_json(out / "report.json", report)
-    report |= {"held_out": reports.judged(options, ready, follower, trained)}
-    record.write_json(out / "report.json", report)
-    print(reports.text_of(report))
-    reports.draw(model, ready, follower, trained, out)
-    print(f"model, report and figures in {out}")
+        params, follower = trained.state.params, Follower(dynamics)
+        arguments["dtype"] = dtype
+        path = checkpoint.save_model(
+            out / "model.npz", model, arguments, params, begun["data"]
+        )
+        # Before it is judged, which may take longer than there is time.
+        report = reports.report_of(begun, trained)
+        record.write_json(out / "report.json", report)
+        report |= {"held_out": reports.judged(options, ready, follower, trained)}
+        record.write_json(out / "report.json", report)
+        print(reports.text_of(report))
+        reports.draw(model, ready, follower, trained, out)
+        print(f"model, report and figures in {out}")
     return Fitted(report, checkpoint.load(path), out, trained.status == "interrupted")
 
 
