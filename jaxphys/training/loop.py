@@ -69,6 +69,9 @@ def make_loop(
         taken, in (0, 1]. The usual loop does without, and is the faster for it.
     """
 
+    # The loop asks for the step's shapes and then for the step: traced once for both.
+    step = jax.jit(step, inline=True)
+
     @jax.jit
     def loop(
         state: TrainState,
