@@ -81,7 +81,10 @@ def time_dtype(y: Any) -> jnp.dtype:
       >>> print(time_dtype((jnp.ones(2, "float32"), jnp.ones(2, "complex64"))))
       float32
     """
-    dtype = jnp.result_type(*jax.tree.leaves(y))
+    # Beside the numbers of a state there may be a key of random ones.
+    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(y)]
+    dtypes = [dtype for dtype in dtypes if jnp.issubdtype(dtype, np.number)]
+    dtype = jnp.result_type(*dtypes) if dtypes else np.dtype(bool)
     if not jnp.issubdtype(dtype, jnp.inexact):
         raise ValueError(
             f"the state has dtype {dtype}; expected a floating one, as time steps are "

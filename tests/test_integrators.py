@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -871,3 +872,77 @@ def test_a_singular_mass_matrix_shows_in_the_info():
         integrators.rk4(mended), start, dt=0.01, num_steps=3, with_info=True
     )
     assert info.finite
+
+
+class Constants:
+    """What is no pytree is one leaf."""
+
+    rate = 2.0
+
+
+OF_ANY_KIND = {
+    "a number that decides how often": (
+        lambda t, y, args: -sum(y**k for k in range(1, args["n"])),
+        {"n": 3},
+        lambda y: -y - y**2,
+    ),
+    "a flag": (lambda t, y, args: -y if args else y, True, lambda y: -y),
+    "a name": (
+        lambda t, y, args: -y if args[0] == "decay" else y,
+        ("decay", 1.0),
+        lambda y: -y,
+    ),
+    "a function": (lambda t, y, args: args["f"](y), {"f": jnp.sin}, jnp.sin),
+    "an object": (lambda t, y, args: -args.rate * y, Constants(), lambda y: -2.0 * y),
+}
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("kind", OF_ANY_KIND)
+def test_args_may_be_anything_that_a_field_reads(kind, checkpoint):
+    field, args, plain = OF_ANY_KIND[kind]
+    y = jnp.array([0.3, -0.2])
+
+    def end(field, y, args):
+        path = integrators.rollout(
+            integrators.rk4(field),
+            y,
+            dt=0.1,
+            num_steps=3,
+            args=args,
+            checkpoint=checkpoint,
+        )
+        return jnp.sum(path**2)
+
+    ours = jax.value_and_grad(end, 1)(field, y, args)
+    expected = jax.value_and_grad(end, 1)(lambda t, y, args: plain(y), y, None)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-12), ours, expected
+    )
+
+
+def test_a_module_of_equinox_is_learned_through_a_rollout():
+    net = equinox.nn.MLP(2, 2, 8, 1, jnp.tanh, key=jax.random.key(0))
+    weights, rest = equinox.partition(net, equinox.is_array)
+    y = jnp.ones(2, net.layers[0].weight.dtype)
+
+    def end(args, scalarize):
+        step = integrators.rk4(lambda t, y, net: net(y))
+        options = {"dt": 0.1, "num_steps": 3, "scalarize": scalarize}
+        return jnp.sum(integrators.repeat(step, y, args=args, **options))
+
+    slopes = equinox.filter_grad(lambda net: end(net, True))(net)
+    expected = jax.grad(lambda w: end(equinox.combine(w, rest), False))(weights)
+    for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_a_step_knows_its_length_and_a_state_may_hold_a_key():
+    def step(t, state, dt, args):
+        key, x = state
+        key, own = jax.random.split(key)
+        return key, x + float(dt) ** 0.5 * jax.random.normal(own, x.shape, x.dtype)
+
+    start = jax.random.key(0), jnp.zeros(2)
+    paths = integrators.rollout(step, start, dt=0.25, num_steps=400)[1]
+    assert float(jnp.std(jnp.diff(paths, axis=0))) == pytest.approx(0.5, rel=0.1)

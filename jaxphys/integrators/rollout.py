@@ -186,10 +186,7 @@ def _scan(
     if scalarize and not isinstance(step, ImplicitStep):
         form = _in_numbers(form, start, small)
     if not checkpoint:
-        # Of a step its start is kept for the way back, and the rest computed again,
-        # which takes no longer than to write it down and read it.
-        again = jax.checkpoint(form.step, prevent_cse=False)
-        form = form._replace(step=again)
+        form = form._replace(step=_computed_again(form.step))
 
     def flagged(t: Array, y: PyTree, held: PyTree) -> tuple[PyTree, Array]:
         if with_info and isinstance(step, ImplicitStep):
@@ -254,36 +251,67 @@ def _in_numbers(form: _Form, t: Array, dt: Array) -> _Form:
     A batch of small states is then arithmetic on long vectors, one for each number,
     from the first step to the last; see `jaxphys/_jaxpr/scalars.py`.
     """
+    # What is known stays known to the step: it may be a function, a name, or a number
+    # that decides what is computed.
+    leaves, tree = jax.tree.flatten((form.args, dt))
+    unknown = [leaf for leaf in leaves if isinstance(leaf, jax.core.Tracer)]
+
+    def natural(t: Array, y: PyTree, unknown: list, control: PyTree) -> PyTree:
+        rest = iter(unknown)
+        args, dt = jax.tree.unflatten(
+            tree,
+            [
+                next(rest) if isinstance(leaf, jax.core.Tracer) else leaf
+                for leaf in leaves
+            ],
+        )
+        return form.step(t, y, dt, args if form.controls is None else (args, control))
+
     first = jax.tree.map(lambda x: x[0], form.controls)
-    held = form.args if form.controls is None else (form.args, first)
-    given = (t, form.start, dt, held)
-    traced, result = jax.make_jaxpr(form.step, return_shape=True)(*given)
-    unchanged = jax.tree.map(_kind, result) == jax.tree.map(_kind, form.start)
+    given = (t, form.start, unknown, first)
+    traced, result = jax.make_jaxpr(natural, return_shape=True)(*given)
     # A step that changes its state's shape is left to the loop, which refuses it.
-    if not unchanged or not scalars.pays(traced.jaxpr):
+    if _kind(result) != _kind(form.start) or not scalars.pays(traced.jaxpr):
         return form
     shapes = jax.eval_shape(lambda *x: x, *given)
 
-    def step(*given: Any) -> list[Array]:
-        leaves = jax.tree.leaves(
-            [
-                scalars.join(jax.tree.leaves(x), s)
-                for x, s in zip(given, shapes, strict=True)
-            ]
-        )
+    @scalars.scalarize
+    def in_numbers(*parts: Any) -> list[Array]:
+        whole = [scalars.join(x, s) for x, s in zip(parts, shapes, strict=True)]
+        leaves = jax.tree.leaves(whole)
         return scalars.split(jax.core.eval_jaxpr(traced.jaxpr, traced.consts, *leaves))
 
+    def step(t: Array, y: list, dt: Array, held: Any) -> list[Array]:
+        numbers, control = (held, []) if form.controls is None else held
+        return in_numbers([t], y, numbers, control)
+
     return _Form(
-        scalars.scalarize(step),
+        step,
         scalars.split(form.start),
-        scalars.split(form.args),
-        scalars.split(form.controls, axes=1),
+        scalars.split(unknown),
+        None if form.controls is None else scalars.split(form.controls, axes=1),
         lambda y: scalars.join(y, form.start),
     )
 
 
-def _kind(value: Any) -> tuple:
-    return jnp.shape(value), jnp.result_type(value)
+def _computed_again(step: Step) -> Step:
+    """The same step, of which the way back keeps its start and computes the rest again.
+
+    That takes no longer than to write all of it down and to read it.
+    """
+
+    def again(t: Array, y: PyTree, dt: Array, held: Any) -> PyTree:
+        # What is held is no argument of what is computed again, as it may be anything.
+        one = jax.checkpoint(lambda t, y: step(t, y, dt, held), prevent_cse=False)
+        return one(t, y)
+
+    return again
+
+
+def _kind(tree: PyTree) -> tuple:
+    """The structure of a state, and its arrays' shapes and dtypes."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(jnp.shape(x), jnp.result_type(x)) for x in leaves]
 
 
 def _scan_with_checkpoints(advance: Callable, carry: PyTree, xs: PyTree):
