@@ -7,6 +7,7 @@ to the whole process, so that what is noted here does as well.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -124,7 +125,8 @@ def process(grace: float = GRACE) -> Iterator[None]:
     watch.start()
     _processes.append(ending)
     try:
-        yield
+        with _raised_again():
+            yield
     finally:
         _processes.remove(ending)
         signal.set_wakeup_fd(woken)
@@ -178,6 +180,36 @@ def _watch(listening: socket.socket, ending: Stop, grace: float) -> None:
     # Not by print, which may wait for the thread that is ended.
     os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, b"\njaxphys: ended.\n")
     os._exit(ending.status)
+
+
+def _interrupt_main() -> None:
+    """Raise KeyboardInterrupt in the main thread, without another signal."""
+    main = ctypes.c_ulong(threading.main_thread().ident or 0)
+    interrupt = ctypes.py_object(KeyboardInterrupt)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(main, interrupt)
+
+
+@contextlib.contextmanager
+def _raised_again() -> Iterator[None]:
+    """Raise a KeyboardInterrupt once more that Python dropped.
+
+    It drops what is raised inside of a callback of its own, such as that of a weak
+    reference, of which JAX has many, and prints it as an error that is ignored.
+    """
+    before = sys.unraisablehook
+
+    def hook(dropped: Any) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            before(dropped)
+            return
+        # Later, as what is raised inside of this hook is dropped as well.
+        threading.Timer(0.01, _interrupt_main).start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _handled_by(handler: Callable) -> dict[int, Any]:

@@ -283,6 +283,33 @@ def test_a_command_ends_in_time_or_at_the_second_signal(signals, grace, tmp_path
     process.stdout.close()
 
 
+DROPPED = """
+import signal, time, weakref
+from jaxphys import stopping
+class Thing: pass
+def gone(reference):
+    signal.raise_signal(signal.SIGINT)
+    for _ in range(1000): pass
+with stopping.process(grace=60):
+    thing = Thing()
+    reference = weakref.ref(thing, gone)
+    try:
+        del thing
+        for _ in range(100): time.sleep(0.05)
+    except KeyboardInterrupt:
+        print("raised", flush=True)
+"""
+
+
+def test_an_interrupt_inside_of_a_callback_is_raised_all_the_same():
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "raised\n"
+    assert done.stderr == ""
+    assert done.returncode == 128 + signal.SIGINT
+
+
 SMALL = ["--samples", "128", "--batch-size", "32", "--no-progress", "--hidden", "8"]
 
 

@@ -181,8 +181,11 @@ def test_full_memory_says_what_to_lower(tmp_path):
 
 LONG_RUNS = {
     "control": ["run", "oscillators", "--method", "adam", "--seconds", "60"],
-    "derivatives": ["fit", "hnn", "--seconds", "60"],
-    "trajectories": ["fit", "hnn", "--mode", "trajectories", "--seconds", "60"],
+    "derivatives": ["fit", "hnn", "--seconds", "60", "--patience", "100000"],
+    "trajectories": [
+        *("fit", "hnn", "--mode", "trajectories"),
+        *("--seconds", "60", "--patience", "100000"),
+    ],
     "simulate": ["simulate", "double_pendulum", "--duration", "1e6"],
 }
 

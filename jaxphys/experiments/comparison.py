@@ -82,17 +82,11 @@ class Comparison(NamedTuple):
         return f"<b>{title}</b><table>{table}</table><p>{verdict}</p>"
 
     def _rows(self) -> list[list[str]]:
-        methods = {}
-        for name, entry in self.results["methods"].items():
-            seeds = [entry, *entry.get("repeats", [])]
-            begun = [
-                {
-                    **seed,
-                    "final": seed["final"] | {"start": _judged(seed["history"][0])},
-                }
-                for seed in seeds
-            ]
-            methods[name] = {**begun[0], "repeats": begun[1:]}
+        methods = {
+            name: _begun(entry)
+            | {"repeats": list(map(_begun, entry.get("repeats", [])))}
+            for name, entry in self.results["methods"].items()
+        }
         columns = {"start": "at the start", "train_loss": "train loss"}
         if any("test_loss" in entry["final"] for entry in methods.values()):
             columns["test_loss"] = "test loss"

@@ -122,8 +122,7 @@ def make_train_step(
     def step(state: TrainState, batch: tuple[PyTree, PyTree]):
         inputs, targets = batch
         params = state.params
-        sample = jax.tree.map(lambda x: x[0], inputs)
-        warn_of_inexact(exact(outputs), params, sample)
+        warn_of_inexact(exact(jax.vmap(outputs, in_axes=(None, 0))), params, inputs)
         batched = linearise(
             outputs, params, inputs, block_bytes=block_bytes(memory_limit)
         )

@@ -317,8 +317,12 @@ def _motion(energies, data, split, friction, small, size):
         "force": force if pushed or energies.force is not None else None,
     }
     if energies.lagrangian is not None:
-        return _lagrangian_motion(energies.lagrangian, type(data.y), split, acting)
-    return _hamiltonian_motion(energies.hamiltonian, type(data.y), split, acting)
+        return _energy_motion(
+            energies.lagrangian, _OF_VELOCITIES, type(data.y), split, acting
+        )
+    return _energy_motion(
+        energies.hamiltonian, _OF_MOMENTA, type(data.y), split, acting
+    )
 
 
 def _vector(field: Callable, state: type[State]) -> Callable:
@@ -328,42 +332,46 @@ def _vector(field: Callable, state: type[State]) -> Callable:
     return of_vector
 
 
-def _lagrangian_motion(lagrangian: Callable, measured: type[State], split, acting):
-    def energy(args, q, v):
-        return lagrangian(split(args[0])[0], q, v)
+class _Form(NamedTuple):
+    """How an energy of one kind of state becomes a motion.
 
-    field = mechanics.lagrangian_vector_field(energy, **acting)
-    momentum = mechanics.momentum(lagrangian)
-    if measured is TangentState:
-        return _vector(field, TangentState), _same, _same
+    Attributes:
+      state: of which it is an energy.
+      field: from the energy to its vector field.
+      other: from the energy to p(params, q, v), or v(params, q, p), which a file may
+        have in place of the state's own.
+    """
+
+    state: type[State]
+    field: Callable
+    other: Callable
+
+
+_OF_VELOCITIES = _Form(
+    TangentState, mechanics.lagrangian_vector_field, mechanics.momentum
+)
+_OF_MOMENTA = _Form(PhaseState, mechanics.hamiltonian_vector_field, mechanics.velocity)
+
+
+def _energy_motion(given: Callable, form: _Form, measured: type[State], split, acting):
+    """An energy's vector field, and how what is measured is seen in its states."""
+
+    def energy(args, q, rate):
+        return given(split(args[0])[0], q, rate)
+
+    field = _vector(form.field(energy, **acting), form.state)
+    if measured is form.state:
+        return field, _same, _same
+    other = form.other(given)
 
     def observe(c: Array, z: Array) -> Array:
-        q, v = jnp.split(z, 2)
-        return jnp.concatenate([q, momentum(split(c)[0], q, v)])
+        q, rate = jnp.split(z, 2)
+        return jnp.concatenate([q, other(split(c)[0], q, rate)])
 
     def enter(c: Array, seen: Array) -> Array:
         return _inverted(lambda z: observe(c, z), seen)
 
-    return _vector(field, TangentState), observe, enter
-
-
-def _hamiltonian_motion(hamiltonian: Callable, measured: type[State], split, acting):
-    def energy(args, q, p):
-        return hamiltonian(split(args[0])[0], q, p)
-
-    field = mechanics.hamiltonian_vector_field(energy, **acting)
-    velocity = mechanics.velocity(hamiltonian)
-    if measured is PhaseState:
-        return _vector(field, PhaseState), _same, _same
-
-    def observe(c: Array, z: Array) -> Array:
-        q, p = jnp.split(z, 2)
-        return jnp.concatenate([q, velocity(split(c)[0], q, p)])
-
-    def enter(c: Array, seen: Array) -> Array:
-        return _inverted(lambda z: observe(c, z), seen)
-
-    return _vector(field, PhaseState), observe, enter
+    return field, observe, enter
 
 
 def _inverted(observe: Callable, seen: Array, steps: int = 12) -> Array:
