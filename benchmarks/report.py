@@ -335,7 +335,7 @@ def _double_pendulum(results: dict[str, Any]) -> list[str]:
         for name, rate in results["steps_per_second"].items()
     ]
     header = ["million steps a second", "median", "p10", "p90"]
-    header += ["× diffrax", "first call [s]"]
+    header += ["× best diffrax", "first call [s]"]
     lines = _table(header, rows)
     if "one_core_steps_per_second" in results:
         rate = results["one_core_steps_per_second"] / 1e6
