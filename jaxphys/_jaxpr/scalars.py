@@ -84,6 +84,14 @@ def scalarize(function: Callable, *, largest: int = 25) -> Callable:
     return wrapped
 
 
+def _rewritten(jaxpr: Any, consts: list, leaves: list, largest: int) -> list[Array]:
+    """The outputs of a jaxpr computed number by number."""
+    rewrite = _Rewrite(largest)
+    inputs = [rewrite.apart(leaf) for leaf in leaves]
+    outputs = rewrite.evaluate(jaxpr, consts, inputs)
+    return [entries.whole(value, dtype) for value, dtype in outputs]
+
+
 def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
     """The outputs of a jaxpr computed number by number, differentiable likewise."""
     # What the function closes over may be batched or differentiated outside, and
@@ -103,10 +111,7 @@ def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
     # The rule is the derivative of the function itself, rewritten in the same way.
     @walk.exact_jvp
     def numbers(outer: list, leaves: list) -> list[Array]:
-        rewrite = _Rewrite(largest)
-        inputs = [rewrite.apart(leaf) for leaf in leaves]
-        outputs = rewrite.evaluate(closed.jaxpr, consts_with(outer), inputs)
-        return [entries.whole(value, dtype) for value, dtype in outputs]
+        return _rewritten(closed.jaxpr, consts_with(outer), leaves, largest)
 
     def derivative(values: tuple, changed: tuple) -> tuple[list, list]:
         count = len(values[0])
@@ -127,8 +132,14 @@ def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
 
         # The way back evaluates values and rates at different times.
         outputs = numbers(*values)
-        along = scalarize(changes, largest=largest) if exact else changes
-        given = iter(along(points, [rates[i] for i in moving]))
+        moved = [rates[i] for i in moving]
+        if exact:
+            # Without a rule of its own: JAX has to see which of it is linear.
+            inner = jax.make_jaxpr(changes)(points, moved)
+            leaves = [*points, *moved]
+            given = iter(_rewritten(inner.jaxpr, inner.consts, leaves, largest))
+        else:
+            given = iter(changes(points, moved))
         return outputs, [_rate_of(value, given) for value in outputs]
 
     numbers.defjvp(derivative, symbolic_zeros=True)
