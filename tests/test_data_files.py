@@ -1,5 +1,8 @@
 """Trajectories in files: the layout that is kept, and what users bring."""
 
+import io
+import zipfile
+
 import jax
 import numpy as np
 import pytest
@@ -360,3 +363,52 @@ def test_what_is_wrong_in_an_npz_is_said(arrays, words, tmp_path):
     with pytest.raises(ValueError, match=words) as raised:
         data.read_trajectories(tmp_path / "f.npz")
     assert "f.npz" in str(raised.value)
+
+
+def member(shape, contents=b"", compress=zipfile.ZIP_STORED):
+    """An .npz with one array t, whose header says what it likes."""
+    raw = io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(raw, header)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compress) as archive:
+        archive.writestr("t.npy", raw.getvalue() + contents)
+        archive.writestr("q.npy", raw.getvalue() + contents)
+    return packed.getvalue()
+
+
+def changed(raw, place):
+    """One bit of the first array's contents is another."""
+    return raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
+
+
+DAMAGED = {
+    "of a size that only its header has": (member((10**13,)), "is cut short: t.npy"),
+    "of a changed bit": (changed(member((4,), bytes(32)), 170), "is damaged"),
+    "cut short": (member((4,), bytes(32))[:-40], r"is not an \.npz"),
+    "of another kind": (b"no archive", r"is not an \.npz"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+@pytest.mark.parametrize("read", [data.read_trajectories, data.load_trajectories])
+def test_a_damaged_archive_is_refused(case, read, tmp_path):
+    raw, message = DAMAGED[case]
+    (tmp_path / "f.npz").write_bytes(raw)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path / "f.npz")
+
+
+def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxphys.data._sources._memory", lambda: 10**6)
+    np.savez_compressed(tmp_path / "f.npz", t=np.zeros(10**6), q=np.zeros(10**6))
+    assert (tmp_path / "f.npz").stat().st_size < 20_000
+    with pytest.raises(ValueError, match=r"unpacks to 0\.016 GB; at most 0\.0005"):
+        data.read_trajectories(tmp_path / "f.npz")
+
+
+def test_notes_that_are_no_json_are_refused(tmp_path):
+    arrays = {"t": np.arange(3.0), "q": np.ones((1, 3, 1)), "p": np.ones((1, 3, 1))}
+    np.savez(tmp_path / "f.npz", **arrays, meta="[1]")
+    with pytest.raises(ValueError, match="meta that is no JSON of a dict"):
+        data.load_trajectories(tmp_path / "f.npz")

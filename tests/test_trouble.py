@@ -187,6 +187,7 @@ LONG_RUNS = {
         *("--seconds", "60", "--patience", "100000"),
     ],
     "simulate": ["simulate", "double_pendulum", "--duration", "1e6"],
+    "identify": ["identify", "pendulum"],
 }
 
 
@@ -197,7 +198,7 @@ def test_a_signal_ends_a_command_within_five_seconds(kind, number, tmp_path):
     # A shell's background job ignores Ctrl-C, and so would what it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     out, arguments = tmp_path / "out", [*LONG_RUNS[kind]]
-    if arguments[0] == "fit":
+    if arguments[0] in ("fit", "identify"):
         kills.measure(tmp_path / "swings.npz")
         arguments += ["--data", str(tmp_path / "swings.npz")]
     process = subprocess.Popen(
@@ -210,7 +211,7 @@ def test_a_signal_ends_a_command_within_five_seconds(kind, number, tmp_path):
     deadline = time.monotonic() + 120
 
     def begun() -> bool:
-        if kind == "simulate":
+        if kind in ("simulate", "identify"):
             return any((out / name).exists() for name in saved)
         return any(out.rglob("*.state"))
 
@@ -227,7 +228,7 @@ def test_a_signal_ends_a_command_within_five_seconds(kind, number, tmp_path):
     assert "Traceback" not in told
     results = next(out / name for name in saved if (out / name).exists())
     assert json.loads(results.read_text())["status"] == "interrupted"
-    if kind != "simulate":
+    if kind not in ("simulate", "identify"):
         assert any(out.rglob("*.state"))
 
 

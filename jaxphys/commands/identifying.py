@@ -1,10 +1,11 @@
 """`jaxphys identify`: the constants of a known law from a file of measurements."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import pathlib
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxphys import data, plots, systems
@@ -78,6 +79,8 @@ class Identification(NamedTuple):
 def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     """Find the constants of a law, print them, and write report.json and motion.png.
 
+    What ends before its time leaves a report.json whose status is `interrupted`.
+
     Args:
       law: a system of `jaxphys.systems.names()`, or FILE.py:NAME, a function
         H(params, q, p), L(params, q, v) or f(t, y, params) in a file; its params are a
@@ -110,22 +113,27 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     measured = data.read_trajectories(options.data, columns=columns_of(options.columns))
     look = data.look(measured, periodic=options.periodic, conservative=False)
     print(f"{look.text}\n", flush=True)
-    found = identify(
-        known,
-        look.trajectories,
-        constants,
-        fixed=tuple(fixed),
-        bounds=_bounds(options.bounds),
-        friction=_begun(options.friction, extras),
-        sensors=_begun(options.sensors, extras),
-        kind=options.kind,
-        initial=options.initial,
-        inputs=options.inputs,
-        rows=options.rows,
-        substeps=options.substeps,
-    )
+    begun = _begun_report(law, options, look)
+    with _cleared(out), record.said_where_it_ends(out / "report.json", begun):
+        found = identify(
+            known,
+            look.trajectories,
+            constants,
+            fixed=tuple(fixed),
+            bounds=_bounds(options.bounds),
+            friction=_begun(options.friction, extras),
+            sensors=_begun(options.sensors, extras),
+            kind=options.kind,
+            initial=options.initial,
+            inputs=options.inputs,
+            rows=options.rows,
+            substeps=options.substeps,
+        )
     print(found)
-    _write(law, options, look, found, out)
+    record.write_json(
+        out / "report.json", begun | {"status": "finished"} | found.report()
+    )
+    _draw(law, look, found, out)
     print(f"report and figure in {out}")
     return Identification(found, look, out)
 
@@ -190,27 +198,40 @@ def _begun(names: Sequence[str], start: Mapping[str, float]) -> dict[str, float]
     return {name: start.get(name, x) for name, x in usual.items()}
 
 
-def _write(
-    law: str,
-    options: IdentifyOptions,
-    look: data.Look,
-    found: Identified,
-    out: pathlib.Path,
-) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+def _begun_report(
+    law: str, options: IdentifyOptions, look: data.Look
+) -> dict[str, Any]:
+    """The report before anything is found."""
     shown = {
         name: str(value) if isinstance(value, pathlib.Path) else value
         for name, value in dataclasses.asdict(options).items()
         if name != "out"
     }
-    report = {
+    return {
+        "status": "running",
         "law": law,
         "options": shown,
         "versions": record.versions(),
         "data": look.facts | {"warnings": [list(pair) for pair in look.warnings]},
-        **found.report(),
     }
-    record.write_json(out / "report.json", report)
+
+
+@contextlib.contextmanager
+def _cleared(out: pathlib.Path) -> Iterator[None]:
+    """A directory for the report, which goes where what was asked for does not fit."""
+    new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except ValueError:
+        (out / "report.json").unlink(missing_ok=True)
+        if new:
+            out.rmdir()
+        raise
+
+
+def _draw(law: str, look: data.Look, found: Identified, out: pathlib.Path) -> None:
+    """The longest of the measured motions, and the one that was found for it."""
     lengths = [len(each.t) for each in found.shown]
     longest = lengths.index(max(lengths))
     measured: Trajectories = look.trajectories[longest]

@@ -12,6 +12,7 @@ import numpy as np
 from jaxphys import checkpoint, data, plots
 from jaxphys.data import Chunk
 from jaxphys.experiments.measures import dtype_of
+from jaxphys.files import replacing
 from jaxphys.motion import follow, make_stepper
 from jaxphys.types import Trajectories
 
@@ -173,7 +174,6 @@ def _write(found: Trajectories, out: pathlib.Path) -> None:
         names.append("energy")
         columns.append(found.energy[0][:, None])
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".part")
     rows = np.concatenate(columns, axis=1)
-    np.savetxt(partial, rows, "%.9g", ",", header=",".join(names), comments="")
-    partial.replace(out)
+    with replacing(out) as file:
+        np.savetxt(file, rows, "%.9g", ",", header=",".join(names), comments="")

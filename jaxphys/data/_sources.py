@@ -5,8 +5,11 @@ each trajectory; arrays of three axes are (trajectories, times, coordinates).
 """
 
 import importlib
+import math
+import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +18,7 @@ import numpy as np
 from jaxphys.data._columns import Table, find_roles
 from jaxphys.data._layout import Stored
 
-__all__ = ["KINDS", "arrays_in", "table_or_stored"]
+__all__ = ["KINDS", "arrays_in", "numpy_file", "table_or_stored"]
 
 #: Files that hold arrays by name, or a table that another package reads.
 KINDS = (".npz", ".npy", ".mat", ".parquet")
@@ -32,7 +35,7 @@ def arrays_in(path: pathlib.Path) -> Any:
         raise FileNotFoundError(f"there is no file {path}.")
     suffix = path.suffix.lower()
     if suffix in (".npz", ".npy"):
-        return _numpy(path)
+        return numpy_file(path)
     if suffix == ".mat":
         return _matlab(path)
     pandas = _package("pandas", path)
@@ -42,16 +45,71 @@ def arrays_in(path: pathlib.Path) -> Any:
         raise ValueError(f"{path} could not be read by pandas: {error}") from error
 
 
-def _numpy(path: pathlib.Path) -> Any:
+def numpy_file(path: pathlib.Path) -> Any:
+    """The array of an .npy file, or those of an .npz by name.
+
+    Raises:
+      ValueError: where it is neither, is damaged, or unpacks to more than memory has.
+    """
+    with path.open("rb") as opened:
+        try:
+            file = np.load(opened, allow_pickle=False)
+        except (*_DAMAGE, ValueError) as error:
+            kind = f"{path.suffix} file of plain arrays"
+            raise ValueError(f"{path} is not an {kind}.") from error
+        if isinstance(file, np.ndarray):
+            return file
+        try:
+            _check_sizes(path, file)
+            return {name: file[name] for name in file.files}
+        except _DAMAGE as error:
+            raise ValueError(f"{path} is damaged; take a copy of it.") from error
+
+
+#: What is raised by archives that are cut short, changed or encrypted.
+_DAMAGE = (
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def _check_sizes(path: pathlib.Path, file: Any) -> None:
+    """Refuse an archive that unpacks to more than memory, before it is unpacked.
+
+    A few kilobytes can unpack to terabytes, and the header of an array can ask for any
+    size, whatever follows.
+    """
+    total = sum(member.file_size for member in file.zip.infolist())
+    most = _memory() // 2
+    if total > most:
+        raise ValueError(
+            f"{path} unpacks to {total / 1e9:.3g} GB; at most {most / 1e9:.3g}, half "
+            "of this machine's memory, are read. Divide it into several files."
+        )
+    for member in file.zip.infolist():
+        with file.zip.open(member) as raw:
+            version = np.lib.format.read_magic(raw)
+            read = np.lib.format.read_array_header_1_0
+            if version >= (2, 0):
+                read = np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(raw)
+            if math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(
+                    f"{path} is cut short: {member.filename} has {member.file_size} "
+                    f"bytes, too few for {dtype} of shape {shape}."
+                )
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine; a terabyte where it does not tell."""
     try:
-        file = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        kind = f"{path.suffix} file of plain arrays"
-        raise ValueError(f"{path} is not an {kind}.") from error
-    if isinstance(file, np.ndarray):
-        return file
-    with file:
-        return {name: file[name] for name in file.files}
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 10**12
 
 
 def _package(name: str, path: pathlib.Path) -> Any:

@@ -8,7 +8,6 @@ memory.
 import contextlib
 import json
 import pathlib
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,9 +16,10 @@ import numpy as np
 from jaxphys.data._columns import Table, find_roles
 from jaxphys.data._layout import ARRAYS, Stored, nearest, store, trajectories_of
 from jaxphys.data._record import check_shapes, check_trajectories, pieces_of_rows
-from jaxphys.data._sources import KINDS, arrays_in, table_or_stored
+from jaxphys.data._sources import KINDS, arrays_in, numpy_file, table_or_stored
 from jaxphys.data._tables import read_table
 from jaxphys.data._trials import divided, with_velocities
+from jaxphys.files import replacing
 from jaxphys.types import PhaseState, TangentState, Trajectories
 
 __all__ = [
@@ -89,10 +89,8 @@ def save_trajectories(
     """
     path = pathlib.Path(path)
     arrays, meta = store(check_trajectories(trajectories))
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays, meta=np.array(json.dumps(dict(meta))))
-    partial.replace(path)
     return path
 
 
@@ -131,24 +129,33 @@ def _errors_name(path: pathlib.Path) -> Iterator[None]:
         raise ValueError(text if str(path) in text else f"{path}: {text}") from error
 
 
+def _meta(path: pathlib.Path, written: np.ndarray) -> dict[str, Any]:
+    """The notes of a file, which anybody may have written."""
+    try:
+        meta = json.loads(str(written))
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict):
+        raise ValueError(
+            f"{path} has a meta that is no JSON of a dict; leave meta out of the file."
+        )
+    return meta
+
+
 def _stored(path: pathlib.Path) -> Stored:
     """The known arrays of an .npz, with an axis of trajectories, and its meta."""
-    try:
-        file = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an .npz file of plain arrays.") from error
+    file = numpy_file(path)
     if isinstance(file, np.ndarray):
         raise ValueError(f"{path} holds one array; expected an .npz with t and q.")
-    with file:
-        missing = {"t", "q"} - set(file.files)
-        if missing:
-            raise ValueError(
-                f"{path} has no {' and no '.join(sorted(missing))}; it holds "
-                f"{', '.join(file.files) or 'nothing'}. Expected t of shape (T,) and "
-                f"q of shape (N, T, n).{nearest(missing, file.files)}"
-            )
-        arrays: dict[str, Any] = {x: file[x] for x in ARRAYS if x in file.files}
-        meta = json.loads(str(file["meta"])) if "meta" in file.files else {}
+    missing = {"t", "q"} - set(file)
+    if missing:
+        raise ValueError(
+            f"{path} has no {' and no '.join(sorted(missing))}; it holds "
+            f"{', '.join(file) or 'nothing'}. Expected t of shape (T,) and "
+            f"q of shape (N, T, n).{nearest(missing, list(file))}"
+        )
+    arrays: dict[str, Any] = {x: file[x] for x in ARRAYS if x in file}
+    meta = _meta(path, file["meta"]) if "meta" in file else {}
     if arrays["q"].ndim == 2:
         arrays |= {name: x[None] for name, x in arrays.items() if name != "t"}
     return Stored(arrays, meta)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from jaxphys import files
 from jaxphys.plots import _panels
 from jaxphys.plots.style import STYLE
 
@@ -233,20 +234,20 @@ class _GifWriter(AbstractMovieWriter):
             frame.quantize(palette=palette, dither=Image.Dither.NONE)
             for frame in self._frames
         )
-        first.save(
-            self.outfile,
-            save_all=True,
-            append_images=rest,
-            duration=round(1000 / self.fps),
-            loop=0,
-        )
+        with files.replacing(self.outfile) as file:
+            first.save(
+                file,
+                format="gif",
+                save_all=True,
+                append_images=rest,
+                duration=round(1000 / self.fps),
+                loop=0,
+            )
 
 
 @mpl.rc_context(STYLE)
 def save_animation(moving: FuncAnimation, path: str | pathlib.Path) -> pathlib.Path:
     """Write an animation as a GIF. A file of that name is replaced at the end."""
     path = pathlib.Path(path)
-    partial = path.with_name(path.stem + ".part.gif")
-    moving.save(str(partial), writer=_GifWriter(fps=_RATE), dpi=_DPI)
-    partial.replace(path)
+    moving.save(str(path), writer=_GifWriter(fps=_RATE), dpi=_DPI)
     return path

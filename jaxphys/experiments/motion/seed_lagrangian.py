@@ -8,7 +8,6 @@ there: some of them run away.
 """
 
 import dataclasses
-import json
 from typing import Any
 
 import jax
@@ -250,7 +249,7 @@ def _sweep(run: Run) -> dict[str, Any]:
 def _write_sweep(run: Run) -> None:
     """The sweep, as sweep.json and as a figure."""
     swept = _sweep(run)
-    (run.out / "sweep.json").write_text(json.dumps(swept))
+    record.write_json(run.out / "sweep.json", swept)
     middle = np.median(np.asarray(swept["acceleration_error"]), axis=2)
     figure = plots.sweep(RATES, BATCHES, middle, what="rel. MSE of accelerations [1]")
     plots.save(figure, run.out / "sweep.png")
