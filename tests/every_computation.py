@@ -168,7 +168,7 @@ def of_models():
         accelerate = mechanics.acceleration(model.apply)
         yield f"acceleration of {make.__name__}", accelerate, (model.init(key), q, q)
     field = models.convolution(4, (2,))
-    yield "convolution", field.apply, (field.init(key), jnp.ones(16))
+    yield "convolution", field.apply, (field.init(key), single(jnp.ones(16)))
 
 
 def steps():

@@ -145,7 +145,7 @@ def _paired(left: Array, right: Array) -> Array:
     if rows > 4:
         return left @ right.T
     # Small products in a batch are faster as sums, which join the loops around them.
-    return jnp.sum(left[:, None] * right, axis=-1)
+    return jnp.sum(left[:, None] * right[None], axis=-1)
 
 
 def _weighed(weights: Array, rows: Array) -> Array:
@@ -155,8 +155,10 @@ def _weighed(weights: Array, rows: Array) -> Array:
     # Sums of a batch beyond 32 terms XLA takes apart, and keeps all that they are of: a
     # product of a matrix and a vector is twice as fast.
     if count > 4 or rows.shape[1] <= 32:
-        return _paired(weights * rows, rows)
-    return ((rows[:, None] * rows).reshape(count**2, -1) @ weights).reshape(count, -1)
+        return _paired(weights[None] * rows, rows)
+    return ((rows[:, None] * rows[None]).reshape(count**2, -1) @ weights).reshape(
+        count, -1
+    )
 
 
 def _forward(jaxpr: Any, consts: Any, inputs: list, tape: list) -> list[_Value]:

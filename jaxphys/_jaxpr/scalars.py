@@ -97,21 +97,26 @@ def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
     # What the function closes over may be batched or differentiated outside, and
     # then has to come in by the front door. What is known stays known.
     traced = [i for i, c in enumerate(closed.consts) if entries.is_traced(c)]
+    given = [closed.consts[i] for i in traced]
+    jaxpr = closed.jaxpr
+    # Without those that come in: a rule that kept them would outlive their trace.
+    known = [None if entries.is_traced(c) else c for c in closed.consts]
+    del closed
 
     def consts_with(outer: list) -> list:
-        consts = list(closed.consts)
+        consts = list(known)
         for i, value in zip(traced, outer, strict=True):
             consts[i] = value
         return consts
 
     # What is rewritten has lost its calls, and with them their own derivatives, which
     # derivatives of the derivative would miss.
-    exact = not _has_rules(closed.jaxpr)
+    exact = not _has_rules(jaxpr)
 
     # The rule is the derivative of the function itself, rewritten in the same way.
     @walk.exact_jvp
     def numbers(outer: list, leaves: list) -> list[Array]:
-        return _rewritten(closed.jaxpr, consts_with(outer), leaves, largest)
+        return _rewritten(jaxpr, consts_with(outer), leaves, largest)
 
     def derivative(values: tuple, changed: tuple) -> tuple[list, list]:
         count = len(values[0])
@@ -125,7 +130,7 @@ def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
                 for i, value in zip(moving, moved, strict=True):
                     at[i] = value
                 consts = consts_with(at[:count])
-                return jax.core.eval_jaxpr(closed.jaxpr, consts, *at[count:])
+                return jax.core.eval_jaxpr(jaxpr, consts, *at[count:])
 
             _, changes = jax.jvp(plain, [points[i] for i in moving], rates)
             return [c for c in changes if c.dtype != jax.dtypes.float0]
@@ -137,13 +142,13 @@ def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
             # Without a rule of its own: JAX has to see which of it is linear.
             inner = jax.make_jaxpr(changes)(points, moved)
             leaves = [*points, *moved]
-            given = iter(_rewritten(inner.jaxpr, inner.consts, leaves, largest))
+            computed = iter(_rewritten(inner.jaxpr, inner.consts, leaves, largest))
         else:
-            given = iter(changes(points, moved))
-        return outputs, [_rate_of(value, given) for value in outputs]
+            computed = iter(changes(points, moved))
+        return outputs, [_rate_of(value, computed) for value in outputs]
 
     numbers.defjvp(derivative, symbolic_zeros=True)
-    return numbers([closed.consts[i] for i in traced], leaves)
+    return numbers(given, leaves)
 
 
 def _is_zero(rate: Any) -> bool:

@@ -69,7 +69,7 @@ def _implicit_runge_kutta(
 
         # Solved for z = dt k, which has the units of the state, as the tolerance does.
         def residual(z: Array) -> Array:
-            stages = start + a @ z.reshape(len(b), -1)
+            stages = start[None] + a @ z.reshape(len(b), -1)
             return z - dt * jax.vmap(slope)(t + c * dt, stages).ravel()
 
         guess = jnp.tile(dt * slope(t, start), len(b))

@@ -201,7 +201,8 @@ def _scan(
 
         def one(carry, sub):
             y, solved = carry
-            y, now = flagged(start + (number * substeps + sub) * small, y, held)
+            steps = jnp.asarray(number * substeps + sub, dtype)
+            y, now = flagged(start + steps * small, y, held)
             return (y, solved & now), None
 
         if substeps == 1:

@@ -20,7 +20,9 @@ __all__ = [
 
 def double(dtype) -> jnp.dtype:
     """The widest real type at hand for `dtype`: float64 with x64 on, else `dtype`."""
-    return jnp.promote_types(dtype, jax.dtypes.canonicalize_dtype(jnp.float64))
+    wide = jax.dtypes.canonicalize_dtype(jnp.float64)
+    # Not by promotion, which users may have made strict.
+    return wide if jnp.finfo(wide).bits > jnp.finfo(dtype).bits else jnp.dtype(dtype)
 
 
 #: Sides up to this are multiplied whole; a product of two of these is worth its call.

@@ -68,7 +68,7 @@ def delan(
     def mass(params: PyTree, q: Array) -> Array:
         inner = matrix.apply(params["mass"], q)
         scale = jnp.asarray(space.units.p_scale, inner.dtype)
-        return unit * inner / (scale[:, None] * scale)
+        return unit * inner / jnp.outer(scale, scale)
 
     @exact
     def potential(params: PyTree, q: Array) -> Array:

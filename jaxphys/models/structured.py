@@ -116,7 +116,7 @@ def structured(
     def inverse_mass(params: PyTree, q: Array) -> Array:
         inner = root.apply(params["inverse_mass"], q)
         scale = jnp.asarray(space.units.p_scale, inner.dtype)
-        return unit * inner / (scale[:, None] * scale)
+        return unit * inner / jnp.outer(scale, scale)
 
     @exact
     def potential(params: PyTree, q: Array) -> Array:

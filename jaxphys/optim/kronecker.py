@@ -118,7 +118,7 @@ def _root(moment: Array, matrix: bool, exponent, damping: float, wide) -> Array:
     held = jnp.maximum(values, damping * largest)
     powers = linalg.masked_power(held, exponent, held > 0)
     if vectors is not None:
-        powers = (vectors * powers) @ vectors.T
+        powers = (vectors * powers[None]) @ vectors.T
     return powers.astype(moment.dtype)
 
 

@@ -31,7 +31,8 @@ def decay(size: int, amount: float) -> np.ndarray:
 
 
 def _filtered(field: Array, kernel: np.ndarray) -> Array:
-    waves = jnp.fft.rfft2(field) * jnp.asarray(kernel, field.dtype)
+    waves = jnp.fft.rfft2(field)
+    waves = waves * jnp.asarray(kernel, waves.dtype)
     return jnp.fft.irfft2(waves, s=field.shape)
 
 

@@ -133,7 +133,8 @@ def crank_nicolson(psi: Array, field: Array, dt: float) -> Array:
     """
     n = psi.shape[0]
     spacing = WIDTH / (n + 1)
-    energy = 2 / spacing**2 + jnp.asarray(field * positions(n), psi.real.dtype)
+    at = jnp.asarray(positions(n), psi.dtype)
+    energy = 2 / spacing**2 + jnp.asarray(field, psi.dtype) * at
     half = jnp.asarray(0.5j * dt, psi.dtype)
     diagonal, off = 1 + half * energy, -half / spacing**2
 

@@ -210,7 +210,7 @@ def pendulum_chain(
         ones if key is None else 0.6 + 0.8 * jax.random.uniform(key, ones.shape)
     )
     index = jnp.arange(num_pendula)
-    later = jnp.maximum(index[:, None], index)
+    later = jnp.maximum(index[:, None], index[None])
 
     def carried(params: PendulumChainParams) -> Array:
         """The mass that hangs on each joint, from it to the end."""
@@ -218,8 +218,8 @@ def pendulum_chain(
 
     def mass(params: PendulumChainParams, q: Array) -> Array:
         params = like(params, q)
-        spread = params.lengths * params.lengths[:, None]
-        return carried(params)[later] * spread * cos(q - q[:, None])
+        spread = jnp.outer(params.lengths, params.lengths)
+        return carried(params)[later] * spread * cos(q[None] - q[:, None])
 
     def potential(params: PendulumChainParams, q: Array) -> Array:
         params = like(params, q)
