@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from jaxphys import cli, commands, experiments
-from jaxphys.commands import RunOptions
+from jaxphys.commands import RunOptions, caching
 from jaxphys.experiments import record
 from jaxphys.experiments.control import oscillators
 from jaxphys.experiments.control.rows import row, steering
@@ -313,3 +313,17 @@ def test_what_was_compiled_is_kept_and_found_again(tmp_path):
         for name in ("first", "second")
     ]
     assert losses[0] == losses[1]
+
+
+def test_what_was_not_used_for_longest_leaves_the_cache_first(tmp_path):
+    for age, name in enumerate(("new", "middle", "old")):
+        path = tmp_path / f"{name}-cache"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    (tmp_path / "other").write_bytes(bytes(1000))
+    caching._trim(tmp_path, 250)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "new-cache",
+        "middle-cache",
+        "other",
+    }

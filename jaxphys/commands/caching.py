@@ -5,6 +5,7 @@ by version of JAX and by what the processor can do, as a program that was compil
 another processor may not run on this one.
 """
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -40,7 +41,28 @@ def keep_compilations(chosen: str | None = None) -> None:
     place = None if chosen == "off" else chosen or str(folder())
     jax.config.update("jax_compilation_cache_dir", place)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH)
-    jax.config.update("jax_compilation_cache_max_size", _LARGEST)
+    if place is not None:
+        _trim(pathlib.Path(place), _LARGEST)
+
+
+def _trim(place: pathlib.Path, largest: int) -> None:
+    """Remove what was not used for longest, until the rest is no larger than that.
+
+    JAX would do this by itself, with a package that is not always there.
+    """
+    found = []
+    for path in place.glob("*-cache"):
+        # Another process may be doing the same.
+        with contextlib.suppress(OSError):
+            facts = path.stat()
+            found.append((max(facts.st_atime, facts.st_mtime), facts.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= largest:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+        total -= size
 
 
 def folder() -> pathlib.Path:
