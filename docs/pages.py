@@ -10,9 +10,11 @@ import pathlib
 import re
 
 import equations
+import numpy as np
 
 from benchmarks import report
 from jaxphys import experiments, models, systems
+from jaxphys.commands.listing import QUESTIONS
 from jaxphys.commands.simulation.constants import summary
 
 __all__ = ["PAGES", "main"]
@@ -29,8 +31,11 @@ def _constants(system) -> str:
     """The constants with their defaults."""
     cells = []
     for name, value in system.params._asdict().items():
-        shown = str(value.tolist()) if hasattr(value, "tolist") else f"{value:g}"
-        cells.append(f"`{name}` {shown.replace('[', '(').replace(']', ')')}")
+        numbers = np.ravel(value)
+        shown = ", ".join(f"{number:g}" for number in numbers)
+        cells.append(
+            f"`{name}` {shown}" if np.ndim(value) == 0 else f"`{name}` ({shown})"
+        )
     return ", ".join(cells)
 
 
@@ -59,8 +64,8 @@ def systems_page() -> str:
         "",
         "Mechanical systems by name. `systems.get(name)`, or a function of its",
         "constants such as `systems.double_pendulum(mass2=2.0)`, gives a record of",
-        "both energies, constants, and a sampler of initial states; `jaxphys simulate NAME`",
-        "makes its motion, figures and an animation. How to add one is shown in",
+        "both energies, constants, and a sampler of initial states; `jaxphys simulate",
+        "NAME` makes its motion, figures and an animation. How to add one is shown in",
         "[Contributing](contributing.md#add-a-system).",
         "",
         "```python",
@@ -156,49 +161,6 @@ def models_page() -> str:
     return "\n".join(lines)
 
 
-_GROUPS = {
-    "Through a simulator": (
-        "A network is trained through a simulator; columns are methods.",
-        (
-            "oscillators",
-            "nonlinear_oscillators",
-            "quantum_dipole",
-            "poisson",
-            "heat",
-            "waves",
-            "rotated_sine",
-            "exponential",
-            "ablations",
-            "identification",
-        ),
-    ),
-    "A Hamiltonian from data": (
-        "States and their derivatives, or trajectories, become an energy H(q, p).",
-        (
-            "mass_spring",
-            "pendulum",
-            "seed_spring",
-            "damped_spring",
-            "pendulum_torque",
-            "pendulum_chain",
-            "two_body",
-            "three_body",
-        ),
-    ),
-    "A Lagrangian from data": (
-        "Positions, velocities, accelerations or torques become L(q, v).",
-        (
-            "double_pendulum",
-            "double_pendulum_box",
-            "relativistic",
-            "wave",
-            "two_link_arm",
-            "seed_polar",
-            "seed_double_pendulum",
-        ),
-    ),
-}
-
 _PICTURES = {
     "oscillators": "oscillators.png",
     "nonlinear_oscillators": "nonlinear_oscillators.png",
@@ -221,10 +183,7 @@ def _room(experiment) -> str:
 def experiments_page() -> str:
     """Every experiment: what it is, its command, what was published and reached."""
     tables = report.experiment_tables()
-    named = [name for _, names in _GROUPS.values() for name in names]
-    missing = set(experiments.names()) ^ set(named)
-    if missing:
-        raise ValueError(f"experiments without a group, or unknown: {missing}")
+    named = [name for names in QUESTIONS.values() for name in names]
     lines = [
         "# Experiments",
         "",
@@ -248,8 +207,8 @@ def experiments_page() -> str:
         f"| [`{name}`](#{name}) | {experiments.get(name).summary} |" for name in named
     ]
     lines.append("")
-    for title, (text, names) in _GROUPS.items():
-        lines += [f"## {title}", "", text, ""]
+    for question, names in QUESTIONS.items():
+        lines += [f"## {question[0].upper()}{question[1:]}?", ""]
         for name in names:
             experiment = experiments.get(name)
             lines += [f"### `{name}` {{#{name}}}", "", _room(experiment), ""]
