@@ -3,6 +3,7 @@
 from jaxphys import experiments, systems
 from jaxphys.commands.fitting import MODELS
 from jaxphys.commands.simulation.constants import summary
+from jaxphys.experiments.comparing import METHODS
 
 __all__ = ["QUESTIONS", "listing"]
 
@@ -78,7 +79,8 @@ def listing(experiment: str | None = None) -> str:
     lines.append("which constants has it? jaxphys identify SYSTEM --data FILE")
     for name in systems.names():
         lines.append(_line(name, summary(getattr(systems, name).__doc__ or "")))
-    lines += ["", "jaxphys list NAME lists the methods of an experiment."]
+    lines += ["", "jaxphys list NAME lists the methods of an experiment, such as"]
+    lines.append(f"{', '.join(METHODS)}.")
     return "\n".join(lines)
 
 
