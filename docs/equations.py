@@ -57,13 +57,13 @@ SYSTEMS = {
     "toda_chain": System(
         r"\sum_i \frac{p_i^2}{2} + s \sum_i e^{q_i - q_{i+1}}",
         r"\sum_i \frac{\dot q_i^2}{2} - s \sum_i e^{q_i - q_{i+1}}",
-        "a ring: $q_{N+1} = q_1$",
+        "$q_{N+1} = q_1$: a ring",
     ),
     "wave": System(
         r"\sum_i \Big( \frac{p_i^2}{2\,dx} + \frac{c^2}{2\,dx} (u_{i+1} - u_i)^2 \Big)",
         r"\sum_i dx \Big( \frac{\dot u_i^2}{2} - \frac{c^2}{2} "
         r"\Big( \frac{u_{i+1} - u_i}{dx} \Big)^2 \Big)",
-        "a ring: $u_{N+1} = u_1$",
+        "$u_{N+1} = u_1$: a ring",
     ),
     "pendulum": System(
         r"\frac{p^2}{2 m l^2} + m g l\, (1 - \cos\theta)",
@@ -93,7 +93,7 @@ SYSTEMS = {
         _MASS[0],
         r"\frac{M + m}{2} \dot x^2 + m l\, \dot x\, \dot\theta \cos\theta "
         r"+ \frac{m l^2}{2} \dot\theta^2 - m g l \cos\theta",
-        r"the matrix of $(\dot x, \dot\theta)$ in $L$ is the mass matrix of $H$, and "
+        r"$M$ the matrix of $(\dot x, \dot\theta)$ in $L$, and "
         r"$V = m g l \cos\theta$",
     ),
     "two_link_arm": System(
@@ -124,7 +124,7 @@ SYSTEMS = {
     "relativistic_particle": System(
         r"p\, v - L(q, v), \quad p = v\, (1 - v^2)^{-3/2}",
         r"(1 - v^2)^{-1/2} - 1 + g\, q",
-        "$L$ is as published; Einstein's is `special_relativity`",
+        "$L$ as published; Einstein's is that of `special_relativity`",
     ),
     "special_relativity": System(r"\sqrt{1 + p^2} - g\, q", r"-\sqrt{1 - v^2} + g\, q"),
     "free_rigid_body": System(

@@ -96,7 +96,7 @@ def systems_page() -> str:
         lines += [f"## `{name}` {{#{name}}}", "", summary(doc), ""]
         lines += _aligned(own.hamiltonian, own.lagrangian)
         if own.where:
-            lines += ["", f"with {own.where}." if own.where[0] != "t" else own.where]
+            lines += ["", f"with {own.where}."]
         angles = [
             _symbol(symbol)
             for symbol, turns in zip(system.coordinates, system.periodic, strict=True)

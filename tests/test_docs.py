@@ -13,11 +13,12 @@ import sys
 import textwrap
 import zlib
 
+import jax
 import pytest
 
 import jaxphys
 from jaxphys import cli, experiments, models, systems
-from jaxphys.commands import completion, listing, showing
+from jaxphys.commands import completion, identifying, listing, showing
 from jaxphys.commands.listing import QUESTIONS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -227,6 +228,13 @@ def test_figures_are_opened_where_there_is_a_display(tmp_path, monkeypatch, caps
     monkeypatch.setattr(showing, "_opener", lambda: None)
     assert showing.show(tmp_path) == []
     assert "no display" in capsys.readouterr().out
+
+
+def test_constants_of_a_law_in_a_file_are_read_either_way():
+    """c.mass and c["mass"], inside of compiled functions and of derivatives, too."""
+    constants = identifying._constants({"mass": 2.0, "stiffness": 3.0})
+    slope = jax.jit(jax.grad(lambda c: c["mass"] * c.stiffness + c[0]))(constants)
+    assert (slope.mass, slope["stiffness"]) == (4.0, 2.0)
 
 
 WITH_CODE = [x for x in PAGES if "```python" in x.read_text() and "api" not in x.parts]
