@@ -241,8 +241,9 @@ def _draw(law: str, look: data.Look, found: Identified, out: pathlib.Path) -> No
 
 
 def _constants(given: Mapping[str, float]) -> Any:
-    """A NamedTuple of these constants, whose fields are also read as those of a dict."""
-    base: Any = namedtuple("Constants", given)
+    """A NamedTuple of these constants, which are also read as those of a dict."""
+    make: Any = namedtuple  # whose names a type checker wants to see written out
+    base = make("Constants", given)
 
     class Constants(base):
         __slots__ = ()
