@@ -242,15 +242,10 @@ def _draw(law: str, look: data.Look, found: Identified, out: pathlib.Path) -> No
 
 def _constants(given: Mapping[str, float]) -> Any:
     """A NamedTuple of these constants, which are also read as those of a dict."""
-    make: Any = namedtuple  # whose names a type checker wants to see written out
+    make: Any = namedtuple  # a type checker wants to see its names written out
     base = make("Constants", given)
 
-    class Constants(base):
-        __slots__ = ()
+    def read(self: Any, key: Any) -> Any:
+        return getattr(self, key) if isinstance(key, str) else tuple(self)[key]
 
-        def __getitem__(self, key):
-            if isinstance(key, str):
-                return getattr(self, key)
-            return super().__getitem__(key)
-
-    return Constants(**given)
+    return type("Constants", (base,), {"__slots__": (), "__getitem__": read})(**given)
