@@ -720,6 +720,26 @@ def _experiments(results: dict[str, Any]) -> list[str]:
     return lines
 
 
+def experiment_tables(
+    results_dir: pathlib.Path = harness.RESULTS,
+) -> dict[str, list[str]]:
+    """Experiment → its tables as Markdown lines: what was reached, and published."""
+    tables: dict[str, list[str]] = {}
+    found = harness.latest("oscillators", results_dir)
+    if found is not None:
+        tables["oscillators"] = _method_table(found["results"]["methods"])
+    found = harness.merged("control", results_dir)
+    for name, methods in found["results"].items() if found else ():
+        lines = _control({name: methods})
+        tables[name] = [line for line in lines if not line.startswith("![")]
+    for benchmark in ("hamiltonian", "lagrangian"):
+        found = harness.merged(benchmark, results_dir)
+        for name, rows in found["results"]["experiments"].items() if found else ():
+            own = _experiments({"experiments": {name: rows}})
+            tables[name] = tables.get(name, []) + own
+    return tables
+
+
 def _hamiltonian(results: dict[str, Any]) -> list[str]:
     lines = _experiments(results)
     systems = dict.fromkeys(row["system"] for row in results["exact"])

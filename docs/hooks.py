@@ -35,11 +35,58 @@ def _one_by_one(item: re.Match) -> str:
     return "".join(f"  {name}{rest}" for name in names.split(", "))
 
 
+#: Page → its title, what it says first, and the sections of the report that it holds.
+_REPORTS = {
+    "simulators": (
+        "Training through simulators",
+        "Losses after as many seconds as each table says, and the time that each "
+        "method takes to a loss.",
+        (
+            "Coupled oscillators, every method",
+            "Training through simulators, every method",
+        ),
+    ),
+    "motions": (
+        "Learned motions",
+        "Hamiltonian and Lagrangian networks beside the published figures.",
+        (
+            "Experiments of Hamiltonian networks",
+            "Experiments of Lagrangian networks",
+        ),
+    ),
+    "speed": (
+        "Speed and memory",
+        "Every time is measured beside a peer, or another route, in the same run.",
+        None,
+    ),
+}
+
+
+def _reports(results: pathlib.Path) -> dict[str, str]:
+    """The benchmark report in pages; the last one holds whatever no other does."""
+    report = results / "REPORT.md"
+    text = report.read_text(encoding="utf-8") if report.exists() else ""
+    parts = re.split(r"(?m)^### ", text)[1:]
+    sections = {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
+    named = {name for _, _, names in _REPORTS.values() for name in names or ()}
+    others = tuple(name for name in sections if name not in named)
+    pages = {}
+    for page, (title, first, names) in _REPORTS.items():
+        own = [name for name in names or others if name in sections]
+        body = "\n".join(f"## {name}\n{sections[name]}" for name in own)
+        body = re.sub(r"\]\((?!https?:|#)", "](../", body)
+        pages[page] = f"# {title}\n\n{first}\n\n{body}"
+    return pages
+
+
 def on_files(files, config):
-    """Publish the files beside the benchmark report, so that its links hold."""
-    results = pathlib.Path(config.config_file_path).parent / "benchmarks" / "results"
+    """Publish the benchmark report in pages, and the figures beside it."""
+    root = pathlib.Path(config.config_file_path).parent
+    results = root / "benchmarks" / "results"
     for path in sorted(results.rglob("*")):
         if path.is_file() and path.suffix != ".md":
             name = path.relative_to(results).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))
+    for page, text in _reports(results).items():
+        files.append(File.generated(config, f"benchmarks/{page}.md", content=text))
     return files

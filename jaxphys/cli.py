@@ -1,4 +1,4 @@
-"""The command line: `jaxphys list | run | fit | identify | predict | simulate | plot`.
+"""The command line: `jaxphys list`, `run`, `fit`, `identify`, `predict`, `simulate` ….
 
 Every command is a function of `jaxphys.commands`; here its options are read, its errors
 become messages, and its outcome an exit status.
@@ -18,23 +18,29 @@ from jaxphys.names import check_known
 
 __all__ = ["USAGE", "main"]
 
-USAGE = """usage: jaxphys COMMAND ...
+USAGE = """jaxphys: networks that learn from, and through, mechanics.
+
+usage: jaxphys COMMAND ...
+
+the most used:
+  jaxphys run oscillators --seconds 15             methods side by side
+  jaxphys fit delan --data swing.csv               learn a motion from your file
+  jaxphys identify pendulum --data swing.csv       constants of a law, with errors
+  jaxphys predict runs/fit-… --state 1.2 0 --plot  follow what was fitted
+  jaxphys simulate double_pendulum --show          a motion, figures, an animation
 
 commands:
-  list                        what can be run
+  list [NAME]                 what can be run, by question; an experiment's methods
   run EXPERIMENT [options]    train every method of an experiment, side by side
   fit MODEL --data FILE       learn a motion from trajectories of your own
   identify LAW --data FILE    constants of a system, or of FILE.py:FUNCTION
   predict RUN --state ...     follow a fitted model from a state: a table
   simulate SYSTEM [options]   integrate a system: trajectories, figures, an animation
   plot DIR ... [--out FILE]   draw the comparison of stored runs
+  completion SHELL            a script for bash or zsh that completes all this
 
-What run, fit, identify and simulate compile is kept in the user's cache folder, and the
-same command starts sooner; --cache DIR moves it, --cache off does without.
-
-jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL --help
-those of a fit, jaxphys identify LAW --help those of constants, jaxphys simulate SYSTEM
---help a system's."""
+COMMAND NAME --help lists the options of each. --show opens the figures at the end.
+What is compiled is kept between runs: --cache DIR moves it, --cache off leaves it."""
 
 _NO_MEMORY = (
     "memory is full; lower the batch size, the number of samples or trajectories, or "
@@ -64,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         "predict": _predict,
         "simulate": _simulate,
         "plot": _plot,
+        "completion": _completion,
         "--version": _version,
     }
     named = arguments[0] in ("run", "fit", "identify", "predict", "simulate")
@@ -183,14 +190,30 @@ def _resumed(arguments: list[str]) -> tuple[bool, pathlib.Path | None]:
 def _list(arguments: list[str]) -> int:
     from jaxphys import commands
 
-    del arguments
-    print(commands.listing())
+    if len(arguments) > 1:
+        raise ValueError("list takes the name of one experiment, or nothing.")
+    print(commands.listing(*arguments))
     return 0
+
+
+def _completion(arguments: list[str]) -> int:
+    from jaxphys.commands.completion import SHELLS, completion
+
+    print(completion(_named(arguments, "completion", "a shell", SHELLS)))
+    return 0
+
+
+def _wants_figures(arguments: list[str]) -> bool:
+    """Whether --show is among the arguments, from which it is taken."""
+    found = "--show" in arguments
+    arguments[:] = [each for each in arguments if each != "--show"]
+    return found
 
 
 def _run(arguments: list[str]) -> int:
     from jaxphys import commands, experiments
 
+    show = _wants_figures(arguments)
     name = _named(arguments, "run", "an experiment", experiments.names())
     experiment = experiments.get(name)
     settings, options = experiment.settings(), experiment.options
@@ -208,6 +231,8 @@ def _run(arguments: list[str]) -> int:
         f"figures: {done.out}/*.png. To go on: jaxphys run {name} --resume --out "
         f"{done.out}. Beside other runs: jaxphys plot {done.out} …"
     )
+    if show:
+        commands.show(done.out)
     return _INTERRUPTED if done.interrupted else 0
 
 
@@ -215,6 +240,7 @@ def _fit(arguments: list[str]) -> int:
     from jaxphys import commands
     from jaxphys.commands.fitting import MODELS, stored
 
+    show = _wants_figures(arguments)
     model = _named(arguments, "fit", "a model", list(MODELS))
     check_known("model", model, MODELS)
     resumed, out = _resumed(arguments[1:])
@@ -223,25 +249,36 @@ def _fit(arguments: list[str]) -> int:
     if options.dry_run:
         commands.look(model, options)
         return 0
-    return _INTERRUPTED if commands.fit(model, options).interrupted else 0
+    done = commands.fit(model, options)
+    if show:
+        commands.show(done.out)
+    return _INTERRUPTED if done.interrupted else 0
 
 
 def _identify(arguments: list[str]) -> int:
     from jaxphys import commands, systems
 
+    show = _wants_figures(arguments)
     law = _named(arguments, "identify", "a system, or FILE.py:NAME", systems.names())
     options = _options(f"identify {law}", arguments[1:], commands.IdentifyOptions)
-    commands.identify_constants(law, options)
+    done = commands.identify_constants(law, options)
+    if show:
+        commands.show(done.out)
     return 0
 
 
 def _predict(arguments: list[str]) -> int:
     from jaxphys import commands
 
+    show = _wants_figures(arguments)
     if not arguments or arguments[0].startswith("-"):
         raise ValueError("predict needs the directory of a fit, such as runs/fit-….")
     options = _options("predict RUN", arguments[1:], commands.PredictOptions)
-    commands.predict(arguments[0], options)
+    if show:
+        options = dataclasses.replace(options, plot=True)
+    done = commands.predict(arguments[0], options)
+    if show:
+        commands.show(done.out.with_suffix(".png"))
     return 0
 
 
@@ -249,6 +286,7 @@ def _simulate(arguments: list[str]) -> int:
     from jaxphys import commands, systems
     from jaxphys.commands.simulation import constants
 
+    show = _wants_figures(arguments)
     name = _named(arguments, "simulate", "a system", systems.names())
     both = _side_by_side(
         constants.description(name),
@@ -260,6 +298,8 @@ def _simulate(arguments: list[str]) -> int:
     if done.info.message:
         print(f"jaxphys: {done.info.message}", file=sys.stderr)
         return 1
+    if show:
+        commands.show(done.out)
     return 0
 
 
@@ -279,8 +319,12 @@ def _plot(arguments: list[str]) -> int:
         """
         from jaxphys import commands
 
-        print(commands.plot(runs, out))
+        drawn = commands.plot(runs, out)
+        print(drawn)
+        if show:
+            commands.show(drawn)
 
+    show = _wants_figures(arguments)
     tyro.cli(plot, prog="jaxphys plot", args=arguments)
     return 0
 

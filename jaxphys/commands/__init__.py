@@ -3,6 +3,8 @@
 | function | command | what it does |
 |---|---|---|
 | `listing` | `jaxphys list` | what can be run, fitted and simulated |
+| `completion` | `jaxphys completion` | a script for bash or zsh |
+| `show` | `--show` | opens figures |
 | `run` | `jaxphys run` | a published experiment: every method side by side |
 | `fit` | `jaxphys fit` | a motion from somebody's own measurements |
 | `look` | `jaxphys fit --dry-run` | what these measurements are like |
@@ -16,6 +18,7 @@ Each prints what the command prints and writes what it writes. Their options are
 is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
 """
 
+from jaxphys.commands.completion import completion
 from jaxphys.commands.fitting import FitOptions, Fitted, fit, look
 from jaxphys.commands.identifying import (
     Identification,
@@ -25,6 +28,7 @@ from jaxphys.commands.identifying import (
 from jaxphys.commands.listing import listing
 from jaxphys.commands.plotting import plot
 from jaxphys.commands.predicting import Predicted, PredictOptions, predict
+from jaxphys.commands.showing import show
 from jaxphys.commands.simulation import Simulated, SimulateOptions, simulate
 from jaxphys.experiments import Run, RunOptions, run
 
@@ -39,6 +43,7 @@ __all__ = [
     "RunOptions",
     "SimulateOptions",
     "Simulated",
+    "completion",
     "fit",
     "identify_constants",
     "listing",
@@ -46,5 +51,6 @@ __all__ = [
     "plot",
     "predict",
     "run",
+    "show",
     "simulate",
 ]

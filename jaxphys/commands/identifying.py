@@ -84,7 +84,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     Args:
       law: a system of `jaxphys.systems.names()`, or FILE.py:NAME, a function
         H(params, q, p), L(params, q, v) or f(t, y, params) in a file; its params are a
-        NamedTuple of the constants of `start`.
+        NamedTuple of the constants of `start`, read as `c.mass` or `c["mass"]`.
       options: the file, where to begin, and what is known.
 
     Returns:
@@ -109,7 +109,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
                 "a function as a law needs --start NAME=VALUE for each of its "
                 "constants, such as --start mass=1 stiffness=2."
             )
-        constants = namedtuple("Constants", given)(**given)
+        constants = _constants(given)
     measured = data.read_trajectories(options.data, columns=columns_of(options.columns))
     look = data.look(measured, periodic=options.periodic, conservative=False)
     print(f"{look.text}\n", flush=True)
@@ -238,3 +238,14 @@ def _draw(law: str, look: data.Look, found: Identified, out: pathlib.Path) -> No
     label = law.rpartition(":")[2].replace("_", " ")
     figure = plots.followed_motion(measured, {label: found.shown[longest]})
     plots.save(figure, out / "motion.png")
+
+
+def _constants(given: Mapping[str, float]) -> Any:
+    """A NamedTuple of these constants, which are also read as those of a dict."""
+    make: Any = namedtuple  # a type checker wants to see its names written out
+    base = make("Constants", given)
+
+    def read(self: Any, key: Any) -> Any:
+        return getattr(self, key) if isinstance(key, str) else tuple(self)[key]
+
+    return type("Constants", (base,), {"__slots__": (), "__getitem__": read})(**given)

@@ -1,30 +1,86 @@
-"""`jaxphys list`: what can be run, fitted and simulated."""
+"""`jaxphys list`: what can be run, fitted and simulated, by question."""
 
 from jaxphys import experiments, systems
 from jaxphys.commands.fitting import MODELS
 from jaxphys.commands.simulation.constants import summary
+from jaxphys.experiments.comparing import METHODS
 
-__all__ = ["listing"]
+__all__ = ["QUESTIONS", "listing"]
+
+#: What a person asks, and the experiments that answer.
+QUESTIONS = {
+    "how does a network steer a simulator, and by which method": (
+        "oscillators",
+        "nonlinear_oscillators",
+        "quantum_dipole",
+        "poisson",
+        "heat",
+        "waves",
+        "rotated_sine",
+        "exponential",
+        "ablations",
+    ),
+    "which constants does a simulator have": ("identification",),
+    "which energy H(q, p) has a motion": (
+        "mass_spring",
+        "pendulum",
+        "seed_spring",
+        "damped_spring",
+        "pendulum_torque",
+        "pendulum_chain",
+        "two_body",
+        "three_body",
+    ),
+    "which Lagrangian L(q, v) has a motion": (
+        "double_pendulum",
+        "double_pendulum_box",
+        "relativistic",
+        "wave",
+        "two_link_arm",
+        "seed_polar",
+        "seed_double_pendulum",
+    ),
+}
 
 
-def listing() -> str:
-    """All experiments with their methods, all models and all systems, as text.
+def listing(experiment: str | None = None) -> str:
+    """All experiments by question, all models and all systems, one line each.
+
+    Args:
+      experiment: the name of one, whose methods are listed in place of all that.
+
+    Raises:
+      ValueError: for an unknown name, with the known ones and the nearest match.
 
     Example:
       >>> print(listing().splitlines()[1])
         oscillators           steer coupled oscillators back to where they started
+      >>> print(listing("two_body").splitlines()[1])
+        methods: mlp, hnn, hnn_levenberg_marquardt
     """
-    lines = ["experiments, for jaxphys run:"]
-    for name in experiments.names():
-        experiment = experiments.get(name)
-        rows = experiment.of("rows", experiment.settings())
-        lines.append(_line(name, experiment.summary))
-        lines.append(_line("", f"methods: {', '.join(rows)}"))
-    lines += ["", "models, for jaxphys fit:"]
+    if experiment is not None:
+        found = experiments.get(experiment)
+        rows = found.of("rows", found.settings())
+        return "\n".join(
+            [
+                _line(experiment, found.summary).strip(),
+                f"  methods: {', '.join(rows)}",
+                f"  jaxphys run {experiment} --help lists its options.",
+            ]
+        )
+    lines = []
+    for question, names in QUESTIONS.items():
+        lines.append(f"{question}? jaxphys run NAME")
+        lines += [_line(name, experiments.get(name).summary) for name in names]
+        lines.append("")
+    lines.append("what is the law of my measurements? jaxphys fit MODEL --data FILE")
     lines += [_line(name, what) for name, what in MODELS.items()]
-    lines += ["", "systems, for jaxphys simulate:"]
+    lines += ["", "how does it move? jaxphys simulate SYSTEM"]
+    lines.append("which constants has it? jaxphys identify SYSTEM --data FILE")
     for name in systems.names():
         lines.append(_line(name, summary(getattr(systems, name).__doc__ or "")))
+    lines += ["", "jaxphys list NAME lists the methods of an experiment, such as"]
+    lines.append(f"{', '.join(METHODS)}.")
     return "\n".join(lines)
 
 
