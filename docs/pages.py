@@ -14,7 +14,6 @@ import numpy as np
 
 from benchmarks import report
 from jaxphys import experiments, models, systems
-from jaxphys.commands.listing import QUESTIONS
 from jaxphys.commands.simulation.constants import summary
 
 __all__ = ["PAGES", "main"]
@@ -183,7 +182,7 @@ def _room(experiment) -> str:
 def experiments_page() -> str:
     """Every experiment: what it is, its command, what was published and reached."""
     tables = report.experiment_tables()
-    named = [name for names in QUESTIONS.values() for name in names]
+    questions = experiments.by_question()
     lines = [
         "# Experiments",
         "",
@@ -204,10 +203,11 @@ def experiments_page() -> str:
         "|---|---|",
     ]
     lines += [
-        f"| [`{name}`](#{name}) | {experiments.get(name).summary} |" for name in named
+        f"| [`{name}`](#{name}) | {experiments.get(name).summary} |"
+        for name in experiments.names()
     ]
     lines.append("")
-    for question, names in QUESTIONS.items():
+    for question, names in questions.items():
         lines += [f"## {question[0].upper()}{question[1:]}?", ""]
         for name in names:
             experiment = experiments.get(name)

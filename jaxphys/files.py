@@ -10,10 +10,15 @@ import errno
 import os
 import pathlib
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["clear_leftovers", "is_leftover", "replacing", "trouble"]
+__all__ = ["DAMAGE", "clear_leftovers", "is_leftover", "replacing", "trouble"]
+
+#: What reading an archive raises that is cut short, changed or encrypted.
+DAMAGE = (EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 #: The end of the names of files that are being written.
 _PARTIAL = re.compile(r".\.[0-9a-f]{8}\.part$")

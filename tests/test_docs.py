@@ -19,7 +19,6 @@ import pytest
 import jaxphys
 from jaxphys import cli, experiments, models, systems
 from jaxphys.commands import completion, identifying, listing, showing
-from jaxphys.commands.listing import QUESTIONS
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -192,8 +191,10 @@ def test_every_public_function_and_class_is_documented():
 
 
 def test_the_listing_has_every_experiment_once_and_one_line_each():
-    named = [name for names in QUESTIONS.values() for name in names]
-    assert sorted(named) == sorted(experiments.names())
+    shown = [line.split()[0] for line in listing().splitlines() if line[:2] == "  "]
+    named = [name for names in experiments.by_question().values() for name in names]
+    assert sorted(named) == sorted(set(named)) == sorted(experiments.names())
+    assert set(named) <= set(shown)
     assert all(len(line) <= 120 for line in listing().splitlines())
     assert "hig" in listing("oscillators")
 

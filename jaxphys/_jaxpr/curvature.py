@@ -156,9 +156,8 @@ def _weighed(weights: Array, rows: Array) -> Array:
     # product of a matrix and a vector is twice as fast.
     if count > 4 or rows.shape[1] <= 32:
         return _paired(weights[None] * rows, rows)
-    return ((rows[:, None] * rows[None]).reshape(count**2, -1) @ weights).reshape(
-        count, -1
-    )
+    pairs = (rows[:, None] * rows[None]).reshape(count**2, -1)
+    return (pairs @ weights).reshape(count, -1)
 
 
 def _forward(jaxpr: Any, consts: Any, inputs: list, tape: list) -> list[_Value]:

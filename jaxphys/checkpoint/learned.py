@@ -7,8 +7,6 @@ them again.
 import json
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
@@ -32,16 +30,7 @@ __all__ = [
 #: What a head must have, and of which kind.
 _HEAD = {"format": int, "kind": str, "arguments": dict, "notes": dict}
 #: What NumPy and zipfile make of a damaged file.
-_DAMAGE = (
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_DAMAGE = (ValueError, KeyError, TypeError, *files.DAMAGE)
 #: An archive may be so many times larger unpacked; model files are not compressed.
 _MOST = 100
 

@@ -5,42 +5,7 @@ from jaxphys.commands.fitting import MODELS
 from jaxphys.commands.simulation.constants import summary
 from jaxphys.experiments.comparing import METHODS
 
-__all__ = ["QUESTIONS", "listing"]
-
-#: What a person asks, and the experiments that answer.
-QUESTIONS = {
-    "how does a network steer a simulator, and by which method": (
-        "oscillators",
-        "nonlinear_oscillators",
-        "quantum_dipole",
-        "poisson",
-        "heat",
-        "waves",
-        "rotated_sine",
-        "exponential",
-        "ablations",
-    ),
-    "which constants does a simulator have": ("identification",),
-    "which energy H(q, p) has a motion": (
-        "mass_spring",
-        "pendulum",
-        "seed_spring",
-        "damped_spring",
-        "pendulum_torque",
-        "pendulum_chain",
-        "two_body",
-        "three_body",
-    ),
-    "which Lagrangian L(q, v) has a motion": (
-        "double_pendulum",
-        "double_pendulum_box",
-        "relativistic",
-        "wave",
-        "two_link_arm",
-        "seed_polar",
-        "seed_double_pendulum",
-    ),
-}
+__all__ = ["listing"]
 
 
 def listing(experiment: str | None = None) -> str:
@@ -69,7 +34,7 @@ def listing(experiment: str | None = None) -> str:
             ]
         )
     lines = []
-    for question, names in QUESTIONS.items():
+    for question, names in experiments.by_question().items():
         lines.append(f"{question}? jaxphys run NAME")
         lines += [_line(name, experiments.get(name).summary) for name in names]
         lines.append("")

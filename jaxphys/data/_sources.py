@@ -8,13 +8,12 @@ import importlib
 import math
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from jaxphys import files
 from jaxphys.data._columns import Table, find_roles
 from jaxphys.data._layout import Stored
 
@@ -54,7 +53,7 @@ def numpy_file(path: pathlib.Path) -> Any:
     with path.open("rb") as opened:
         try:
             file = np.load(opened, allow_pickle=False)
-        except (*_DAMAGE, ValueError) as error:
+        except (*files.DAMAGE, ValueError) as error:
             kind = f"{path.suffix} file of plain arrays"
             raise ValueError(f"{path} is not an {kind}.") from error
         if isinstance(file, np.ndarray):
@@ -62,19 +61,8 @@ def numpy_file(path: pathlib.Path) -> Any:
         try:
             _check_sizes(path, file)
             return {name: file[name] for name in file.files}
-        except _DAMAGE as error:
+        except files.DAMAGE as error:
             raise ValueError(f"{path} is damaged; take a copy of it.") from error
-
-
-#: What is raised by archives that are cut short, changed or encrypted.
-_DAMAGE = (
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def _check_sizes(path: pathlib.Path, file: Any) -> None:

@@ -9,7 +9,7 @@
 | `record` | results.json, tables, directories |
 | `measures`, `figures` | how learned motions are judged and drawn |
 
-`jaxphys list` shows all experiments with their rows.
+`jaxphys list` shows all experiments by question, `jaxphys list NAME` the rows of one.
 """
 
 import dataclasses
@@ -25,40 +25,62 @@ from jaxphys.experiments.experiment import (
 from jaxphys.experiments.resuming import stored
 from jaxphys.names import check_known
 
-#: Room → the experiments in it; each is a module with an `EXPERIMENT`.
-_ROOMS = {
-    "control": (
-        "oscillators",
-        "nonlinear_oscillators",
-        "quantum_dipole",
-        "poisson",
-        "waves",
-        "rotated_sine",
-        "exponential",
-        "heat",
-        "ablations",
-        "identification",
+#: What a person asks → the room that answers, and its experiments, each a module with
+#: an `EXPERIMENT`.
+_QUESTIONS = {
+    "how does a network steer a simulator, and by which method": (
+        "control",
+        (
+            "oscillators",
+            "nonlinear_oscillators",
+            "quantum_dipole",
+            "poisson",
+            "heat",
+            "waves",
+            "rotated_sine",
+            "exponential",
+            "ablations",
+        ),
     ),
-    "motion": (
-        "mass_spring",
-        "pendulum",
-        "seed_spring",
-        "damped_spring",
-        "pendulum_torque",
-        "pendulum_chain",
-        "two_body",
-        "three_body",
-        "double_pendulum",
-        "relativistic",
-        "wave",
-        "two_link_arm",
-        "seed_polar",
-        "seed_double_pendulum",
-        "double_pendulum_box",
+    "which constants does a simulator have": ("control", ("identification",)),
+    "which energy H(q, p) has a motion": (
+        "motion",
+        (
+            "mass_spring",
+            "pendulum",
+            "seed_spring",
+            "damped_spring",
+            "pendulum_torque",
+            "pendulum_chain",
+            "two_body",
+            "three_body",
+        ),
+    ),
+    "which Lagrangian L(q, v) has a motion": (
+        "motion",
+        (
+            "double_pendulum",
+            "double_pendulum_box",
+            "relativistic",
+            "wave",
+            "two_link_arm",
+            "seed_polar",
+            "seed_double_pendulum",
+        ),
     ),
 }
 
-_PLACES = {name: room for room, names in _ROOMS.items() for name in names}
+_PLACES = {name: room for room, names in _QUESTIONS.values() for name in names}
+
+
+def by_question() -> dict[str, tuple[str, ...]]:
+    """The names of all experiments, by the question that they answer.
+
+    Example:
+      >>> by_question()["which constants does a simulator have"]
+      ('identification',)
+    """
+    return {question: names for question, (_, names) in _QUESTIONS.items()}
 
 
 def names() -> tuple[str, ...]:
@@ -124,4 +146,13 @@ def run(
     return _run(experiment, experiment.settings(**settings), options)
 
 
-__all__ = ["Experiment", "Run", "RunOptions", "get", "names", "run", "stored"]
+__all__ = [
+    "Experiment",
+    "Run",
+    "RunOptions",
+    "by_question",
+    "get",
+    "names",
+    "run",
+    "stored",
+]
