@@ -31,6 +31,7 @@ commands:
 
 What run, fit, identify and simulate compile is kept in the user's cache folder, and the
 same command starts sooner; --cache DIR moves it, --cache off does without.
+run and fit take --devices N, and --distributed in each process of several.
 
 jaxphys run EXPERIMENT --help lists an experiment's options, jaxphys fit MODEL --help
 those of a fit, jaxphys identify LAW --help those of constants, jaxphys simulate SYSTEM
@@ -78,7 +79,7 @@ def _carried_out(commands: dict[str, Callable], arguments: list[str]) -> int:
     """Run a command; what goes wrong becomes a sentence."""
     try:
         check_known("command", arguments[0], commands)
-        arguments = _cached(arguments)
+        arguments = _joined(_cached(arguments))
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             return commands[arguments[0]](arguments[1:])
@@ -119,6 +120,22 @@ def _cached(arguments: list[str]) -> list[str]:
         arguments = arguments[:place] + arguments[place + 2 :]
     keep_compilations(chosen)
     return arguments
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """The command line without --distributed, by which this process joins others."""
+    if arguments[0] not in ("run", "fit") or "--distributed" not in arguments:
+        return arguments
+    import jax
+
+    try:
+        jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"JAX finds no processes to join: {error} Start the command by srun, by "
+            "mpirun, or on Cloud TPU, as jax.distributed.initialize describes."
+        ) from error
+    return [word for word in arguments if word != "--distributed"]
 
 
 def _warn(message, category, filename, lineno, file=None, line=None) -> None:
@@ -189,7 +206,7 @@ def _list(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from jaxphys import commands, experiments
+    from jaxphys import commands, devices, experiments
 
     name = _named(arguments, "run", "an experiment", experiments.names())
     experiment = experiments.get(name)
@@ -204,10 +221,11 @@ def _run(arguments: list[str]) -> int:
     )
     asked = _options(f"run {name}", arguments[1:], *both)
     done = commands.run(experiment, asked.run, **vars(asked.settings))
-    print(
-        f"figures: {done.out}/*.png. To go on: jaxphys run {name} --resume --out "
-        f"{done.out}. Beside other runs: jaxphys plot {done.out} …"
-    )
+    if devices.is_first():
+        print(
+            f"figures: {done.out}/*.png. To go on: jaxphys run {name} --resume --out "
+            f"{done.out}. Beside other runs: jaxphys plot {done.out} …"
+        )
     return _INTERRUPTED if done.interrupted else 0
 
 

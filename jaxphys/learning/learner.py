@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxphys import checkpoint, data, training
+from jaxphys import checkpoint, data, devices, training
 from jaxphys.learning.recipe import Recipe, transformation
 from jaxphys.problems import Target
 from jaxphys.training import Budget, Fit, Looks, Storage, Trainer, TrainState
@@ -27,7 +27,8 @@ class Learner:
       recipe: how.
 
     Raises:
-      ValueError: for an invalid recipe.
+      ValueError: for an invalid recipe, or batches that the devices in force cannot
+        share.
 
     Example:
       >>> from jaxphys import models, problems
@@ -45,6 +46,8 @@ class Learner:
 
     def __init__(self, target: Target, recipe: Recipe):
         self.target, self.recipe = target, recipe.check()
+        for _, batch_size in recipe.stages:
+            devices.check_batch(batch_size or 0)
         self.tx = transformation(recipe)
         step = training.make_train_step(
             *target.trained, self.tx, memory_limit=recipe.memory_limit
