@@ -124,10 +124,11 @@ def check_batch(batch_size: int) -> None:
     number = count()
     if batch_size % number:
         near = [n * number for n in (batch_size // number, -(-batch_size // number))]
-        fitting = " or ".join(str(n) for n in near if n)
+        sizes = " or ".join(str(n) for n in near if n)
+        fewer = max(n for n in range(1, number) if batch_size % n == 0)
         raise ValueError(
             f"a batch of {batch_size} samples has no equal parts for {number} devices; "
-            f"expected a batch size of {fitting}."
+            f"expected a batch size of {sizes}, or devices {fewer}."
         )
 
 

@@ -86,6 +86,23 @@ def test_more_devices_than_there_are_leave_nothing_behind(tmp_path):
     assert not options.out.exists()
 
 
+@pytest.mark.long
+def test_batches_that_cannot_be_shared_leave_nothing_behind(tmp_path):
+    words = ["run", "mass_spring", "--steps", "1", "--devices", "8", "--out"]
+    eight = "--xla_force_host_platform_device_count=8"
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxphys.cli", *words, tmp_path / "run"],
+        env=os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {eight}"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "batch size of 744 or 752, or devices 6" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def _free_job():
     """The number of a SLURM job whose port, as JAX has it, is free."""
     for job in range(os.getpid() % 4096, 8192):

@@ -216,6 +216,9 @@ def train_rows(
     if experiment.check is not None:
         for subject in subjects.values():
             experiment.check(first, subject.learner.recipe)
+    if experiment.train is None:
+        for subject in subjects.values():
+            subject.learner.check_batches(subject.sees(first).train)
     out = record.output_directory(experiment.name, options.out, resume=options.resume)
     if options.resume:
         _, before = resuming.stored(experiment, out)

@@ -99,6 +99,9 @@ def _fitted(model: str, options: FitOptions) -> Fitted:
     for length in recipe.lengths:
         for part in (ready.train, ready.held_out):
             learning.samples(dynamics, recipe.mode, part, length)
+    learning.Learner(learning.matching(dynamics, recipe), recipe).check_batches(
+        ready.train
+    )
     out = pathlib.Path(options.out or record.dated_directory("fit"))
     begun = reports.begun(model, options, ready)
     if options.resume:
