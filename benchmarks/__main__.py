@@ -25,6 +25,7 @@ NAMES = (
     "rollout_memory",
     "dipole_step",
     "engine",
+    "least_squares",
     "roofline",
     "growth",
     "poisson_memory",

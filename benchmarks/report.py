@@ -781,6 +781,24 @@ def _roofline(results: dict[str, Any]) -> list[str]:
     ]
 
 
+def _least_squares(results: dict[str, Any]) -> list[str]:
+    methods = results["methods"]
+    milestones = list(next(iter(methods.values()))["time_to"])
+    header = ["method", "steps", "compile [s]", "lowest loss"]
+    header += [f"s to {x}" for x in milestones]
+    rows = [
+        [
+            name,
+            str(found["steps"]),
+            f"{found['compile_seconds']:.1f}",
+            f"{found['loss']:.1e}",
+            *(_seconds(found["time_to"][x]) for x in milestones),
+        ]
+        for name, found in methods.items()
+    ]
+    return [f"From a loss of {results['start']:.2g}.", "", *_table(header, rows)]
+
+
 def _growth(results: dict[str, Any]) -> list[str]:
     header = ["what grows", "sizes", "method", "times [ms]", "exponent", "at the end"]
     rows = []
@@ -821,6 +839,7 @@ SECTIONS = {
     "control": ("Training through simulators, every method", _control),
     "dipole_step": ("One step of HIG on the quantum dipole", _dipole_step),
     "engine": ("Second-order steps by size and route", _engine),
+    "least_squares": ("One least-squares problem, by several solvers", _least_squares),
     "roofline": ("What each hot step reaches of the device", _roofline),
     "growth": ("How the time of a step grows", _growth),
     "poisson_memory": ("Memory of a step on Poisson's equation", _poisson_memory),

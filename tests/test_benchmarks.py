@@ -124,6 +124,7 @@ def test_a_revision_beside_itself_takes_as_long():
         "rollout_memory",
         "dipole_step",
         "engine",
+        "least_squares",
         "roofline",
         "growth",
         "poisson_memory",
