@@ -773,7 +773,7 @@ def _roofline(results: dict[str, Any]) -> list[str]:
     ]
     return [
         f"Measured in the same run: {results['peak'] / 1e9:.3g} Gflop/s of exact "
-        f"float32 products, {results['bandwidth'] / 1e9:.3g} GB/s of a copy. "
+        f"float32 products, {results['bandwidth'] / 1e9:.3g} GB/s moved. "
         "Operations and bytes are what XLA counts in the compiled program, and of "
         "factorizations the least.",
         "",
