@@ -44,9 +44,11 @@ def textbook(sin: Callable, cos: Callable) -> Callable:
     return field
 
 
-def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def run(*, smoke: bool, gpu: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure; returns (config, results)."""
     batch, steps, rounds = (64, 20, 1) if smoke else (4096, 1000, 9)
+    if gpu:
+        batch, rounds = 262_144, 3
     config = {"trajectories": batch, "steps": steps, "dt": DT, "rounds": rounds}
     runs = _runs(batch, steps)
     rates = _measure(runs, batch * steps, rounds)
@@ -54,7 +56,7 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     for rate in rates.values():
         rate["ratio_to_diffrax"] = rate["median"] / base
     results: dict[str, Any] = {"steps_per_second": rates}
-    if not smoke and hasattr(os, "sched_getaffinity"):
+    if not smoke and not gpu and hasattr(os, "sched_getaffinity"):
         results["one_core_steps_per_second"] = _on_one_core()
     return config, results
 

@@ -8,6 +8,7 @@ Records are only ever appended.
 import datetime
 import json
 import pathlib
+import re
 import resource
 import statistics
 import subprocess
@@ -38,6 +39,19 @@ class Party(NamedTuple):
     steps: int = 1
     calls: int = BLOCK
     settle: int = SETTLE
+
+
+def size_of(smoke: bool, gpu: bool) -> str:
+    """The name of a size, of what a benchmark is called with."""
+    return "smoke" if smoke else "gpu" if gpu else "cpu"
+
+
+def own_results() -> pathlib.Path:
+    """Where this device's records go: those of processors together, of others apart."""
+    first = jax.devices()[0]
+    if first.platform == "cpu":
+        return RESULTS
+    return RESULTS / re.sub(r"[^A-Za-z0-9]+", "-", first.device_kind).strip("-").lower()
 
 
 def revision() -> str:

@@ -76,6 +76,7 @@ def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
     for name in SECTIONS:
         if harness.latest(name, results_dir) is not None:
             parts += [*section(name, results_dir), ""]
+    parts += _other_devices(results_dir)
     measured = harness.latest("work_precision", results_dir)
     if measured is not None:
         figure = plots.work_precision(measured["results"]["cases"])
@@ -108,6 +109,19 @@ def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
             TABLES["control"],
             _control_summary(measured["results"]),
         )
+
+
+def _other_devices(results_dir: pathlib.Path) -> list[str]:
+    """The sections of what is no processor, a folder of records each."""
+    parts: list[str] = []
+    for folder in sorted(path for path in results_dir.iterdir() if path.is_dir()):
+        names = [x for x in SECTIONS if harness.latest(x, folder) is not None]
+        if names:
+            kind = harness.latest(names[0], folder)["device"]["kind"]  # type: ignore[index]
+            parts += [f"## On another device: {kind}", ""]
+        for name in names:
+            parts += [*section(name, folder), ""]
+    return parts
 
 
 def _fill(path: pathlib.Path, markers: tuple[str, str], lines: list[str]) -> None:
@@ -764,6 +778,71 @@ def _hamiltonian(results: dict[str, Any]) -> list[str]:
     return [*lines, *_table([*header, "range", "median error"], table)]
 
 
+def _roofline(results: dict[str, Any]) -> list[str]:
+    header = ["step", "Gflop", "MB", "time [ms]", "bound by", "share reached [%]"]
+    rows = [
+        [
+            row["name"],
+            f"{row['operations'] / 1e9:.3g}",
+            f"{row['bytes'] / 1e6:.3g}",
+            f"{1e3 * row['seconds']['median']:.3g}",
+            row["bound"],
+            f"{100 * row['share']:.2g}",
+        ]
+        for row in results["rows"]
+    ]
+    return [
+        f"Measured in the same run: {results['peak'] / 1e9:.3g} Gflop/s of exact "
+        f"float32 products, {results['bandwidth'] / 1e9:.3g} GB/s moved. "
+        "Operations and bytes are what XLA counts in the compiled program, and of "
+        "factorizations the least.",
+        "",
+        *_table(header, rows),
+    ]
+
+
+def _least_squares(results: dict[str, Any]) -> list[str]:
+    methods = results["methods"]
+    milestones = list(next(iter(methods.values()))["time_to"])
+    header = ["method", "steps", "compile [s]", "lowest loss"]
+    header += [f"s to {x}" for x in milestones]
+    rows = [
+        [
+            name,
+            str(found["steps"]),
+            f"{found['compile_seconds']:.1f}",
+            f"{found['loss']:.1e}",
+            *(_seconds(found["time_to"][x]) for x in milestones),
+        ]
+        for name, found in methods.items()
+    ]
+    return [f"From a loss of {results['start']:.2g}.", "", *_table(header, rows)]
+
+
+def _growth(results: dict[str, Any]) -> list[str]:
+    header = ["what grows", "sizes", "method", "times [ms]", "exponent", "at the end"]
+    rows = []
+    for axis, methods in results["axes"].items():
+        for method, found in methods.items():
+            sizes, times = zip(*found["points"], strict=True)
+            rows.append(
+                [
+                    axis,
+                    ", ".join(map(str, sizes)),
+                    method,
+                    ", ".join(f"{1e3 * t:.3g}" for t in times),
+                    f"{found['exponent']:.2f}",
+                    f"{found['last']:.2f}",
+                ]
+            )
+    return [
+        "t ~ size^p over all sizes, and between the two largest; a call has a least "
+        "time of its own.",
+        "",
+        *_table(header, rows),
+    ]
+
+
 SECTIONS = {
     "oscillators": ("Coupled oscillators, every method", _oscillators),
     "hig_epoch": ("One epoch of HIG, beside TensorFlow", _hig_epoch),
@@ -780,6 +859,9 @@ SECTIONS = {
     "control": ("Training through simulators, every method", _control),
     "dipole_step": ("One step of HIG on the quantum dipole", _dipole_step),
     "engine": ("Second-order steps by size and route", _engine),
+    "least_squares": ("One least-squares problem, by several solvers", _least_squares),
+    "roofline": ("What each hot step reaches of the device", _roofline),
+    "growth": ("How the time of a step grows", _growth),
     "poisson_memory": ("Memory of a step on Poisson's equation", _poisson_memory),
     "kills": ("Kills at random moments", _kills),
 }

@@ -19,6 +19,7 @@ A small functional library. An idea is one function, and a method is a compositi
 | `data` | trajectories from files, and the samples of a training |
 | `training`, `learning` | the training loop, and recipes for learning a motion |
 | `metrics`, `plots` | errors of a motion, figures |
+| `devices` | many devices, and many processes |
 | `checkpoint` | training states and models on disk |
 | `experiments` | published experiments, also by the command `jaxphys run` |
 | `commands` | what the command `jaxphys` does, as functions: fit, simulate, … |
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         commands,
         curvature,
         data,
+        devices,
         experiments,
         integrators,
         learning,
@@ -73,6 +75,7 @@ __all__ = [
     "compare",
     "curvature",
     "data",
+    "devices",
     "experiments",
     "integrators",
     "learning",

@@ -40,7 +40,8 @@ commands:
   completion SHELL            a script for bash or zsh that completes all this
 
 COMMAND NAME --help lists the options of each. --show opens the figures at the end.
-What is compiled is kept between runs: --cache DIR moves it, --cache off leaves it."""
+What is compiled is kept between runs: --cache DIR moves it, --cache off leaves it.
+Over several devices: --devices N; in each process of several: --distributed."""
 
 _NO_MEMORY = (
     "memory is full; lower the batch size, the number of samples or trajectories, or "
@@ -85,7 +86,7 @@ def _carried_out(commands: dict[str, Callable], arguments: list[str]) -> int:
     """Run a command; what goes wrong becomes a sentence."""
     try:
         check_known("command", arguments[0], commands)
-        arguments = _cached(arguments)
+        arguments = _joined(_cached(arguments))
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             return commands[arguments[0]](arguments[1:])
@@ -126,6 +127,22 @@ def _cached(arguments: list[str]) -> list[str]:
         arguments = arguments[:place] + arguments[place + 2 :]
     keep_compilations(chosen)
     return arguments
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """The command line without --distributed, by which this process joins others."""
+    if arguments[0] not in ("run", "fit") or "--distributed" not in arguments:
+        return arguments
+    import jax
+
+    try:
+        jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"JAX finds no processes to join: {error} Start the command by srun, by "
+            "mpirun, or on Cloud TPU, as jax.distributed.initialize describes."
+        ) from error
+    return [word for word in arguments if word != "--distributed"]
 
 
 def _warn(message, category, filename, lineno, file=None, line=None) -> None:
@@ -211,7 +228,7 @@ def _wants_figures(arguments: list[str]) -> bool:
 
 
 def _run(arguments: list[str]) -> int:
-    from jaxphys import commands, experiments
+    from jaxphys import commands, devices, experiments
 
     show = _wants_figures(arguments)
     name = _named(arguments, "run", "an experiment", experiments.names())
@@ -227,11 +244,12 @@ def _run(arguments: list[str]) -> int:
     )
     asked = _options(f"run {name}", arguments[1:], *both)
     done = commands.run(experiment, asked.run, **vars(asked.settings))
-    print(
-        f"figures: {done.out}/*.png. To go on: jaxphys run {name} --resume --out "
-        f"{done.out}. Beside other runs: jaxphys plot {done.out} …"
-    )
-    if show:
+    if devices.is_first():
+        print(
+            f"figures: {done.out}/*.png. To go on: jaxphys run {name} --resume --out "
+            f"{done.out}. Beside other runs: jaxphys plot {done.out} …"
+        )
+    if show and devices.is_first():
         commands.show(done.out)
     return _INTERRUPTED if done.interrupted else 0
 

@@ -15,6 +15,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from jaxphys import devices
+
 __all__ = ["DAMAGE", "clear_leftovers", "is_leftover", "replacing", "trouble"]
 
 #: What reading an archive raises that is cut short, changed or encrypted.
@@ -32,6 +34,8 @@ _OF_ANOTHER_KIND = (errno.EISDIR, errno.ENOTDIR)
 def replacing(path: str | pathlib.Path) -> Iterator[BinaryIO]:
     """A file to write, which takes the place of `path` once all of it is on disk.
 
+    Of several processes the first writes it, and the others to nowhere.
+
     Raises:
       OSError: that names `path`, with nothing left behind and `path` as it was.
 
@@ -44,6 +48,10 @@ def replacing(path: str | pathlib.Path) -> Iterator[BinaryIO]:
       (b'whole', 1)
     """
     path = pathlib.Path(path)
+    if not devices.is_first():
+        with open(os.devnull, "wb") as nowhere:
+            yield nowhere
+        return
     # Two processes, or two threads of one, never write to one name.
     partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
     try:
@@ -84,7 +92,7 @@ def clear_leftovers(directory: str | pathlib.Path) -> None:
       []
     """
     for path in pathlib.Path(directory).glob("*.part"):
-        if is_leftover(path):
+        if is_leftover(path) and devices.is_first():
             with contextlib.suppress(OSError):
                 path.unlink()
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import harness, hnn_step, lnn_step, report
+from benchmarks import comparing, growth, harness, hnn_step, lnn_step, parts, report
 from jaxphys import plots
 
 pytestmark = pytest.mark.x64
@@ -63,6 +63,50 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
     assert (tmp_path / "REPORT.md").read_text().startswith("## Measurements")
 
 
+def test_exponents_are_those_of_powers():
+    points = [(n, 1e-3 * n**2.5) for n in (4, 8, 32)]
+    found = growth.exponents(points)
+    assert found["exponent"] == pytest.approx(2.5)
+    assert found["last"] == pytest.approx(2.5)
+
+
+def test_revisions_are_compared_round_by_round():
+    rounds = [({"step": a}, {"step": b}) for a, b in ((1, 2), (10, 30), (2, 2))]
+    found = comparing.ratios(rounds)["step"]
+    assert (found["ratio"], found["least"], found["most"]) == (2, 1, 3)
+
+
+def test_a_part_that_is_stopped_leaves_the_others_their_time():
+    chosen = (parts.Part("roofline", 0.2), parts.Part("unknown", 60.0))
+    found = parts.run(chosen, "smoke", 60.0)
+    assert found["roofline"].startswith("stopped after")
+    assert found["unknown"].startswith("failed (2)")
+    assert parts.run(chosen, "smoke", 0.0)["unknown"] == "not begun: no time was left"
+
+
+def test_what_one_gpu_is_asked_for_takes_less_than_six_minutes():
+    assert sum(part.limit for part in parts.GPU) <= 360
+    assert parts.GPU_SECONDS < 360
+
+
+def test_another_devices_records_are_a_section_of_their_own(tmp_path):
+    row = {"name": "a step", "operations": 1e9, "bytes": 1e6, "bound": "bytes"}
+    row |= {"seconds": {"median": 1e-3}, "share": 0.25}
+    results = {"peak": 1e12, "bandwidth": 1e12, "rows": [row]}
+    harness.record("roofline", {}, results, results_dir=tmp_path / "a-gpu")
+    report.write(tmp_path, root=None)
+    text = (tmp_path / "REPORT.md").read_text()
+    assert "## On another device: cpu" in text
+    assert "| a step | 1 | 1 | 1 | bytes | 25 |" in text
+
+
+@pytest.mark.long
+def test_a_revision_beside_itself_takes_as_long():
+    found = comparing.compare("HEAD", "smoke", 1, 0.05)
+    assert len(found) == 8
+    assert all(0 < row["ratio"] < 50 for row in found.values())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "name",
@@ -80,6 +124,9 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
         "rollout_memory",
         "dipole_step",
         "engine",
+        "least_squares",
+        "roofline",
+        "growth",
         "poisson_memory",
         "kills",
         "control",
@@ -87,7 +134,7 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
 )
 def test_every_benchmark_runs_in_smoke_size(name):
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "run", name, "--smoke"],
+        [sys.executable, "-m", "benchmarks", "run", name, "--size", "smoke"],
         capture_output=True,
         text=True,
         timeout=600,
@@ -101,7 +148,7 @@ def test_every_benchmark_runs_in_smoke_size(name):
 def test_the_tensorflow_peer_runs_beside_ours():
     _needs("tensorflow")
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "run", "hig_epoch", "--smoke"],
+        [sys.executable, "-m", "benchmarks", "run", "hig_epoch", "--size", "smoke"],
         capture_output=True,
         text=True,
         timeout=600,

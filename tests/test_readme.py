@@ -88,6 +88,8 @@ def test_the_constants_of_a_law_come_from_a_table(tmp_path, monkeypatch):
 def test_the_guides_train(tmp_path):
     names = run(code("docs/guides/control.md", "# Train"), epochs=("=20", "=2"))
     assert names["fit"].history[-1]["step"] == 256
+    names = run(code("docs/guides/devices.md", "# Many"), steps=("=100", "=2"))
+    assert names["fit"].history[-1]["step"] == 2
     names = run(code("docs/guides/hamiltonian.md", "# Learn"), steps=("=500", "=100"))
     assert bool(jnp.all(jnp.isfinite(names["path"].q)))
     names = run(

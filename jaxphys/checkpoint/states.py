@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import files
+from jaxphys import devices, files
 from jaxphys.types import PyTree
 
 __all__ = [
@@ -83,7 +83,7 @@ def save(
       keep: how many states are left, the newest.
 
     Returns:
-      The file.
+      The file, which the first of several processes writes.
 
     Raises:
       OSError: where it cannot be written; the states before are as they were.
@@ -100,6 +100,8 @@ def save(
       [4 4] {'seconds': 0.5}
     """
     directory = pathlib.Path(directory)
+    if not devices.is_first():
+        return _file(directory, step)
     directory.mkdir(parents=True, exist_ok=True)
     files.clear_leftovers(directory)
     path = _file(directory, step)
@@ -179,6 +181,8 @@ def exists(directory: str | pathlib.Path) -> bool:
 def clear(directory: str | pathlib.Path, after: int = -1) -> None:
     """Remove the training states of a directory, those after a step number."""
     directory = pathlib.Path(directory)
+    if not devices.is_first():
+        return
     files.clear_leftovers(directory)
     for step in _steps(directory):
         if step > after:

@@ -16,7 +16,7 @@ from typing import Any
 import optax
 
 from jaxphys import data as datasets
-from jaxphys import learning, plots, trees
+from jaxphys import devices, learning, plots, trees
 from jaxphys.experiments import record, resuming
 from jaxphys.experiments.experiment import (
     USUAL_SECONDS,
@@ -180,9 +180,10 @@ def run(
         experiment, settings, options = experiment.prepare(
             experiment, settings, options
         )
-    done = train_rows(experiment, settings, options, written=True)
-    if done.results["methods"]:
-        _close(experiment, done)
+    with devices.across(options.devices):
+        done = train_rows(experiment, settings, options, written=True)
+        if done.results["methods"]:
+            _close(experiment, done)
     return done
 
 
@@ -209,12 +210,15 @@ def train_rows(
 
     title = experiment.of("title", settings)
     config = dataclasses.asdict(settings) | dataclasses.asdict(options)
-    for name in ("out", "resume", "progress"):
+    for name in ("out", "resume", "progress", "devices"):
         config.pop(name)
     first = samples_of(options.seed)
     if experiment.check is not None:
         for subject in subjects.values():
             experiment.check(first, subject.learner.recipe)
+    if experiment.train is None:
+        for subject in subjects.values():
+            subject.learner.check_batches(subject.sees(first).train)
     out = record.output_directory(experiment.name, options.out, resume=options.resume)
     if options.resume:
         _, before = resuming.stored(experiment, out)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import data as datasets
-from jaxphys import plots, trees
+from jaxphys import devices, plots, trees
 from jaxphys.checks import check_count, check_positive
 from jaxphys.learning import Learner, Recipe
 from jaxphys.problems import Target
@@ -52,6 +52,8 @@ class RunOptions:
       batch_size: samples an update, for all rows; by default each its own.
       memory_limit: MB that a second-order step may take for matrices, or for a basis in
         place of one; by default its sizes decide.
+      devices: over how many devices each batch is split; by default one, and all where
+        several processes run together.
       out: directory of the results; `runs/EXPERIMENT-DATE-TIME` by default.
       resume: go on with the run in `out`, or with the newest where none is given, by
         the run's own settings; methods and budget may be added to.
@@ -67,6 +69,7 @@ class RunOptions:
     shuffle: bool = True
     batch_size: int | None = None
     memory_limit: float | None = None
+    devices: int | None = None
     out: pathlib.Path | None = None
     resume: bool = False
     progress: bool = True
@@ -80,6 +83,8 @@ class RunOptions:
             check_count("batch_size", self.batch_size)
         if self.memory_limit is not None:
             check_positive("memory_limit", self.memory_limit)
+        if self.devices is not None:
+            devices.mesh(check_count("devices", self.devices))
         if self.seconds is not None or self.steps is not None:
             Budget(steps=self.steps, seconds=self.seconds).check()
         return self

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxphys import files, metrics, stopping
+from jaxphys import devices, files, metrics, stopping
 from jaxphys.training import Fit
 
 __all__ = [
@@ -83,8 +83,11 @@ def output_directory(
 
 def check_empty(out: pathlib.Path, cure: str = "Choose another --out.") -> None:
     """A ValueError where writing results would mix them with what is there."""
-    if out.exists() and not (
-        out.is_dir() and all(map(files.is_leftover, out.iterdir()))
+    # The first of several processes may be writing there already.
+    if (
+        devices.is_first()
+        and out.exists()
+        and not (out.is_dir() and all(map(files.is_leftover, out.iterdir())))
     ):
         raise ValueError(
             f"{out} exists and is not empty; nothing was overwritten. {cure}"
@@ -103,7 +106,7 @@ def open_results(
     """
     path = out / "results.json"
     config = json.loads(json.dumps(config))
-    if path.exists():
+    if path.exists() and (resume or devices.is_first()):
         old = read_results(path)
         if not resume:
             raise ValueError(
@@ -157,11 +160,12 @@ def versions() -> dict[str, str]:
 
 
 def device() -> dict[str, Any]:
-    """What computes: platform, kind, and the number of processors."""
+    """What computes: platform, kind, how many in use, and the number of processors."""
     first = jax.devices()[0]
     return {
         "platform": first.platform,
         "kind": first.device_kind,
+        "count": devices.count(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")

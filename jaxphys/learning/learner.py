@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxphys import checkpoint, data, training
+from jaxphys import checkpoint, data, devices, training
 from jaxphys.learning.recipe import Recipe, transformation
 from jaxphys.problems import Target
 from jaxphys.training import Budget, Fit, Looks, Storage, Trainer, TrainState
@@ -97,7 +97,7 @@ class Learner:
             if state is None:
                 state = self._first(network_key, params, start)
             total = data.num_samples(targets)
-            batch = total if batch_size is None else min(batch_size, total)
+            batch = _batch(total, batch_size)
             fit = self._trainer(batch).fit(
                 state,
                 _filled((inputs, targets), batch),
@@ -117,6 +117,17 @@ class Learner:
             best = self._best(evaluate, whole.state.params)
             whole = whole._replace(state=whole.state._replace(params=best))
         return whole
+
+    def check_batches(self, train: Any) -> None:
+        """A ValueError where the devices in force cannot share the batches evenly.
+
+        Args:
+          train: what is trained on, as in the sets of `fit`.
+        """
+        if devices.count() > 1:
+            for length, batch_size in self.recipe.stages:
+                _, targets = self.target.samples(train, length)
+                devices.check_batch(_batch(data.num_samples(targets), batch_size))
 
     def _first(self, key: Array, params: PyTree | None, start: Any) -> TrainState:
         """The state before the first step: one network, or many side by side."""
@@ -155,6 +166,11 @@ class Learner:
         if recipe.patience is not None:
             stopping = training.EarlyStopping("validation_loss", recipe.patience)
         return Looks(evaluate, recipe.look_every, stopping)
+
+
+def _batch(total: int, batch_size: int | None) -> int:
+    """Samples an update: so many, or all."""
+    return total if batch_size is None else min(batch_size, total)
 
 
 def _part(budget: Budget, number: int, stages: int) -> Budget:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxphys import linalg, trees
+from jaxphys import devices, linalg, trees
 from jaxphys.optim import routes
 from jaxphys.optim.factors import pull_back
 from jaxphys.optim.linearise import Linearisation
@@ -122,7 +122,9 @@ class LeastSquares(NamedTuple):
         factors = self.linearisation.factors()
         if self.route == "gram":
             matrix = self.linearisation.gram(self.wide)
-            form = self._of_matrix(matrix * self.scale[:, None] * self.scale[None, :])
+            # By a scale in parts the matrix would be cut into parts once more.
+            scale = devices.whole(self.scale)
+            form = self._of_matrix(matrix * scale[:, None] * scale[None, :])
         else:
             form = self._of_root(self._jacobian().T)
         return form, lambda w: pull_back(factors, w)

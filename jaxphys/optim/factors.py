@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys import linalg, trees
+from jaxphys import devices, linalg, trees
 from jaxphys.types import Array, PyTree
 
 __all__ = ["Block", "Factors", "dense", "gram", "joined", "pull_back"]
@@ -47,7 +47,10 @@ class Factors(NamedTuple):
 
 
 def gram(factors: Factors, dtype=None) -> Array:
-    """K = J Jᵀ, shape (m, m), summed over layers; products in `dtype`."""
+    """K = J Jᵀ, shape (m, m), summed over layers; products in `dtype`.
+
+    Of several devices each makes the rows of its samples, and all get the whole.
+    """
     batch, d = factors.shape
     dtype = dtype or trees.check_one_dtype(factors.params)
     total = jnp.zeros((batch, d, batch, d), dtype)
@@ -55,13 +58,14 @@ def gram(factors: Factors, dtype=None) -> Array:
         if block is not None:
             formed = _cheaper_formed(block, d)
             block = _form(block, d) if formed else block
-            total = total + _block_gram(block, dtype)
+            total = total + devices.split(_block_gram(block, dtype))
 
     def add(carry, leaf, start, block):
         del leaf, start
-        return carry + _block_gram(block, dtype)
+        return carry + devices.split(_block_gram(block, dtype))
 
-    return factors.fold_pieces(add, total).reshape(batch * d, batch * d)
+    total = factors.fold_pieces(add, devices.split(total))
+    return devices.whole(total.reshape(batch * d, batch * d))
 
 
 def pull_back(factors: Factors, cotangents: Array) -> PyTree:
@@ -128,7 +132,10 @@ def _block_gram(block: Block, dtype) -> Array:
     columns = block.columns.astype(dtype)
     if block.rows is None:
         count, d, _, size = columns.shape
-        product = linalg.self_product(columns.reshape(-1, size))
+        flat = columns.reshape(-1, size)
+        # Half of a matrix in parts would have to move between devices.
+        several = devices.count() > 1
+        product = flat @ flat.T if several else linalg.self_product(flat)
         return product.reshape(count, d, count, d)
     rows = block.rows.astype(dtype)
     products = _inner(columns, columns) * _inner(rows, rows)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxphys import linalg, trees
+from jaxphys import devices, linalg, trees
 from jaxphys._jaxpr import layers
 from jaxphys.optim import routes
 from jaxphys.optim.columns import PlainLeaves
@@ -183,7 +183,11 @@ class Linearisation:
         scale = jnp.ones((batch, d), self.values.dtype) if scale is None else scale
         size = sum(leaf.size for leaf in leaves)
         limit = max(self._block_bytes // (d * size * jnp.dtype(dtype).itemsize), 1)
-        chunk = max(n for n in range(1, batch + 1) if batch % n == 0 and n <= limit)
+        # Each device has its part of a block.
+        parts = devices.count() if batch % devices.count() == 0 else 1
+        each = batch // parts
+        largest = max(n for n in range(1, each + 1) if each % n == 0 and n <= limit)
+        chunk = parts * largest
 
         # The rows of J of a block are linearised anew: those of all would not fit.
         def add(total: Array, part: tuple[PyTree, Array]) -> tuple[Array, None]:
@@ -198,7 +202,9 @@ class Linearisation:
         split = jax.tree.map(
             lambda x: x.reshape(batch // chunk, chunk, *x.shape[1:]), (inputs, scale)
         )
-        return jax.lax.scan(add, jnp.zeros((size, size), dtype), split)[0]
+        split = devices.split(split, axis=1)
+        total = jax.lax.scan(add, jnp.zeros((size, size), dtype), split)[0]
+        return devices.whole(total)
 
     @always_exact
     def product(self, dtype: DTypeLike | None = None) -> Callable[[Array], Array]:

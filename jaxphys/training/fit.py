@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxphys import data as datasets
-from jaxphys import stopping
+from jaxphys import devices, stopping
 from jaxphys.checks import check_count, check_positive
 from jaxphys.training._blas import one_blas_thread
 from jaxphys.training.journal import (
@@ -159,7 +159,7 @@ class Trainer:
         if training.finished:
             return training.ended()
         try:
-            training.compile(jax.tree.map(jnp.asarray, data), key)
+            training.compile(devices.whole(jax.tree.map(_array, data)), key)
             with one_blas_thread():
                 training.run(progress)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -202,13 +202,15 @@ class _Training:
 
     def compile(self, data: PyTree, key: Array | None) -> None:
         """Compile by a loop of no steps: the clock of training starts after it."""
-        self._data = data, key
         started = time.perf_counter()
+        self.state, self.skipped, key = devices.whole((self.state, self.skipped, key))
+        self._data = data, key
         # What comes out may be of another type than what went in, weakly typed say, or
         # on a device of its own, and would then be compiled for again.
         for _ in range(2):
             self.state, _, _, self.skipped = self.steps(self.state, 0)
-        self.compile_seconds += time.perf_counter() - started
+        (took,) = devices.agreed(time.perf_counter() - started)
+        self.compile_seconds += took
 
     def steps(self, state: TrainState, count: int) -> tuple:
         """So many steps, at the present rate."""
@@ -243,13 +245,13 @@ class _Training:
         self.disk.begin()
         pace: float | None = None
         while not self.over:
-            if stop.asked:
+            if any(devices.agreed(stop.asked)):
                 self._interrupted()
                 return
             chunk, at_target = self._chunk(pace)
             begin = time.perf_counter()
             new, _, info, skipped = self.steps(self.state, chunk)
-            took = time.perf_counter() - begin
+            (took,) = devices.agreed(time.perf_counter() - begin)
             self.spent += took
             pace = took / chunk
             self.skipped = skipped
@@ -460,6 +462,11 @@ def _numbers(key: Array) -> Array:
     return jax.random.key_data(key)
 
 
+def _array(x: Any) -> Any:
+    """What is trained on, on a device; that of several is a matter of the mesh."""
+    return jnp.asarray(x) if devices.count() == 1 else x
+
+
 def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
@@ -470,7 +477,7 @@ def _progress_bar(progress: bool | str, budget: Budget, limit: int | None) -> tq
     return tqdm(
         total=total,
         desc=progress if isinstance(progress, str) else "fit",
-        disable=progress is False,
+        disable=progress is False or not devices.is_first(),
         bar_format="{desc:<30}{percentage:4.0f}% |{bar:20}| {n:.4g}/{total:.4g} "
         + unit
         + ", {remaining} left{postfix}",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from jaxphys import devices
 from jaxphys.checks import check_count
 from jaxphys.training.step import TrainState
 from jaxphys.types import PyTree
@@ -190,7 +191,8 @@ class Journal:
             record["skipped"] = skipped
         if rate < 1:
             record["rate"] = rate
-        self._cost, self._looked = time.perf_counter() - begin, spent
+        (self._cost,) = devices.agreed(time.perf_counter() - begin)
+        self._looked = spent
         far = DIVERGED if rate == 1 else _FAR_SLOWED
         lost = bool(self.history) and (
             self._not_finite(record) or self._far(record, far)

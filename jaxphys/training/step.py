@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxphys import losses, optim, trees
+from jaxphys import data as datasets
+from jaxphys import devices, losses, optim, trees
 from jaxphys._jaxpr.products import warn_of_inexact
 from jaxphys.optim import linearise
 from jaxphys.optim.routes import block_bytes
@@ -95,6 +96,7 @@ def make_train_step(
 
     Returns:
       `step(state, (inputs, targets)) -> (state, Info)` for a batch; pure, to be jitted.
+      Where a mesh is in force its samples are split over devices; see `devices`.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -120,7 +122,8 @@ def make_train_step(
 
     @exact
     def step(state: TrainState, batch: tuple[PyTree, PyTree]):
-        inputs, targets = batch
+        devices.check_batch(datasets.num_samples(batch))
+        inputs, targets = devices.split(batch)
         params = state.params
         warn_of_inexact(exact(jax.vmap(outputs, in_axes=(None, 0))), params, inputs)
         batched = linearise(
@@ -151,7 +154,8 @@ def make_train_step(
         params = optax.apply_updates(params, updates)
         finite = jnp.isfinite(loss) & trees.all_finite(params)
         info = Info(loss, finite, *optim.step_info(opt_state))
-        return TrainState(params, opt_state, state.step + 1), info
+        new = TrainState(params, opt_state, state.step + 1)
+        return devices.whole((new, info))
 
     return step
 
@@ -230,8 +234,9 @@ def make_evaluate(
     @jax.jit
     @exact
     def mean(params: PyTree, inputs: PyTree, targets: PyTree) -> Array:
+        inputs, targets = devices.split((inputs, targets))
         values = jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
-        return jnp.mean(jax.vmap(objective)(values, targets))
+        return devices.whole(jnp.mean(jax.vmap(objective)(values, targets)))
 
     def evaluate(params: PyTree, sets: dict) -> dict[str, Array]:
         # One set after another: where several batches of linear solves run side by

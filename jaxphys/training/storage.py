@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxphys import checkpoint
+from jaxphys import checkpoint, devices
 from jaxphys.training.journal import Best, Journal
 from jaxphys.training.step import TrainState
 
@@ -63,7 +63,9 @@ class Disk:
     @property
     def due(self) -> bool:
         """Whether it is time to save."""
-        return self.storage is not None and time.perf_counter() > self._due
+        if self.storage is None:
+            return False
+        return any(devices.agreed(time.perf_counter() > self._due))
 
     def begin(self) -> None:
         """Training starts now."""

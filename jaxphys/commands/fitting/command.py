@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxphys import checkpoint, data, files, learning, trees
+from jaxphys import checkpoint, data, devices, files, learning, trees
 from jaxphys.commands.fitting import report as reports
 from jaxphys.commands.fitting import resuming
 from jaxphys.commands.fitting.judge import Follower
@@ -82,6 +82,12 @@ def fit(model: str, options: FitOptions) -> Fitted:
         raise ValueError("dry_run looks at the data alone: call commands.look instead.")
     if options.resume:
         options = resuming.resumed(model, options)
+    with devices.across(options.devices):
+        return _fitted(model, options)
+
+
+def _fitted(model: str, options: FitOptions) -> Fitted:
+    """A fit by options that are its own, on the devices in force."""
     dtype = trees.real_dtype(options.dtype)
     ready = prepare(model, options)
     recipe = recipe_of(model, options, ready)
@@ -93,6 +99,9 @@ def fit(model: str, options: FitOptions) -> Fitted:
     for length in recipe.lengths:
         for part in (ready.train, ready.held_out):
             learning.samples(dynamics, recipe.mode, part, length)
+    learning.Learner(learning.matching(dynamics, recipe), recipe).check_batches(
+        ready.train
+    )
     out = pathlib.Path(options.out or record.dated_directory("fit"))
     begun = reports.begun(model, options, ready)
     if options.resume:

@@ -77,6 +77,8 @@ class FitOptions:
         their spread.
       hidden: units of each hidden layer.
       activation: of the network; by default softplus for lnn and delan, else tanh.
+      devices: over how many devices each batch is split; by default one, and all where
+        several processes run together.
       dtype: of the weights, `float32` or `float64`.
       seed: of the first weights, the hold-out and the order of samples.
       out: directory of the results; `runs/fit-DATE-TIME` by default.
@@ -109,6 +111,7 @@ class FitOptions:
     noise: float = 0.0
     hidden: tuple[int, ...] = (32, 32)
     activation: str | None = None
+    devices: int | None = None
     dtype: str = "float64"
     seed: int = 0
     out: pathlib.Path | None = None

@@ -42,7 +42,7 @@ def begun(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
     shown = {
         name: str(file) if name == "data" else value
         for name, value in dataclasses.asdict(options).items()
-        if name not in ("out", "resume", "progress")
+        if name not in ("out", "resume", "progress", "devices")
     }
     return {
         "model": model,

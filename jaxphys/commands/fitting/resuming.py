@@ -13,7 +13,7 @@ from jaxphys.experiments.resuming import check_budget, filled, one_budget
 __all__ = ["check_same", "digest", "resumed", "stored"]
 
 #: Options that may change from a fit to its continuation.
-_FREE = ("data", "seconds", "steps", "out", "resume", "progress")
+_FREE = ("data", "seconds", "steps", "out", "resume", "progress", "devices")
 
 
 def stored(model: str, out: pathlib.Path | None = None) -> FitOptions:

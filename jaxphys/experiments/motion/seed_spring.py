@@ -12,7 +12,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import models, systems
+from jaxphys import files, models, systems
 from jaxphys.experiments import measures, record
 from jaxphys.experiments.experiment import (
     Run,
@@ -133,7 +133,8 @@ def _write_table(run: Run) -> None:
     ]
     text = record.aligned([header, *rows])
     print("\n" + text)
-    (run.out / "table.txt").write_text(text + "\n")
+    with files.replacing(run.out / "table.txt") as file:
+        file.write(f"{text}\n".encode())
 
 
 EXPERIMENT = dataclasses.replace(
