@@ -543,6 +543,10 @@ def test_what_is_linear_in_the_table_has_no_second_derivative():
         "pad": lambda x: jnp.pad(x, 1),
         "gather": lambda x: x[jnp.array([1, 1])],
         "dynamic_slice": lambda x: lax.dynamic_slice(x, (jnp.argmax(x),), (2,)),
+        "dynamic_update_slice": lambda x: lax.dynamic_update_slice(
+            x, 2 * x[:2], (jnp.argmax(x),)
+        ),
+        "scatter-add": lambda x: x.at[jnp.array([1, 1])].add(x[:2]),
         "select_n": lambda x: jnp.where(x > 0, x, 2.0),
         "concatenate": lambda x: jnp.concatenate([x, x]),
     }

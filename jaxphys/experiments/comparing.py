@@ -86,7 +86,7 @@ def compare(
         `Problem` the number of samples to draw, by default 1024.
       outputs: `outputs(params, inputs) -> (d,)`, in place of `problem`.
       objective: `objective(outputs, targets) -> scalar`, of `outputs`. Second-order
-        methods read the diagonal of its second derivatives: they know sums of squares.
+        methods take what it is convex in; HIG knows sums of squares.
       methods: names of `METHODS`, "all" of them, or optax transformations; or a dict
         name → one of these. `sip` needs a `Problem`.
       seconds, steps: the budget of each method, one of them; by default 10 s. Seconds

@@ -7,6 +7,7 @@
 | `small` | closed forms up to 3 × 3, rings, and damped solves by one factorization |
 """
 
+from jaxphys.linalg.blocks import Blocks, Roots, positive_roots
 from jaxphys.linalg.krylov import (
     Krylov,
     Solved,
@@ -41,7 +42,9 @@ from jaxphys.linalg.spectral import (
 
 __all__ = [
     "METHODS",
+    "Blocks",
     "Krylov",
+    "Roots",
     "Solved",
     "Spectrum",
     "auto_method",
@@ -60,6 +63,7 @@ __all__ = [
     "lanczos_solve",
     "masked_power",
     "newton_power",
+    "positive_roots",
     "quarters",
     "self_product",
     "spectral",

@@ -3,11 +3,14 @@
 | name | step | extras it reads |
 |---|---|---|
 | `hig` | −η Jᵀ K^(−3/4) g | linearisation, cotangent |
-| `gauss_newton` | −η J⁺ g | linearisation, cotangent |
-| `levenberg_marquardt` | −J̃ᵀ (K̃ + μ I)⁻¹ r̃ | and curvature_fn, value, value_fn |
-| `spring` | Kaczmarz momentum on damped Gauss–Newton | and curvature_fn |
-| `scale_by_kronecker` | HIG and others by the factors of the layers | as `hig` |
+| `gauss_newton` | −η c J̃⁺ r̃ | and curvature_fn |
+| `levenberg_marquardt` | −J̃ᵀ (K̃ + μ I)⁻¹ r̃ | and value, value_fn |
+| `spring` | Kaczmarz momentum on damped Gauss–Newton | as `gauss_newton` |
+| `scale_by_kronecker` | HIG and others by the factors of the layers | as either |
 | `sip` | an objective for Adam: invert the physics only | – |
+
+J̃ = S J and r̃ = S⁻¹ g with S² = ∂²ℓ/∂y², sample by sample a matrix, so that any convex
+objective will do. HIG is defined by J and g alone.
 
 `linearise` gives them a batch's Jacobian without forming it, and
 `jaxphys.training.make_train_step` passes every extra, which `optax.adam` ignores. What

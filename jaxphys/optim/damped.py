@@ -1,7 +1,8 @@
 """A batch as damped least squares: what the damped Gauss–Newton steps share.
 
-With S² the curvature ∂²ℓ/∂y² of the batch-mean loss (diagonal; 2/b for a mean of sums
-of squares), J̃ = S J, r̃ = S⁻¹ g and K̃ = J̃ J̃ᵀ, the quadratic model of the loss is
+With S² the curvature ∂²ℓ/∂y² of the batch-mean loss (2/b for a mean of sums of squares;
+sample by sample a matrix for others, see `weighted`), J̃ = S J, r̃ = S⁻¹ g and
+K̃ = J̃ J̃ᵀ, the quadratic model of the loss is
 
     ℓ(θ + δ) ≈ ℓ(θ) − ½|r̃|² + ½|r̃ + J̃ δ|²,
 
@@ -11,14 +12,14 @@ to factorize, products by it solve the same system by conjugate gradients.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxphys import devices, linalg, trees
+from jaxphys import linalg, trees
 from jaxphys.optim import routes
-from jaxphys.optim.factors import pull_back
 from jaxphys.optim.linearise import Linearisation
+from jaxphys.optim.weighted import Weighted, roots_of
 from jaxphys.types import Array, PyTree
 
 __all__ = ["METHODS", "Form", "LeastSquares", "Solver", "solver"]
@@ -56,24 +57,20 @@ class Solver(NamedTuple):
         params: PyTree,
         linearisation: Linearisation,
         cotangent: Array,
-        curvature: Array,
+        curvature: Any,
         memory_limit: int | None,
     ) -> "LeastSquares":
-        """The batch's least squares, from g and S², both of shape (b, d).
+        """The batch's least squares, from g, shape (b, d), and ∂²ℓ/∂y².
 
-        Where S² is not positive it is 1/b: ½|y|² in place of what has no minimum.
+        What is not positive of the curvature is cut: see `linalg.positive_roots`.
         """
         wide = linalg.double(trees.check_one_dtype(params))
-        positive = curvature > 0
-        squares = jnp.where(positive, curvature, 1 / curvature.shape[0])
-        scale = jnp.sqrt(squares.reshape(-1).astype(wide))
-        residual = cotangent.reshape(-1).astype(wide) / scale
-        concave = jnp.mean(~positive, dtype=curvature.dtype)
+        roots = roots_of(curvature, cotangent, wide)
+        residual = roots.inverse.apply(cotangent.astype(wide)).reshape(-1)
         count = routes.num_params(params)
-        route = self.plan.choose(scale.size, count, wide, memory_limit)
-        return LeastSquares(
-            linearisation, scale, residual, concave, wide, count, route, self
-        )
+        route = self.plan.choose(residual.size, count, wide, memory_limit)
+        weighted = Weighted(linearisation, roots.root)
+        return LeastSquares(weighted, residual, roots.cut, wide, count, route, self)
 
 
 def solver(
@@ -91,17 +88,16 @@ class LeastSquares(NamedTuple):
     """A batch as the least squares ½|r̃ + J̃ δ|², and the way to solve them.
 
     Attributes:
-      linearisation: of the batch.
-      scale, residual: S and r̃, both of shape (m,).
-      concave: share of S² that was replaced, as it was not positive.
+      weighted: J̃.
+      residual: r̃, shape (m,).
+      concave: the share of |g|² along which the objective's curvature is not positive.
       wide: dtype of the solve.
       num_params: P.
       route: by which K̃ or J̃ᵀ J̃ is had.
       solver: its settings.
     """
 
-    linearisation: Linearisation
-    scale: Array
+    weighted: Weighted
     residual: Array
     concave: Array
     wide: jnp.dtype
@@ -110,38 +106,28 @@ class LeastSquares(NamedTuple):
     solver: Solver
 
     def in_samples(self) -> tuple[Form, Callable[[Array], PyTree]]:
-        """K̃ = J̃ J̃ᵀ, and w ↦ Jᵀ w for w of shape (m,).
+        """K̃ = J̃ J̃ᵀ, and w ↦ J̃ᵀ w for w of shape (m,).
 
-        Jᵀ w comes from the factors of J, which K̃ is made of, or by a reverse pass where
+        J̃ᵀ w comes from the factors of J, which K̃ is made of, or by a reverse pass where
         neither is there.
         """
         if self.route == "lanczos":
-            shape = self.linearisation.values.shape
-            pull = self.linearisation.vjp
-            return self._of_products(), lambda w: pull(w.reshape(shape))
-        factors = self.linearisation.factors()
+            return self._of_products(), self.weighted.vjp
         if self.route == "gram":
-            matrix = self.linearisation.gram(self.wide)
-            # By a scale in parts the matrix would be cut into parts once more.
-            scale = devices.whole(self.scale)
-            form = self._of_matrix(matrix * scale[:, None] * scale[None, :])
+            form = self._of_matrix(self.weighted.gram(self.wide))
         else:
-            form = self._of_root(self._jacobian().T)
-        return form, lambda w: pull_back(factors, w)
+            form = self._of_root(self.weighted.dense().T)
+        return form, self.weighted.pull
 
     def in_parameters(self) -> Form:
         """J̃ᵀ J̃, the smaller matrix where parameters are fewer than outputs."""
         if self.route == "gram":
-            rows = self.scale.reshape(self.linearisation.values.shape)
-            return self._of_matrix(self.linearisation.normal(self.wide, rows))
-        return self._of_root(self._jacobian())
+            return self._of_matrix(self.weighted.normal(self.wide))
+        return self._of_root(self.weighted.dense())
 
     def shift(self, damping: Array | float, form: Form) -> Array:
         """μ = λ tr(K̃)/m; the trace of J̃ᵀ J̃ is the same."""
-        return damping * form.trace / self.scale.size
-
-    def _jacobian(self) -> Array:
-        return self.linearisation.jacobian() * self.scale[:, None]
+        return damping * form.trace / self.residual.size
 
     def _exactly(self, solve: Callable[[Array], Array]) -> Callable:
         return lambda w: (solve(w), jnp.zeros((), self.wide))
@@ -167,10 +153,7 @@ class LeastSquares(NamedTuple):
 
     def _of_products(self) -> Form:
         """K̃ by products alone; its trace is an estimate."""
-        product = self.linearisation.product(self.wide)
-
-        def apply(w: Array) -> Array:
-            return self.scale * product(self.scale * w)
+        apply = self.weighted.product(self.wide)
 
         def damped(shift: Array) -> Callable[[Array], tuple[Array, Array]]:
             def solve(w: Array) -> tuple[Array, Array]:
@@ -182,5 +165,5 @@ class LeastSquares(NamedTuple):
 
             return solve
 
-        trace = linalg.hutchinson_trace(apply, self.scale.size, self.wide)
+        trace = linalg.hutchinson_trace(apply, self.residual.size, self.wide)
         return Form(apply, damped, trace)

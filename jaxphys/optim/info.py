@@ -21,9 +21,10 @@ class StepInfo(NamedTuple):
       rank: singular values kept (spectral methods).
       damping: λ after the step (Levenberg–Marquardt).
       accepted: whether the step was taken (damped methods).
-      concave: share of the outputs in which the objective's curvature is not positive,
-        and was taken as that of ½|y|² (damped methods). Where it is not zero, state
-        the objective as a sum of squares.
+      concave: the share of |∂ℓ/∂y|² along directions in which the objective's
+        curvature is not positive and was cut, so that the step knows a slope and not
+        how far it reaches (Gauss–Newton and damped methods). Where it is not small,
+        state the objective as a sum of squares, or as a convex one.
     """
 
     rank: Array | None = None

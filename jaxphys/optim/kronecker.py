@@ -11,7 +11,8 @@ that x and δ may depend on each other,
 products of matrices of the layer's own width (Martens & Grosse, Optimizing Neural
 Networks with Kronecker-factored Approximate Curvature, 2015,
 https://arxiv.org/abs/1503.05671, for κ = −1). D takes one reverse pass and not d of
-them: for random signs w, Jᵀ w has the covariance N, and that is all that is known of
+them: for random signs w, Jᵀ w has the covariance N (and Jᵀ S w that of the generalized
+Gauss–Newton matrix, S² = ∂²ℓ/∂y² of each sample), and that is all that is known of
 weights that are no dense layer's. The averages run over past batches,
 so that batches may be smaller than the directions of a layer are many; the powers of
 the factors are taken afresh now and then.
@@ -26,6 +27,7 @@ import optax
 from jaxphys import linalg, trees
 from jaxphys.optim import routes
 from jaxphys.optim.factors import Block
+from jaxphys.optim.weighted import per_largest, roots_of
 from jaxphys.precision import always_exact
 from jaxphys.types import Array, PyTree
 
@@ -105,6 +107,17 @@ def _averaged(kind: str, old: Array, new: Array, first: Array, average: float) -
     return average * jnp.where(first, start, old) + (1 - average) * new
 
 
+def _moved(kinds: list[str], old: list, new: list, first: Array, average) -> list:
+    """The running averages of all leaves."""
+    return [
+        tuple(
+            _averaged(kind, before, now, first, average)
+            for before, now in zip(*pair, strict=True)
+        )
+        for kind, *pair in zip(kinds, old, new, strict=True)
+    ]
+
+
 def _root(moment: Array, matrix: bool, exponent, damping: float, wide) -> Array:
     """A power of a factor; eigenvalues below `damping` of the largest are held there.
 
@@ -122,6 +135,23 @@ def _root(moment: Array, matrix: bool, exponent, damping: float, wide) -> Array:
     return powers.astype(moment.dtype)
 
 
+def _roots(kinds: list[str], moments: list, exponent, damping: float, wide) -> list:
+    """The powers of all factors, leaf by leaf."""
+    return [
+        tuple(_root(x, kind != "diagonal", exponent, damping, wide) for x in each)
+        for kind, each in zip(kinds, moments, strict=True)
+    ]
+
+
+def _signs(key: Array, cotangent: Array, dtype, roots: linalg.Roots | None) -> Array:
+    """Random w; S w/√c where the curvature is to count."""
+    signs = jax.random.rademacher(key, cotangent.shape, dtype)
+    if roots is None:
+        return signs
+    root, _ = per_largest(roots)
+    return root.apply(signs.astype(root.entries.dtype))
+
+
 def _applied(kind: str, powers: tuple[Array, ...], gradient: Array) -> Array:
     """The leaf's part of N^((κ−1)/2) Jᵀ g, but for b."""
     if kind == "factors":
@@ -135,6 +165,7 @@ def _applied(kind: str, powers: tuple[Array, ...], gradient: Array) -> Array:
 def scale_by_kronecker(
     *,
     power: float,
+    weighted: bool = False,
     damping: float = 1e-4,
     average: float = 0.95,
     refresh: int = 50,
@@ -150,6 +181,9 @@ def scale_by_kronecker(
 
     Args:
       power: κ; at κ = 1 it is the gradient.
+      weighted: take S J/√c in place of J, c the largest curvature of the batch: at
+        κ = −1 that is Gauss–Newton for any objective. A curvature that is not positive
+        is cut, as in `levenberg_marquardt`. For sums of squares it changes nothing.
       damping: eigenvalues of a factor below this share of its largest are held there.
       average: by which running averages fall from batch to batch, in [0, 1). They
         start from a multiple of the identity that has the first batch's trace.
@@ -157,8 +191,8 @@ def scale_by_kronecker(
       largest_side: of the matrices that are kept; of a leaf that would need larger
         ones the diagonal of N is.
 
-    Extras of `update`: linearisation, cotangent, as in `scale_by_spectral`; the
-    memory limit is ignored.
+    Extras of `update`: linearisation, cotangent and, where weighted, curvature_fn, as
+    in `scale_by_spectral`; the memory limit is ignored.
 
     Raises:
       ValueError: for numbers out of their range.
@@ -195,7 +229,14 @@ def scale_by_kronecker(
 
     @always_exact
     def update(
-        updates, state, params=None, *, linearisation=None, cotangent=None, **extras
+        updates,
+        state,
+        params=None,
+        *,
+        linearisation=None,
+        cotangent=None,
+        curvature_fn=None,
+        **extras,
     ):
         del extras
         routes.require(
@@ -203,13 +244,15 @@ def scale_by_kronecker(
             params=params,
             linearisation=linearisation,
             cotangent=cotangent,
+            **({"curvature_fn": curvature_fn} if weighted else {}),
         )
         wide = linalg.double(trees.check_one_dtype(params))
         batch = cotangent.shape[0]
         leaves, tree = jax.tree.flatten(params)
         # Other signs for each update, yet the same in a run that is repeated.
         key = jax.random.fold_in(jax.random.key(0), state.updates)
-        signs = jax.random.rademacher(key, cotangent.shape, leaves[0].dtype)
+        roots = roots_of(curvature_fn(), cotangent, wide) if weighted else None
+        signs = _signs(key, cotangent, leaves[0].dtype, roots)
         blocks = linearisation.responses(signs)
         probes = jax.tree.leaves(linearisation.vjp(signs))
         kinds = [_kind(leaf, largest_side) for leaf in leaves]
@@ -218,22 +261,11 @@ def scale_by_kronecker(
             for kind, block, probe in zip(kinds, blocks, probes, strict=True)
         ]
         first = state.updates == 0
-        moments = [
-            tuple(
-                _averaged(kind, old, new, first, average)
-                for old, new in zip(*pair, strict=True)
-            )
-            for kind, *pair in zip(kinds, state.moments, fresh, strict=True)
-        ]
+        moments = _moved(kinds, state.moments, fresh, first, average)
         due = state.updates >= state.refresh_at
         powers = jax.lax.cond(
             due,
-            lambda: [
-                tuple(
-                    _root(x, kind != "diagonal", exponent, damping, wide) for x in each
-                )
-                for kind, each in zip(kinds, moments, strict=True)
-            ],
+            lambda: _roots(kinds, moments, exponent, damping, wide),
             lambda: state.powers,
         )
         following = state.updates + jnp.minimum(refresh, 1 + state.updates // 8)

@@ -96,11 +96,13 @@ def levenberg_marquardt(
     Extras of `update`:
       linearisation: the batch's `linearise(outputs, params, inputs)`.
       cotangent: g = ∂ℓ/∂y, shape (b, d), of the batch-mean loss ℓ.
-      curvature_fn: `curvature_fn() -> (b, d)`, the diagonal of ∂²ℓ/∂y². An entry that
-        is not positive is replaced by 1/b, and counted in the reported `concave`: the
-        model is then of another objective, and only the gain ratio keeps the step
-        honest. State such an objective as a sum of squares, as
-        `losses.infidelity_residual` does the infidelity.
+      curvature_fn: `curvature_fn()` gives ∂²ℓ/∂y² as `linalg.Blocks`; or its diagonal,
+        (b, d), or its matrices, (b, d, d), as arrays. What is not positive of it is
+        cut. The reported `concave` is the share of |g|² along directions that have
+        lost their curvature so: the model does not know how far to go there, takes the
+        batch's mean curvature, and only the gain ratio keeps the step honest. State
+        such an objective as a sum of squares, as `losses.infidelity_residual` does the
+        infidelity.
       value, value_fn: ℓ(θ), and ℓ as a function of the parameters on this batch.
       memory_limit: in place of the one above, where it is not None.
 
@@ -225,7 +227,7 @@ class _Step(NamedTuple):
 
 def _damped_step(problem: LeastSquares, gradient: PyTree, damping: Array) -> _Step:
     """The step from the smaller of K̃ and J̃ᵀ J̃; by products it is always from K̃."""
-    fewer_outputs = problem.scale.size <= problem.num_params
+    fewer_outputs = problem.residual.size <= problem.num_params
     if fewer_outputs or problem.route == "lanczos":
         return _sample_side(problem, damping)
     return _parameter_side(problem, gradient, damping)
@@ -234,16 +236,17 @@ def _damped_step(problem: LeastSquares, gradient: PyTree, damping: Array) -> _St
 def _sample_side(problem: LeastSquares, damping: Array) -> _Step:
     """The step from K̃ (m × m): J̃ δ is known without another product by J."""
     form, pull = problem.in_samples()
-    scale, residual = problem.scale, problem.residual
+    residual = problem.residual
     solve = form.solver(problem.shift(damping, form))
     weights, unsolved = solve(residual)
     change = -form.apply(weights)
     predicted = -(residual @ change + 0.5 * change @ change)
 
     def respond(y: Array) -> PyTree:
-        return pull(-scale * solve(scale * y.reshape(-1))[0])
+        asked = problem.weighted.weigh(y.reshape(-1))
+        return pull(-solve(asked)[0])
 
-    return _Step(pull(-scale * weights), predicted, unsolved, respond)
+    return _Step(pull(-weights), predicted, unsolved, respond)
 
 
 def _parameter_side(problem: LeastSquares, gradient: PyTree, damping: Array) -> _Step:
@@ -257,8 +260,8 @@ def _parameter_side(problem: LeastSquares, gradient: PyTree, damping: Array) -> 
     predicted = -(pulled @ step + 0.5 * step @ form.apply(step))
 
     def respond(y: Array) -> PyTree:
-        squares = (problem.scale**2).reshape(y.shape)
-        asked, _ = trees.ravel(problem.linearisation.vjp(squares * y))
+        weighted = problem.weighted
+        asked, _ = trees.ravel(weighted.vjp(weighted.weigh(y.reshape(-1))))
         return unravel(-solve(asked)[0].astype(flat.dtype))
 
     return _Step(unravel(step.astype(flat.dtype)), predicted, unsolved, respond)

@@ -169,18 +169,17 @@ class Linearisation:
 
     @always_exact
     def normal(
-        self, dtype: DTypeLike | None = None, scale: Array | None = None
+        self, dtype: DTypeLike | None = None, root: linalg.Blocks | None = None
     ) -> Array:
         """N = Jᵀ J, shape (P, P), summed over blocks of samples.
 
         Args:
           dtype: in which products are taken; by default the parameters'.
-          scale: factors of the rows of J, shape (b, d).
+          root: of the batch, symmetric: S J in place of J.
         """
         batch, d = self.values.shape
         dtype = dtype or self._dtype
         outputs, leaves, _, inputs = self._plain
-        scale = jnp.ones((batch, d), self.values.dtype) if scale is None else scale
         size = sum(leaf.size for leaf in leaves)
         limit = max(self._block_bytes // (d * size * jnp.dtype(dtype).itemsize), 1)
         # Each device has its part of a block.
@@ -190,17 +189,19 @@ class Linearisation:
         chunk = parts * largest
 
         # The rows of J of a block are linearised anew: those of all would not fit.
-        def add(total: Array, part: tuple[PyTree, Array]) -> tuple[Array, None]:
-            some_inputs, some_scale = part
+        def add(total: Array, part: tuple[PyTree, Any]) -> tuple[Array, None]:
+            some_inputs, some_root = part
             some = linearise(
                 outputs, self._params, some_inputs, block_bytes=self._block_bytes
             )
             rows = some.jacobian().astype(dtype)
-            rows = rows * some_scale.reshape(-1, 1).astype(dtype)
+            if some_root is not None:
+                by_sample = rows.reshape(chunk, d, size)
+                rows = some_root.apply(by_sample).astype(dtype).reshape(rows.shape)
             return total + linalg.self_product(rows.T), None
 
         split = jax.tree.map(
-            lambda x: x.reshape(batch // chunk, chunk, *x.shape[1:]), (inputs, scale)
+            lambda x: x.reshape(batch // chunk, chunk, *x.shape[1:]), (inputs, root)
         )
         split = devices.split(split, axis=1)
         total = jax.lax.scan(add, jnp.zeros((size, size), dtype), split)[0]

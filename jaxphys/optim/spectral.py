@@ -23,9 +23,8 @@ import optax
 from jaxphys import linalg, trees
 from jaxphys.checks import check_rate
 from jaxphys.optim import routes
-from jaxphys.optim.factors import pull_back
 from jaxphys.optim.info import StepInfo
-from jaxphys.optim.linearise import Linearisation
+from jaxphys.optim.weighted import Weighted, per_largest, roots_of
 from jaxphys.precision import always_exact
 from jaxphys.types import Array, PyTree
 
@@ -52,6 +51,7 @@ def scale_by_spectral(
     power: float,
     rcond: float = 0.0,
     relative: bool = False,
+    weighted: bool = False,
     method: str = "auto",
     iterations: int = 100,
     memory_limit: int | None = None,
@@ -68,6 +68,10 @@ def scale_by_spectral(
         loss in an output: a learning rate of one then solves the direction of largest
         singular value, as far as outputs are linear in the parameters, and from two on
         it overshoots by more than was missing.
+      weighted: take S J/√c and √c S⁻¹ g in place of J and g, S² = ∂²ℓ/∂y² of each
+        sample. At κ = −1 the step is then that of Gauss–Newton for any objective;
+        where the curvature is the same number for all outputs it changes nothing. Other
+        exponents are defined by J and g alone.
       method: "gram" takes eigenvectors of the smaller of J Jᵀ (built without J) and
         Jᵀ J in float64, and discards what they do not resolve, below 1e-7 σ_max or so;
         "newton" takes the inverse root of the same matrix by products of matrices and
@@ -84,8 +88,8 @@ def scale_by_spectral(
     Extras of `update`:
       linearisation: the batch's `linearise(outputs, params, inputs)`.
       cotangent: g = ∂ℓ/∂y, shape (b, d), of the batch-mean loss.
-      curvature_fn: `curvature_fn() -> (b, d)`, the diagonal of ∂²ℓ/∂y², where relative;
-        1/b stands for c where no entry is positive.
+      curvature_fn: ∂²ℓ/∂y², as in `levenberg_marquardt`, where relative or weighted;
+        1/b stands for c where no eigenvalue is positive.
       memory_limit: in place of the one above, where it is not None.
     """
     plan = routes.Routes(
@@ -97,9 +101,11 @@ def scale_by_spectral(
 
     def init(params):
         dtype = trees.check_one_dtype(params)
-        return SpectralState(
-            jnp.zeros((), dtype), StepInfo(rank=jnp.zeros((), jnp.int32))
+        zero = jnp.zeros((), dtype)
+        info = StepInfo(
+            rank=jnp.zeros((), jnp.int32), concave=zero if weighted else None
         )
+        return SpectralState(zero, info)
 
     @always_exact
     def update(
@@ -119,28 +125,36 @@ def scale_by_spectral(
             "linearisation": linearisation,
             "cotangent": cotangent,
         }
-        if relative:
+        if relative or weighted:
             needed["curvature_fn"] = curvature_fn
         routes.require(f"the spectral step of power {power}", **needed)
         dtype = trees.check_one_dtype(params)
-        g = cotangent.reshape(-1)
-        count = routes.num_params(params)
-        route = plan.choose(g.size, count, linalg.double(dtype), memory_limit)
-        batch = _Batch(linearisation, g, params, updates)
+        wide, g, root = linalg.double(dtype), cotangent, None
+        roots: Any = None
+        if relative or weighted:
+            roots = roots_of(curvature_fn(), cotangent, wide)
+        if weighted:
+            root, inverse = per_largest(roots)
+            g = inverse.apply(cotangent.astype(wide))
+        g = g.reshape(-1)
+        route = plan.choose(g.size, routes.num_params(params), wide, memory_limit)
+        batch = _Batch(Weighted(linearisation, root), g, params, updates)
         new, spectrum = _powered(batch, route, power, rcond, iterations)
         if relative:
-            unit = _unit(curvature_fn(), spectrum.largest, power)
+            unit = _unit(roots.largest, len(cotangent), spectrum.largest, power)
             new = jax.tree.map(lambda x: (unit * x).astype(x.dtype), new)
-        rank = spectrum.rank.astype(jnp.int32)
-        return new, SpectralState(spectrum.largest.astype(dtype), StepInfo(rank=rank))
+        info = StepInfo(rank=spectrum.rank.astype(jnp.int32))
+        if weighted:
+            info = info._replace(concave=roots.cut.astype(dtype))
+        return new, SpectralState(spectrum.largest.astype(dtype), info)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 class _Batch(NamedTuple):
-    """What the step is made of: the batch, g of shape (m,), θ and Jᵀ g."""
+    """What the step is made of: J or J̃, g of shape (m,), θ and Jᵀ g."""
 
-    linearisation: Linearisation
+    jacobian: Weighted
     g: Array
     params: PyTree
     gradient: PyTree
@@ -150,39 +164,38 @@ def _powered(
     batch: _Batch, route: str, power, rcond, iterations: int
 ) -> tuple[PyTree, linalg.Spectrum]:
     """J^κ g, shaped like the parameters, and its `Spectrum`, by one route."""
-    linearisation, g, params, gradient = batch
+    jacobian, g, params, gradient = batch
     dtype = trees.check_one_dtype(params)
     wide = linalg.double(dtype)
     if route == "lanczos":
-        product = linearisation.product(wide)
+        product = jacobian.product(wide)
         count = min(iterations, g.size)
         spectrum = linalg.lanczos_power(product, g.astype(wide), power, rcond, count)
-        return linearisation.vjp(spectrum.direction), spectrum
+        return jacobian.vjp(spectrum.direction), spectrum
     if route in ("svd", "qr"):
         flat, unravel = trees.ravel(params)
         spectrum = linalg.spectral(
-            linearisation.jacobian(), g, power=power, rcond=rcond, method=route
+            jacobian.dense(), g, power=power, rcond=rcond, method=route
         )
         return unravel(spectrum.direction.astype(flat.dtype)), spectrum
     power_of = _POWERS[route]
     if g.size <= routes.num_params(params):
-        spectrum = power_of(linearisation.gram(wide), g, power, rcond)
-        return pull_back(linearisation.factors(), spectrum.direction), spectrum
+        spectrum = power_of(jacobian.gram(wide), g, power, rcond)
+        return jacobian.pull(spectrum.direction), spectrum
     # With fewer parameters than outputs N = Jᵀ J is the smaller matrix, and the power
     # (κ − 1)/2 of it is applied to the gradient Jᵀ g itself.
     _, unravel = trees.ravel(params)
     pulled, _ = trees.ravel(gradient)
-    spectrum = power_of(linearisation.normal(wide), pulled, power, rcond)
+    spectrum = power_of(jacobian.normal(wide), pulled, power, rcond)
     return unravel(spectrum.direction.astype(dtype)), spectrum
 
 
 _POWERS = {"gram": linalg.gram_power, "newton": linalg.newton_power}
 
 
-def _unit(curvature: Array, largest: Array, power) -> Array:
+def _unit(steepest: Array, batch: int, largest: Array, power) -> Array:
     """1/(c σ_max^(κ+1)); zero of a Jacobian that is zero."""
-    steepest = jnp.max(curvature)
-    steepest = jnp.where(steepest > 0, steepest, 1 / curvature.shape[0])
+    steepest = jnp.where(steepest > 0, steepest, 1 / batch)
     stiffness = steepest * largest ** (power + 1)
     return jnp.where(stiffness > 0, 1 / jnp.where(stiffness > 0, stiffness, 1), 0)
 
@@ -223,6 +236,10 @@ def hig(
       >>> float(info.loss)
       3.0
 
+    The powers are those of J alone: a curvature of the objective that differs from
+    output to output, or couples them, is no part of the definition. State the
+    objective as a sum of squares, or weigh the outputs, to have it.
+
     Where outputs and parameters are thousands, `scale_by_kronecker(power=-0.5)` has an
     approximation of it in a fraction of the time.
 
@@ -242,17 +259,23 @@ def gauss_newton(
     *,
     rcond: float = 1e-6,
     relative: bool = False,
+    weighted: bool = True,
     method: str = "auto",
     **route: Any,
 ) -> optax.GradientTransformationExtraArgs:
-    """Gauss–Newton by the pseudo-inverse: θ ← θ − η J⁺ g.
+    """Gauss–Newton by the pseudo-inverse: θ ← θ − η c (S J)⁺ S⁻¹ g, S² = ∂²ℓ/∂y².
+
+    Of each sample S is a matrix, and c the largest curvature of the batch: for sums of
+    squares, where S² = c, it is J⁺ g. A curvature that is not positive is cut, as in
+    `levenberg_marquardt`.
 
     Args:
       learning_rate: η. With the batch mean of a sum of squares g = (2/b) r, so the
-        full Gauss–Newton step is η = b/2; the published baseline takes η = 1, which is
-        2/b of it.
+        full Gauss–Newton step is η = b/2, for others 1/c; the published baseline takes
+        η = 1, which is 2/b of it.
       rcond: singular values ≤ rcond · σ_max are discarded.
       relative: η = 1 is the full step, at any batch size.
+      weighted: False for the step J⁺ g whatever the objective, as published.
       method, route: see `scale_by_spectral`.
 
     Returns:
@@ -267,7 +290,12 @@ def gauss_newton(
     check_rate("learning_rate", learning_rate)
     return optax.chain(
         scale_by_spectral(
-            power=-1.0, rcond=rcond, relative=relative, method=method, **route
+            power=-1.0,
+            rcond=rcond,
+            relative=relative,
+            weighted=weighted,
+            method=method,
+            **route,
         ),
         optax.scale_by_learning_rate(learning_rate),
     )

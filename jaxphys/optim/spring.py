@@ -117,14 +117,15 @@ def spring(
         problem = solves.problem(
             params, linearisation, cotangent, curvature_fn(), memory_limit
         )
-        dtype, scale = trees.check_one_dtype(params), problem.scale
+        dtype = trees.check_one_dtype(params)
         kept = jax.tree.map(lambda x: decay * x, state.momentum)
         form, pull = problem.in_samples()
         usual = 1e-9 if dtype == jnp.float64 else 1e-7
         shift = problem.shift(usual if damping is None else damping, form)
-        already = scale * linearisation.jvp(kept).reshape(-1).astype(problem.wide)
+        moved = linearisation.jvp(kept).reshape(-1).astype(problem.wide)
+        already = problem.weighted.weigh(moved)
         weights, _ = form.solver(shift)(-problem.residual - already)
-        momentum = optax.tree.add(kept, pull(scale * weights))
+        momentum = optax.tree.add(kept, pull(weights))
         size = optax.tree.norm(momentum)
         reach = max_step * jnp.maximum(optax.tree.norm(params), 1)
         accepted = jnp.isfinite(size)

@@ -16,6 +16,7 @@ import optax
 from jaxphys import data as datasets
 from jaxphys import devices, losses, optim, trees
 from jaxphys._jaxpr.products import warn_of_inexact
+from jaxphys.linalg import Blocks
 from jaxphys.optim import linearise
 from jaxphys.optim.routes import block_bytes
 from jaxphys.precision import exact
@@ -50,9 +51,10 @@ class Info(NamedTuple):
       rank: singular values kept (spectral methods).
       damping: λ after the step (Levenberg–Marquardt).
       accepted: whether the step was taken (damped methods).
-      concave: share of the outputs in which the objective's curvature is not positive,
-        and was taken as that of ½|y|² (damped methods). Where it is not zero, state
-        the objective as a sum of squares.
+      concave: the share of |∂ℓ/∂y|² along directions in which the objective's
+        curvature is not positive and was cut, so that the step knows a slope and not
+        how far it reaches (Gauss–Newton and damped methods). Where it is not small,
+        state the objective as a sum of squares, or as a convex one.
     """
 
     loss: Array
@@ -132,9 +134,10 @@ def make_train_step(
         loss, cotangent = jax.value_and_grad(mean_objective)(batched.values, targets)
 
         # Both are functions, as most transformations never call them.
-        def curvature_fn() -> Array:
-            one = functools.partial(losses.second_derivatives, objective)
-            return jax.vmap(one)(batched.values, targets) / batched.values.shape[0]
+        def curvature_fn() -> Blocks:
+            one = functools.partial(losses.hessian, objective)
+            found = jax.vmap(one)(batched.values, targets)
+            return jax.tree.map(lambda x: x / batched.values.shape[0], found)
 
         def value_fn(params: PyTree) -> Array:
             values = jax.vmap(outputs, in_axes=(None, 0))(params, inputs)

@@ -4,6 +4,7 @@ A network and a simulator are trained by every method from the same first weight
 the same data; `usual_rows` has the methods of the published comparisons.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -152,7 +153,8 @@ def usual_rows(
     add("hig", few, lambda b: optim.hig(eta, rcond=rcond))
     if small is not None:
         add("hig_small", small, lambda b: optim.hig(eta, rcond=rcond))
-    add("gauss_newton", few, lambda b: optim.gauss_newton(eta, rcond=rcond))
+    published = functools.partial(optim.gauss_newton, eta, rcond=rcond, weighted=False)
+    add("gauss_newton", few, lambda b: published())
     add("gauss_newton_true_step", few, true_step(rcond), residual=True)
     if truncated is not None:
         size, cut = truncated
