@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxphys import integrators, models
-from jaxphys._jaxpr import sensitivities
+from jaxphys._jaxpr import plans, sensitivities
 from jaxphys.optim import linearise
 
 pytestmark = pytest.mark.x64
@@ -140,7 +140,7 @@ def along(outputs, weights, start):
 
     leaves, tree = jax.tree.flatten(weights)
     moving = [True] * len(leaves) + [False]
-    plan = sensitivities.plan(jax.make_jaxpr(flat)(*leaves, start), moving)
+    plan = plans.plan(jax.make_jaxpr(flat)(*leaves, start), moving)
     assert plan is not None
     (values,), (rows,) = sensitivities.jacobian(plan, [*leaves, start], moving)
     return values, rows, plan
@@ -176,16 +176,19 @@ def test_a_rule_for_reverse_passes_alone_is_no_obstacle():
 
 def test_where_a_part_has_derivatives_of_neither_kind_there_is_no_plan():
     def neither(leaf, start):
-        def body(y, x):
+        def both(y, x):
             y = jax.lax.while_loop(lambda z: z > 1, lambda z: z / 2, y * leaf)
-            return cubed(y), y
+            return cubed(y), None
+
+        def body(y, x):
+            return scanned(both, y, jnp.arange(2.0))[0], y
 
         return scanned(body, start, jnp.arange(3.0))[1]
 
     traced = jax.make_jaxpr(neither)(1.0, 2.0)
-    assert sensitivities.plan(traced, [True, False]) is None
+    assert plans.plan(traced, [True, False]) is None
     traced = jax.make_jaxpr(lambda a, b: a * b)(1.0, 2.0)
-    assert sensitivities.plan(traced, [True, False]) is None
+    assert plans.plan(traced, [True, False]) is None
 
 
 def test_the_way_of_the_fewest_operations_is_taken():

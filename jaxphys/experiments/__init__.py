@@ -36,6 +36,8 @@ _ROOMS = {
         "rotated_sine",
         "exponential",
         "heat",
+        "van_der_pol",
+        "swing_up",
         "ablations",
         "identification",
     ),

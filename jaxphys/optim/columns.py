@@ -7,7 +7,7 @@ not fit is cut into pieces, whose columns are made one after another.
 There are three ways. A leaf with fewer entries than there are outputs is pushed forward
 entry by entry; the others take one reverse pass an output, together. Of weights that
 act at every step of a loop, as a policy does in a rollout, the columns come of one pass
-through the loop with their sensitivities (`jaxphys/_jaxpr/sensitivities.py`), where
+through the loop with their sensitivities (`jaxphys/_jaxpr/plans.py`), where
 that has fewer operations: it takes as many reverse passes through one step as a state
 has entries, whatever the horizon and the number of outputs.
 """
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys._jaxpr import sensitivities
+from jaxphys._jaxpr import plans, sensitivities
 from jaxphys.optim.factors import Block
 from jaxphys.types import Array, PyTree
 
@@ -69,7 +69,7 @@ class PlainLeaves(NamedTuple):
             found[index] = "forward" if better else "reverse"
         return found
 
-    def _plan(self, indices: list[int]) -> sensitivities.Plan | None:
+    def _plan(self, indices: list[int]) -> plans.Plan | None:
         """How these leaves' sensitivities go along the loops that they act in.
 
         None where there is no such loop, or where passes through all of it are cheaper.
@@ -77,14 +77,13 @@ class PlainLeaves(NamedTuple):
         if not indices:
             return None
         moving = self._moving(indices)
-        plan = sensitivities.plan(self.closed, moving)
+        plan = plans.plan(self.closed, moving)
         if plan is None:
             return None
         size = sum(self.leaves[index].size for index in indices)
         passes = min(size, self.closed.jaxpr.outvars[0].aval.size)
-        whole = passes * sensitivities.reverse_cost(plan)
-        along = plan.cost(size, [plan.jaxpr.invars[index] for index in indices])
-        return plan if along < whole else None
+        whole = passes * plans.reverse_cost(plan)
+        return plan if plan.cost < whole else None
 
     def _moving(self, indices: list[int]) -> list[bool]:
         count = len(self.closed.jaxpr.invars)
