@@ -27,6 +27,7 @@ NAMES = (
     "poisson_memory",
     "kills",
     "control",
+    "feedback",
 )
 
 

@@ -83,6 +83,7 @@ def test_the_report_writes_the_readme_table_between_its_markers(tmp_path):
         "poisson_memory",
         "kills",
         "control",
+        pytest.param("feedback", marks=pytest.mark.measured),
     ],
 )
 def test_every_benchmark_runs_in_smoke_size(name):

@@ -22,6 +22,7 @@ from jaxphys.linalg.small import (
     double,
     self_product,
     symmetric_solve,
+    tall_product,
 )
 from jaxphys.linalg.spectral import (
     METHODS,
@@ -65,4 +66,5 @@ __all__ = [
     "spectral",
     "spectral_direction",
     "symmetric_solve",
+    "tall_product",
 ]

@@ -212,7 +212,7 @@ class Linearisation:
             return rows * scale.reshape(-1, 1).astype(dtype)
 
         if chunk == batch:
-            return linalg.self_product(rows_of(self, scale).T)
+            return linalg.tall_product(rows_of(self, scale))
 
         # The rows of J of a block are linearised anew: those of all would not fit.
         def add(total: Array, part: tuple[PyTree, Array]) -> tuple[Array, None]:
@@ -220,7 +220,7 @@ class Linearisation:
             some = linearise(
                 outputs, self._params, some_inputs, block_bytes=self._block_bytes
             )
-            return total + linalg.self_product(rows_of(some, some_scale).T), None
+            return total + linalg.tall_product(rows_of(some, some_scale)), None
 
         split = jax.tree.map(
             lambda x: x.reshape(batch // chunk, chunk, *x.shape[1:]), (inputs, scale)

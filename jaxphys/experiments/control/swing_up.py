@@ -17,10 +17,10 @@ import optax
 
 from jaxphys import integrators, mechanics, models, optim, plots, problems, systems
 from jaxphys.experiments.control.rows import Steering, row, steering
-from jaxphys.experiments.experiment import Run, Trained
+from jaxphys.experiments.experiment import Keys, Run, Trained
 from jaxphys.types import Array, Model, Problem, PyTree, TangentState
 
-__all__ = ["EXPERIMENT", "ROWS", "Settings", "build", "swinging"]
+__all__ = ["EXPERIMENT", "ROWS", "Settings", "build", "drawn", "swinging"]
 
 #: Fresh starts that are judged, and the cosine from which a pole stands.
 _JUDGED, _UPRIGHT = 256, 0.95
@@ -127,17 +127,20 @@ ROWS = {
 }
 
 
-def _figures(run: Run) -> dict[str, plots.Figure]:
-    """Fresh starts under the policy of the lowest loss."""
-    problem, model = run.built
-    starts, _ = problem.sample(run.keys.draw, 6)
-    path = _paths(problem, model, run.params[run.best], starts)
+def drawn(built: Steering, params: PyTree, keys: Keys) -> plots.Figure:
+    """Motions from six fresh starts under a policy."""
+    starts, _ = built.problem.sample(keys.draw, 6)
+    path = _paths(*built, params, starts)
     states = {
         "position of the cart [1]": path.y.q[..., 0],
         "angle of the pole [rad]": path.y.q[..., 1],
     }
-    figure = plots.closed_loop(path.t[0], states, path.u[..., 0], "push $u$ [1]")
-    return {"motion": figure}
+    return plots.closed_loop(path.t[0], states, path.u[..., 0], "push $u$ [1]")
+
+
+def _figures(run: Run) -> dict[str, plots.Figure]:
+    """Those under the policy of the lowest loss."""
+    return {"motion": drawn(run.built, run.params[run.best], run.keys)}
 
 
 EXPERIMENT = steering(

@@ -16,7 +16,7 @@ import optax
 
 from jaxphys import integrators, models, optim, plots, problems, training
 from jaxphys.experiments.control.rows import Steering, row, steering
-from jaxphys.experiments.experiment import Run, Trained
+from jaxphys.experiments.experiment import Keys, Run, Trained
 from jaxphys.types import Array, Model, Problem, PyTree
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Settings",
     "best_controls",
     "build",
+    "drawn",
     "optimal_costs",
     "oscillator",
 ]
@@ -147,14 +148,18 @@ ROWS = {
 }
 
 
-def _figures(run: Run) -> dict[str, plots.Figure]:
-    """Fresh starts under the policy of the lowest loss."""
-    problem, model = run.built
-    starts, _ = problem.sample(run.keys.draw, 6)
-    follow = jax.jit(jax.vmap(problems.closed_loop(problem, model), (None, 0)))
-    path = follow(run.params[run.best], starts)
+def drawn(built: Steering, params: PyTree, keys: Keys) -> plots.Figure:
+    """Motions from six fresh starts under a policy."""
+    starts, _ = built.problem.sample(keys.draw, 6)
+    follow = jax.jit(jax.vmap(problems.closed_loop(*built), (None, 0)))
+    path = follow(params, starts)
     states = {"$x$ [1]": path.y[..., 0], "$y$ [1]": path.y[..., 1]}
-    return {"motion": plots.closed_loop(path.t[0], states, path.u[..., 0])}
+    return plots.closed_loop(path.t[0], states, path.u[..., 0])
+
+
+def _figures(run: Run) -> dict[str, plots.Figure]:
+    """Those under the policy of the lowest loss."""
+    return {"motion": drawn(run.built, run.params[run.best], run.keys)}
 
 
 EXPERIMENT = steering(
