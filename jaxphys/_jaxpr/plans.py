@@ -290,7 +290,14 @@ def _finds(eqns: Sequence[Any], name: str) -> bool:
 
 
 def _ways(part: Part) -> tuple[bool, bool]:
-    """Whether a part has forward and reverse derivatives."""
+    """Whether a part has forward and reverse derivatives.
+
+    Of complex numbers, as of a wave function, derivatives are left to JAX.
+    """
+    variables = [var for eqn in part.eqns for var in eqn.outvars]
+    kinds = (var.aval.dtype for var in (*variables, *part.inputs))
+    if any(jnp.issubdtype(kind, jnp.complexfloating) for kind in kinds):
+        return False, False
     return not _finds(part.eqns, "custom_vjp_call"), not _finds(part.eqns, "while")
 
 

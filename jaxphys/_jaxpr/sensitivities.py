@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend import core
 
 from jaxphys._jaxpr import walk
@@ -115,7 +116,8 @@ def _run_equations(part: Part, values: dict, slopes: dict, columns: int) -> None
     outputs, others, found = differentiate(run, inputs, known, columns)
     values.update(zip(outs, outputs, strict=True))
     values.update(zip(rest, others, strict=True))
-    slopes.update(zip(outs, found, strict=True))
+    for var, slope in zip(outs, found, strict=True):
+        slopes[var] = slope.astype(var.aval.dtype)
 
 
 _Run = Callable[[list], tuple[list, list]]
@@ -145,7 +147,9 @@ def _forward(run: _Run, inputs: list, known: list, columns: int) -> _Found:
     """A forward pass for each entry of the inputs, and the same product."""
     outputs, forward, others = jax.linearize(run, inputs, has_aux=True)
     found = jax.vmap(forward)(_units(inputs))
-    whole = jnp.concatenate([x.reshape(x.shape[0], -1) for x in found], axis=1).T
+    dtype = np.result_type(*(x.dtype for x in found))
+    rows = [x.reshape(x.shape[0], -1).astype(dtype) for x in found]
+    whole = jnp.concatenate(rows, axis=1).T
     blocks = _split(whole, inputs, axis=1)
     return outputs, others, _split(_multiplied(blocks, known, columns), outputs)
 
@@ -179,17 +183,20 @@ def _multiplied(blocks: list[Array], known: list, columns: int) -> Array:
         ((slope, block) for block, slope in pairs if isinstance(slope, _Leaf)),
         key=lambda pair: pair[0].start,
     )
-    count, dtype = blocks[0].shape[0], blocks[0].dtype
+    # States and weights may be of several precisions, and promotion be left to nobody.
+    dtype = np.result_type(*(block.dtype for block in blocks))
+    count = blocks[0].shape[0]
     # Columns of parameters themselves are put where they belong.
     pieces, end = [], 0
     for slope, block in at:
-        pieces += [jnp.zeros((count, slope.start - end), dtype), block]
+        pieces += [jnp.zeros((count, slope.start - end), dtype), block.astype(dtype)]
         end = slope.start + slope.size
     total = jnp.concatenate([*pieces, jnp.zeros((count, columns - end), dtype)], axis=1)
     passed = [pair for pair in pairs if not isinstance(pair[1], _Leaf)]
     if passed:
-        local = jnp.concatenate([block for block, _ in passed], axis=1)
-        total = total + local @ jnp.concatenate([slope for _, slope in passed])
+        local = jnp.concatenate([block.astype(dtype) for block, _ in passed], axis=1)
+        coming = jnp.concatenate([slope.astype(dtype) for _, slope in passed])
+        total = total + local @ coming
     return total
 
 
@@ -210,9 +217,9 @@ def _run_loop(part: Part, values: dict, slopes: dict, columns: int) -> None:
     carried = [number for number in moving if first <= number < end]
     along = [number for number in moving if number >= end]
     fixed = {
-        variables[number]: slopes.get(eqn.invars[number], slope_of(number))
+        variables[number]: slopes[eqn.invars[number]]
         for number in moving
-        if number < first
+        if number < first and among(eqn.invars[number], slopes)
     }
     consts = [_read(values, x) for x in eqn.invars[:first]]
     count = end - first
