@@ -23,6 +23,7 @@ from jaxphys import optim, plots, problems, training
 from jaxphys.experiments import Experiment, RunOptions, engine
 from jaxphys.experiments.control import swing_up, van_der_pol
 from jaxphys.experiments.experiment import Trained
+from jaxphys.names import check_known
 from jaxphys.optim.columns import PlainLeaves
 from jaxphys.training import Budget, Trainer
 
@@ -52,23 +53,30 @@ RACES = {
 }
 
 
-def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def run(
+    *, smoke: bool, only: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure; returns (config, results)."""
+    for name in only:
+        check_known("part", name, ("updates", *RACES))
     horizons = (10,) if smoke else (100, 1000)
     seeds = 1 if smoke else 3
     before = os.getloadavg()[0]
-    results: dict[str, Any] = {
-        "updates": {str(n): _updates(n, 2 if smoke else 7) for n in horizons},
-        "swing_up_updates": _swing_up_updates(2 if smoke else 7),
-    }
+    results: dict[str, Any] = {}
+    if not only or "updates" in only:
+        rounds = 2 if smoke else 7
+        results["updates"] = {str(n): _updates(n, rounds) for n in horizons}
+        results["swing_up_updates"] = _swing_up_updates(rounds)
     for name, race in RACES.items():
-        results[name] = _raced(race._replace(seconds=0.5) if smoke else race, seeds)
+        if only and name not in only:
+            continue
+        found = _raced(race._replace(seconds=0.5) if smoke else race, seeds)
         if not smoke:
-            _draw(name, race, results[name])
-    for name in RACES:
-        for entries in results[name].values():
+            _draw(name, race, found)
+        for entries in found.values():
             for entry in entries:
-                entry.pop("params", None)
+                del entry["params"]
+        results[name] = found
     load = {"before": before, "after": os.getloadavg()[0]}
     seconds = {name: race.seconds for name, race in RACES.items()}
     return {"batch": BATCH, "seconds": seconds, "load": load}, results

@@ -67,7 +67,7 @@ LAGRANGIAN = (
 SHOWN = {"double_pendulum": "final_energy", "wave": "energy_drift"}
 
 #: Benchmarks whose experiments may be measured one at a time.
-IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills")
+IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills", "feedback")
 
 
 def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
@@ -102,7 +102,7 @@ def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
         if found is not None:
             page = guides / f"{name}.md"
             _fill(page, TABLES[name], _summary_table(found["results"], chosen))
-    found = harness.latest("feedback", results_dir)
+    found = harness.merged("feedback", results_dir)
     if found is not None:
         page = guides / "feedback.md"
         _fill(page, TABLES["feedback"], _races(found["results"]))
