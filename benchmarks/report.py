@@ -797,7 +797,7 @@ def _races(results: dict[str, Any]) -> list[str]:
             seconds = statistics.median(entry["wall"] for entry in entries)
             compiled = statistics.median(entry["compile"] for entry in entries)
             updates = statistics.median(entry["updates"] for entry in entries)
-            shares = ", ".join(f"{100 * entry[measure]:.2g} %" for entry in entries)
+            shares = ", ".join(f"{100 * entry[measure]:.3g} %" for entry in entries)
             losses = ", ".join(f"{entry['test_loss']:.4g}" for entry in entries)
             cells = [f"{seconds:.0f}", f"{compiled:.0f}", f"{updates:.0f}"]
             label = method.replace("levenberg_marquardt", "Levenberg–Marquardt")
