@@ -20,7 +20,7 @@ MARKERS = ("<!-- methods: begin -->", "<!-- methods: end -->")
 #: Benchmark → what its table in the guide of that name stands between.
 TABLES = {
     name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->")
-    for name in ("hamiltonian", "lagrangian", "control")
+    for name in ("hamiltonian", "lagrangian", "control", "feedback")
 }
 
 #: Experiment, its baseline, its model with the published recipe, and the best in as
@@ -67,7 +67,7 @@ LAGRANGIAN = (
 SHOWN = {"double_pendulum": "final_energy", "wave": "energy_drift"}
 
 #: Benchmarks whose experiments may be measured one at a time.
-IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills")
+IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills", "feedback")
 
 
 def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
@@ -103,6 +103,10 @@ def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
         if found is not None:
             page = guides / f"{name}.md"
             _fill(page, TABLES[name], _summary_table(found["results"], chosen))
+    found = harness.merged("feedback", results_dir)
+    if found is not None:
+        page = guides / "feedback.md"
+        _fill(page, TABLES["feedback"], _races(found["results"]))
     if measured is not None:
         _fill(
             guides / "control.md",
@@ -843,6 +847,73 @@ def _growth(results: dict[str, Any]) -> list[str]:
     ]
 
 
+def _feedback(results: dict[str, Any]) -> list[str]:
+    rows = []
+    cases = {f"van der Pol, {n} steps": x for n, x in results["updates"].items()}
+    cases["swing-up, 100 steps"] = results["swing_up_updates"]
+    for name, case in cases.items():
+        adam = case["adam"]["median"]
+        cells = [
+            name,
+            str(case["batch"]),
+            str(case["batch"] * case["outputs"]),
+            str(case["num_params"]),
+            f"{1e3 * adam:.1f}",
+        ]
+        for method in ("levenberg_marquardt", "before"):
+            times = case.get(method)
+            cells += (
+                [
+                    f"{1e3 * times['median']:.0f}",
+                    f"{times['median'] / adam:.0f}",
+                    f"{times['compile_seconds']:.1f}",
+                ]
+                if times
+                else ["–"] * 3
+            )
+        rows.append(cells)
+    header = ["an update", "b", "m", "P", "Adam [ms]"]
+    header += ["LM [ms]", "in Adam's", "compile [s]"]
+    header += ["before [ms]", "in Adam's", "compile [s]"]
+    return [
+        *_table(header, rows),
+        "",
+        "Before, the columns of the weights took a pass for each weight or output.",
+        "",
+        *_races(results),
+    ]
+
+
+def _races(results: dict[str, Any]) -> list[str]:
+    """What each method ends with, after the same time on the clock."""
+    columns = {
+        "van_der_pol": ("worst_excess", "above the optimum, worst start"),
+        "swing_up": ("upright_throughout", "pole up from t = 2 on"),
+    }
+    rows = []
+    for name, (measure, words) in columns.items():
+        for method, entries in results[name].items():
+            seconds = statistics.median(entry["wall"] for entry in entries)
+            compiled = statistics.median(entry["compile"] for entry in entries)
+            updates = statistics.median(entry["updates"] for entry in entries)
+            shares = ", ".join(f"{100 * entry[measure]:.3g} %" for entry in entries)
+            losses = ", ".join(f"{entry['test_loss']:.4g}" for entry in entries)
+            cells = [f"{seconds:.0f}", f"{compiled:.0f}", f"{updates:.0f}"]
+            label = method.replace("levenberg_marquardt", "Levenberg–Marquardt")
+            rows.append(
+                [
+                    f"`{name}`: {words}",
+                    label.replace("adam", "Adam"),
+                    *cells,
+                    shares,
+                    losses,
+                ]
+            )
+    header = ["experiment, and what is judged", "method", "clock [s]"]
+    header += ["of it compiling", "updates", "seeds 0, 1, 2", "test loss"]
+    return _table(header, rows)
+
+
 SECTIONS = {
     "oscillators": ("Coupled oscillators, every method", _oscillators),
     "hig_epoch": ("One epoch of HIG, beside TensorFlow", _hig_epoch),
@@ -857,6 +928,7 @@ SECTIONS = {
     "work_precision": ("Error against time", _work_precision),
     "rollout_memory": ("Memory of a long rollout's gradient", _rollout_memory),
     "control": ("Training through simulators, every method", _control),
+    "feedback": ("Policies that act at every step", _feedback),
     "dipole_step": ("One step of HIG on the quantum dipole", _dipole_step),
     "engine": ("Second-order steps by size and route", _engine),
     "least_squares": ("One least-squares problem, by several solvers", _least_squares),

@@ -317,6 +317,9 @@ class Problem(NamedTuple):
         one whose outputs are the targets; None if no formula is known.
       check: `check(targets)` raises a ValueError for an invalid batch of targets; None
         if all are valid. Call it before training.
+      follow: `follow(policy, inputs)`, the whole motion, of a problem whose network is
+        a policy that acts at every step: `simulate` then takes the network, a function
+        of what it observes, in place of a control. None where it acts once.
     """
 
     name: str
@@ -324,11 +327,12 @@ class Problem(NamedTuple):
     num_controls: int
     num_outputs: int
     sample: Callable[[Array, int], tuple[Array, Array]]
-    simulate: Callable[[Array, Array], Array]
+    simulate: Callable[[Any, Any], Array]
     objective: Callable[[Array, Array], Array]
     residual: Callable[[Array, Array], Array] | None = None
     invert: Callable[[Array, Array, Array], Array] | None = None
     check: Callable[[Array], None] | None = None
+    follow: Callable[[Callable, PyTree], Any] | None = None
 
 
 #: What is optional in a record: its name in words, and what to do without it.
@@ -343,6 +347,7 @@ _OPTIONAL = {
         "models.lagrangian_dynamics has one, and models.forced with direct inputs",
     ),
     "residual": ("residual", "train on its objective"),
+    "follow": ("motion", "call simulate with a control"),
     "invert": ("inverse", "optim.local_inverse searches for one"),
     "mass": ("mass matrix", "take models.delan or models.structured"),
     "inverse_mass": ("inverse mass matrix", "take models.structured"),

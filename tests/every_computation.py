@@ -137,6 +137,7 @@ def of_linalg():
         )
         yield f"spectral_direction by {method}", direction, (a, g)
     yield "self_product", linalg.self_product, (a,)
+    yield "tall_product", linalg.tall_product, (jnp.ones((2500, 3), jnp.float32),)
     yield "symmetric_solve", linalg.symmetric_solve, (gram, g)
     yield "damped_solver", lambda k, w: linalg.damped_solver(k, 0.1)(w), (gram, g)
     yield (

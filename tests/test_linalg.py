@@ -221,6 +221,13 @@ def test_the_product_of_a_matrix_with_itself_is_whole(rows):
     np.testing.assert_allclose(linalg.self_product(a), a @ a.T, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(7, 3), (2400, 5), (3611, 300)])
+def test_the_product_of_a_tall_matrix_misses_no_row(shape):
+    a = jax.random.normal(jax.random.key(0), shape, jnp.float32)
+    np.testing.assert_allclose(linalg.tall_product(a), a.T @ a, rtol=1e-4, atol=1e-2)
+    assert linalg.tall_product(a).dtype == a.dtype
+
+
 def matrix_of_ten_decades(size):
     left, _ = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (size, size)))
     values = 10.0 ** -jnp.linspace(0, 10, size)

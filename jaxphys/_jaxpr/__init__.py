@@ -5,6 +5,8 @@
 | `walk` | any jaxpr: runs its equations in order, and enters the calls among them |
 | `layers` | a network's dense layers, and its Jacobian off them |
 | `curvature` | second derivatives of a scalar, in one sweep each way |
+| `plans` | loops, and how the function around and in them is differentiated |
+| `sensitivities` | the Jacobian of such a function, carried along its loops |
 | `scalars` | small arrays, taken apart into numbers |
 
 What they know of JAX's primitives is in one table, `primitives.KINDS`. A primitive that

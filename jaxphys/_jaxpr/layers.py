@@ -47,12 +47,14 @@ class Trace(NamedTuple):
       others: indices of the leaves used in any other way.
       ruled: whether weights were followed into a `walk.exact_jvp`, whose own
         derivatives are cheaper than those of `run`, and the same.
+      closed: the jaxpr itself, of leaves and inputs.
     """
 
     run: Callable[[list, PyTree, list], tuple[Array, list]]
     sites: list[Site]
     others: list[int]
     ruled: bool = False
+    closed: Any = None
 
 
 class _Value(NamedTuple):
@@ -222,7 +224,7 @@ def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
 
         return evaluate(leaves, sample, add_probe), operands
 
-    return Trace(run, sites, sorted(others | unused), True in entered)
+    return Trace(run, sites, sorted(others | unused), True in entered, closed)
 
 
 def factors(site: Site, x: Array, delta: Array) -> tuple[Array | None, Array]:

@@ -331,7 +331,7 @@ class _Rewrite:
         """A short loop as straight code; None if it is over large arrays."""
         if not _is_short(eqn):
             return None
-        body, first, end = eqn.params["jaxpr"], *_carried(eqn)
+        body, first, end = eqn.params["jaxpr"], *walk.carried(eqn)
         consts, carry, xs = values[:first], values[first:end], values[end:]
         if not all(map(entries.is_apart, xs)):
             return None
@@ -414,22 +414,6 @@ def _is_short(eqn: Any) -> bool:
     return eqn.params["length"] <= 4
 
 
-def _carried(eqn: Any) -> tuple[int, int]:
-    """Where among a loop's operands its carry begins, and where it ends."""
-    # What the loop runs over, and what it collects, has one axis more outside. How JAX
-    # counts them differs from version to version.
-    body = eqn.params["jaxpr"].jaxpr
-    num_carry, num_xs = (
-        sum((outer.aval.ndim == inner.aval.ndim) == same for outer, inner in pairs)
-        for pairs, same in (
-            (zip(eqn.outvars, body.outvars, strict=True), True),
-            (zip(eqn.invars, body.invars, strict=True), False),
-        )
-    )
-    end = len(eqn.invars) - num_xs
-    return end - num_carry, end
-
-
 def _scan(eqn: Any, values: list, largest: int) -> list:
     """A loop whose carry is numbers, so that its body stays taken apart.
 
@@ -438,7 +422,7 @@ def _scan(eqn: Any, values: list, largest: int) -> list:
     """
     body, params = eqn.params["jaxpr"], eqn.params
     kinds = [var.aval for var in body.jaxpr.invars]
-    first, end = _carried(eqn)
+    first, end = walk.carried(eqn)
     num_carry = end - first
     consts, carry, xs = values[:first], values[first:end], values[end:]
     carry_kinds = kinds[first:end]

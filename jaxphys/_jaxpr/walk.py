@@ -104,6 +104,29 @@ def nested(eqn: Any) -> list:
     return [getattr(part, "jaxpr", part) for part in parts if isinstance(part, kinds)]
 
 
+def carried(eqn: Any) -> tuple[int, int]:
+    """Where among a scan's operands its carry begins, and where it ends.
+
+    Example:
+      >>> loop = lambda c, x: jax.lax.scan(lambda y, a: (y * c + a, y), c, x)
+      >>> traced = jax.make_jaxpr(loop)(1.0, jax.numpy.ones(3))
+      >>> carried(traced.jaxpr.eqns[-1])
+      (1, 2)
+    """
+    # What the loop runs over, and what it collects, has one axis more outside. How JAX
+    # counts them differs from version to version.
+    body = eqn.params["jaxpr"].jaxpr
+    num_carry, num_xs = (
+        sum((outer.aval.ndim == inner.aval.ndim) == same for outer, inner in pairs)
+        for pairs, same in (
+            (zip(eqn.outvars, body.outvars, strict=True), True),
+            (zip(eqn.invars, body.invars, strict=True), False),
+        )
+    )
+    end = len(eqn.invars) - num_xs
+    return end - num_carry, end
+
+
 def bind(eqn: Any, values: Collection[Any]) -> list:
     """The equation's outputs for these inputs, in its own context."""
     # The context holds what the equation was traced under, as `jax.enable_x64`. Inner

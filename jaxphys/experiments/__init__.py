@@ -39,6 +39,8 @@ _QUESTIONS = {
             "waves",
             "rotated_sine",
             "exponential",
+            "van_der_pol",
+            "swing_up",
             "ablations",
         ),
     ),

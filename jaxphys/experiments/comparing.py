@@ -88,7 +88,7 @@ def compare(
       objective: `objective(outputs, targets) -> scalar`, of `outputs`. Second-order
         methods take what it is convex in; HIG knows sums of squares.
       methods: names of `METHODS`, "all" of them, or optax transformations; or a dict
-        name → one of these. `sip` needs a `Problem`.
+        name → one of these. `sip` needs a `Problem` whose network acts once.
       seconds, steps: the budget of each method, one of them; by default 10 s. Seconds
         are of training: compilation and evaluation come on top.
       seeds: how many, each with its own weights, data of a sampler, and order.
@@ -250,7 +250,9 @@ class _Method(NamedTuple):
 
 def _chosen(methods: Any, task: _Task) -> dict[str, _Method]:
     """Name → method."""
-    known = [name for name in METHODS if name != "sip" or task.problem is not None]
+    # What SIP inverts is a control that is given once.
+    once = task.problem is not None and task.problem.follow is None
+    known = [name for name in METHODS if name != "sip" or once]
     if isinstance(methods, str) or _is_transformation(methods):
         methods = (methods,)
     if isinstance(methods, Mapping):

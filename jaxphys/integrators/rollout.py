@@ -225,6 +225,8 @@ def _scan(
     info = RolloutInfo(finite, jnp.array(True), jnp.where(finite, -1, 0))
     numbered = (jnp.arange(num_steps), form.controls)
     run = _scan_with_checkpoints if checkpoint else jax.lax.scan
+    if num_steps == 1:
+        run = _once
     (last, info), ys = run(advance, (form.start, info), numbered)
     return y0, form.whole(last), (form.whole(ys) if keep else None), info
 
@@ -313,6 +315,12 @@ def _kind(tree: PyTree) -> tuple:
     """The structure of a state, and its arrays' shapes and dtypes."""
     leaves, structure = jax.tree.flatten(tree)
     return structure, [(jnp.shape(x), jnp.result_type(x)) for x in leaves]
+
+
+def _once(advance: Callable, carry: PyTree, xs: PyTree):
+    """A scan of one step without the loop, which would be traced and compiled for."""
+    carry, y = advance(carry, jax.tree.map(lambda x: x[0], xs))
+    return carry, jax.tree.map(lambda x: x[None], y)
 
 
 def _scan_with_checkpoints(advance: Callable, carry: PyTree, xs: PyTree):

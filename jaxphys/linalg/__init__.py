@@ -23,6 +23,7 @@ from jaxphys.linalg.small import (
     double,
     self_product,
     symmetric_solve,
+    tall_product,
 )
 from jaxphys.linalg.spectral import (
     METHODS,
@@ -69,4 +70,5 @@ __all__ = [
     "spectral",
     "spectral_direction",
     "symmetric_solve",
+    "tall_product",
 ]

@@ -3,13 +3,22 @@
 For a convolution's kernel, a weight in a scan, or a scalar, ∂y/∂leaf is taken by JAX's
 own derivatives, sample by sample. A leaf with so many entries that its columns would
 not fit is cut into pieces, whose columns are made one after another.
+
+There are three ways. A leaf with fewer entries than there are outputs is pushed forward
+entry by entry; the others take one reverse pass an output, together. Of weights that
+act at every step of a loop, as a policy does in a rollout, the columns come of one pass
+through the loop with their sensitivities (`jaxphys/_jaxpr/plans.py`), where
+that has fewer operations: it takes as many reverse passes through one step as a state
+has entries, whatever the horizon and the number of outputs.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
+from jaxphys._jaxpr import plans, sensitivities
 from jaxphys.optim.factors import Block
 from jaxphys.types import Array, PyTree
 
@@ -23,27 +32,82 @@ class PlainLeaves(NamedTuple):
       outputs: `outputs(params, inputs) -> (d,)`, one sample.
       leaves, tree: the parameters, flattened.
       inputs: of the batch, with leading axis b.
+      closed: the jaxpr of one sample's outputs, of leaves and inputs.
     """
 
     outputs: Callable[[PyTree, PyTree], Array]
     leaves: list[Array]
     tree: Any
     inputs: PyTree
+    closed: Any
 
     def blocks(self, indices: list[int]) -> dict[int, Block]:
         """The columns of these leaves, whole.
 
         Those that need reverse passes share them: one compilation for all.
         """
-        blocks, together = {}, []
+        ways = self.ways(indices)
+        along = [index for index, way in ways.items() if way == "along"]
+        blocks = self._along(along) if along else {}
         for index in indices:
-            run, leaf = self._of_one(index), self.leaves[index]
-            if _better_forward(run, leaf, self.inputs):
+            if ways[index] == "forward":
+                run, leaf = self._of_one(index), self.leaves[index]
                 blocks[index] = _columns(jax.jacfwd, run, leaf, self.inputs)
-            else:
-                together.append(index)
+        together = [index for index, way in ways.items() if way == "reverse"]
         if together:
             blocks |= self._reverse(together)
+        return blocks
+
+    def ways(self, indices: list[int]) -> dict[int, str]:
+        """How the columns of each leaf are made: "along", "forward" or "reverse"."""
+        if self._plan(indices) is not None:
+            return dict.fromkeys(indices, "along")
+        found = {}
+        for index in indices:
+            run, leaf = self._of_one(index), self.leaves[index]
+            better = _better_forward(run, leaf, self.inputs)
+            found[index] = "forward" if better else "reverse"
+        return found
+
+    def _plan(self, indices: list[int]) -> plans.Plan | None:
+        """How these leaves' sensitivities go along the loops that they act in.
+
+        None where there is no such loop, or where passes through all of it are cheaper.
+        """
+        if not indices:
+            return None
+        moving = self._moving(indices)
+        plan = plans.plan(self.closed, moving)
+        if plan is None:
+            return None
+        size = sum(self.leaves[index].size for index in indices)
+        passes = min(size, self.closed.jaxpr.outvars[0].aval.size)
+        whole = passes * plans.reverse_cost(plan)
+        return plan if plan.cost < whole else None
+
+    def _moving(self, indices: list[int]) -> list[bool]:
+        count = len(self.closed.jaxpr.invars)
+        return [number in indices for number in range(count)]
+
+    def _along(self, indices: list[int]) -> dict[int, Block]:
+        """The columns of these leaves, in one pass with their sensitivities."""
+        moving = self._moving(indices)
+        plan: Any = self._plan(indices)
+        size = sum(self.leaves[index].size for index in indices)
+
+        def one(sample: PyTree) -> Array:
+            inputs = [*self.leaves, *jax.tree.leaves(sample)]
+            # A loop that depends on the leaves may still not reach the outputs.
+            (values,), (rows,) = sensitivities.jacobian(plan, inputs, moving)
+            return (
+                jnp.zeros((values.size, size), values.dtype) if rows is None else rows
+            )
+
+        rows, blocks, begin = jax.vmap(one)(self.inputs), {}, 0
+        for index in sorted(indices):
+            end = begin + self.leaves[index].size
+            blocks[index] = Block(None, rows[:, :, None, begin:end])
+            begin = end
         return blocks
 
     def make_fold(self, indices: list[int], length: int) -> Callable:

@@ -84,7 +84,7 @@ def linearise(
         def backward(w: Array) -> PyTree:
             return jax.tree.unflatten(tree, pull(w)[0])
 
-    plain = PlainLeaves(outputs, leaves, tree, inputs)
+    plain = PlainLeaves(outputs, leaves, tree, inputs, trace.closed)
     return Linearisation(values, params, plain, probed, backward, block_bytes)
 
 
@@ -137,6 +137,24 @@ class Linearisation:
         """The Jacobian layer by layer, by d reverse passes; computed once."""
         return self._factors
 
+    def ways(self) -> dict[str, str]:
+        """How the columns of J come about, leaf by leaf.
+
+        Chosen from sizes alone; nothing is computed. "layer": as factors x ⊗ δ of a
+        dense layer. "along": with sensitivities that go along a loop, as a policy's in
+        a rollout. "forward" and "reverse": by a pass for each entry of the leaf, or for
+        each output. "pieces": one of these, again and again, as the columns of all
+        entries together are larger than `block_bytes`.
+        """
+        names = [
+            jax.tree_util.keystr(path)
+            for path, _ in jax.tree_util.tree_leaves_with_path(self._params)
+        ]
+        found = dict.fromkeys(range(len(names)), "layer")
+        whole, pieced = self._divided
+        found |= dict.fromkeys(pieced, "pieces") | self._plain.ways(whole)
+        return {name: found[index] for index, name in enumerate(names)}
+
     @always_exact
     def responses(self, cotangents: Array) -> list[Block | None]:
         """Leaf by leaf the factors of each sample's Jᵀ w as if it were one output.
@@ -179,7 +197,8 @@ class Linearisation:
         """
         batch, d = self.values.shape
         dtype = dtype or self._dtype
-        outputs, leaves, _, inputs = self._plain
+        plain = self._plain
+        outputs, leaves, inputs = plain.outputs, plain.leaves, plain.inputs
         size = sum(leaf.size for leaf in leaves)
         limit = max(self._block_bytes // (d * size * jnp.dtype(dtype).itemsize), 1)
         # Each device has its part of a block.
@@ -188,17 +207,23 @@ class Linearisation:
         largest = max(n for n in range(1, each + 1) if each % n == 0 and n <= limit)
         chunk = parts * largest
 
+        def product(part: Linearisation, root: linalg.Blocks | None) -> Array:
+            rows = part.jacobian().astype(dtype)
+            if root is not None:
+                by_sample = rows.reshape(-1, d, size)
+                rows = root.apply(by_sample).astype(dtype).reshape(rows.shape)
+            return linalg.tall_product(rows)
+
+        if chunk == batch:
+            return devices.whole(product(self, root))
+
         # The rows of J of a block are linearised anew: those of all would not fit.
         def add(total: Array, part: tuple[PyTree, Any]) -> tuple[Array, None]:
             some_inputs, some_root = part
             some = linearise(
                 outputs, self._params, some_inputs, block_bytes=self._block_bytes
             )
-            rows = some.jacobian().astype(dtype)
-            if some_root is not None:
-                by_sample = rows.reshape(chunk, d, size)
-                rows = some_root.apply(by_sample).astype(dtype).reshape(rows.shape)
-            return total + linalg.self_product(rows.T), None
+            return total + product(some, some_root), None
 
         split = jax.tree.map(
             lambda x: x.reshape(batch // chunk, chunk, *x.shape[1:]), (inputs, root)
@@ -266,15 +291,24 @@ class Linearisation:
             lambda e: pull(jnp.broadcast_to(e, (batch, d)).astype(self.values.dtype))[1]
         )(jnp.eye(d))
         blocks = self._probed.blocks(deltas, d)
-        itemsize = jnp.dtype(self._dtype).itemsize
-        length = max(self._block_bytes // (batch * d * itemsize), 1)
-        leaves, others = self._plain.leaves, self._probed.trace.others
-        whole = [index for index in others if leaves[index].size <= length]
+        whole, pieced = self._divided
         for index, block in self._plain.blocks(whole).items():
             blocks[index] = block
-        pieced = [index for index in others if leaves[index].size > length]
-        fold = self._plain.make_fold(pieced, length)
+        fold = self._plain.make_fold(pieced, self._longest_piece)
         return Factors(blocks, fold, (batch, d), self._params)
+
+    @property
+    def _longest_piece(self) -> int:
+        """How many columns of J fit into `block_bytes`."""
+        itemsize = jnp.dtype(self._dtype).itemsize
+        return max(self._block_bytes // (self.values.size * itemsize), 1)
+
+    @property
+    def _divided(self) -> tuple[list[int], list[int]]:
+        """The leaves of no dense layer: whose columns fit, and whose do not."""
+        sizes = {i: self._plain.leaves[i].size for i in self._probed.trace.others}
+        fits = {index: size <= self._longest_piece for index, size in sizes.items()}
+        return [i for i in sizes if fits[i]], [i for i in sizes if not fits[i]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -54,6 +54,7 @@ from jaxphys.plots.motions import (
     wrapped,
 )
 from jaxphys.plots.simulators import (
+    closed_loop,
     constant_errors,
     controlled_motion,
     controlled_state,
@@ -77,6 +78,7 @@ __all__ = [
     "Sweep",
     "ablations",
     "animation",
+    "closed_loop",
     "comparison",
     "constant_errors",
     "controlled_motion",

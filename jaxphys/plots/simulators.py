@@ -16,11 +16,48 @@ from jaxphys.plots.style import STYLE, Look, shades
 from jaxphys.types import PhaseState
 
 __all__ = [
+    "closed_loop",
     "constant_errors",
     "controlled_motion",
     "controlled_state",
     "identified_motion",
 ]
+
+
+@mpl.rc_context(STYLE)
+def closed_loop(
+    times: ArrayLike,
+    states: Mapping[str, ArrayLike],
+    control: ArrayLike,
+    name: str = "control $u$ [1]",
+) -> Figure:
+    """Motions under a policy that acts at every step, from several starts.
+
+    Args:
+      times: shape (T,).
+      states: name of an axis → values, shape (b, T), b starts.
+      control: each held for an equal part of the time, shape (b, N).
+      name: of the control's axis.
+    """
+    times, control = np.asarray(times), np.asarray(control)
+    count = len(states) + 1
+    figure = Figure(figsize=(7.0, 1.9 * count), layout="constrained")
+    panels = figure.subplots(count, 1, sharex=True)
+    for color, *rows in zip(
+        shades(len(control)), control, *map(np.asarray, states.values()), strict=True
+    ):
+        pushed, *values = rows
+        for panel, row in zip(panels, values, strict=False):
+            panel.plot(times, row, color=color)
+            panel.plot(times[:1], row[:1], color=color, marker="o", mfc="white")
+        edges = np.linspace(times[0], times[-1], len(pushed) + 1)
+        panels[-1].stairs(pushed, edges)
+        panels[-1].patches[-1].set_edgecolor(color)
+    for panel, label in zip(panels, [*states, name], strict=True):
+        panel.axhline(0, color="black", lw=0.6)
+        panel.set_ylabel(label)
+    panels[-1].set_xlabel("time $t$ [1]")
+    return figure
 
 
 @mpl.rc_context(STYLE)

@@ -6,6 +6,7 @@
 | `quantum_dipole` | steer a particle in a box by a field |
 | `poisson` | invert the Laplacian |
 | `heat` | find the initial heat from the final one |
+| `feedback` | a policy that acts at every step, for costs of your own |
 | `identification` | find a system's constants from noisy motions |
 | `scaled_waves`, `rotated_sine`, `exponential` | small maps, badly conditioned |
 
@@ -19,7 +20,8 @@ A simulator is a `Problem`. `outputs` composes it with a network, for `make_trai
 `targets` has what either kind is to an optimizer.
 """
 
-from jaxphys.problems.composed import network_for, outputs, residuals
+from jaxphys.problems.composed import closed_loop, network_for, outputs, residuals
+from jaxphys.problems.feedback import feedback
 from jaxphys.problems.heat import heat
 from jaxphys.problems.identification import identification
 from jaxphys.problems.maps import exponential, rotated_sine, scaled_waves
@@ -36,8 +38,10 @@ from jaxphys.problems.targets import Loss, Target, steered
 __all__ = [
     "Loss",
     "Target",
+    "closed_loop",
     "derivative_matching",
     "exponential",
+    "feedback",
     "heat",
     "identification",
     "network_for",

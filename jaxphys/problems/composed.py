@@ -1,5 +1,6 @@
 """A network and then a simulator, as one function of weights and inputs."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from jaxphys.models.adapters import as_model
 from jaxphys.precision import exact
 from jaxphys.types import Array, Model, Problem, PyTree, required
 
-__all__ = ["network_for", "outputs", "residuals"]
+__all__ = ["closed_loop", "network_for", "outputs", "residuals"]
 
 
 def network_for(problem: Problem, network: Any) -> Model:
@@ -54,9 +55,51 @@ def outputs(problem: Problem, model: Any) -> Callable[[PyTree, Array], Array]:
 
     @exact
     def composed(params: PyTree, inputs: Array) -> Array:
-        return problem.simulate(model.apply(params, inputs), inputs)
+        return problem.simulate(_acting(problem, model, params, inputs), inputs)
 
     return composed
+
+
+def closed_loop(problem: Problem, model: Any) -> Callable[[PyTree, PyTree], Any]:
+    """The motion under a policy, `path(params, start) -> Path`, of one start.
+
+    Args:
+      problem: of feedback.
+      model: the policy; see `network_for`.
+
+    Raises:
+      ValueError: for a problem whose network acts once.
+
+    Example:
+      >>> import jax
+      >>> from jaxphys import integrators, models, problems
+      >>> fall = integrators.euler(lambda t, y, args: -y + args[1])
+      >>> problem = problems.feedback(
+      ...     fall,
+      ...     lambda t, y, u: y,
+      ...     lambda key: jax.random.normal(key, (1,)),
+      ...     dt=0.1,
+      ...     num_steps=5,
+      ... )
+      >>> model = models.mlp((1, 4, 1))
+      >>> params = model.init(jax.random.key(0))
+      >>> closed_loop(problem, model)(params, jax.numpy.ones(1)).y.shape
+      (6, 1)
+    """
+    follow = required(problem, "follow")
+    model = network_for(problem, model)
+
+    def path(params: PyTree, start: PyTree) -> Any:
+        return follow(functools.partial(model.apply, params), start)
+
+    return path
+
+
+def _acting(problem: Problem, model: Model, params: PyTree, inputs: Array) -> Any:
+    """The control that a network gives; of a problem of feedback the network itself."""
+    if problem.follow is not None:
+        return functools.partial(model.apply, params)
+    return model.apply(params, inputs)
 
 
 def residuals(
@@ -82,6 +125,7 @@ def residuals(
     @exact
     def composed(params: PyTree, both: tuple[Array, Array]) -> Array:
         inputs, targets = both
-        return missed(problem.simulate(model.apply(params, inputs), inputs), targets)
+        control = _acting(problem, model, params, inputs)
+        return missed(problem.simulate(control, inputs), targets)
 
     return composed
