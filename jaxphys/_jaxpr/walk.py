@@ -104,6 +104,24 @@ def nested(eqn: Any) -> list:
     return [getattr(part, "jaxpr", part) for part in parts if isinstance(part, kinds)]
 
 
+def carried(eqn: Any) -> tuple[int, int]:
+    """How many operands of a `scan` are constants, and how many its carry.
+
+    Example:
+      >>> traced = jax.make_jaxpr(
+      ...     lambda x: jax.lax.fori_loop(0, 3, lambda i, c: c * x, 1.0)
+      ... )(2.0)
+      >>> carried(traced.jaxpr.eqns[-1])
+      (1, 2)
+    """
+    params = eqn.params
+    if "num_carry" in params:
+        return params["num_consts"], params["num_carry"]
+    # Since JAX 0.12 they are told by trees without leaves.
+    consts, carry, _ = params["ft_in"].unpack()
+    return len(consts), len(carry)
+
+
 def bind(eqn: Any, values: Collection[Any]) -> list:
     """The equation's outputs for these inputs, in its own context."""
     # The context holds what the equation was traced under, as `jax.enable_x64`. Inner
