@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxphys.checks import check_function, checked
 from jaxphys.precision import exact
 from jaxphys.types import Array, PyTree
 
@@ -33,7 +34,23 @@ def squared_error(outputs: Array, targets: Array) -> Array:
       >>> print(squared_error(jnp.array([1.0, 2.0]), jnp.zeros(2)))
       5.0
     """
+    _check_same("squared_error", outputs, targets)
     return jnp.sum((outputs - targets) ** 2)
+
+
+def _check_same(name: str, outputs: Array, targets: Array) -> None:
+    """A ValueError unless both are of one shape: others would be broadcast."""
+    for what, value in (("outputs", outputs), ("targets", targets)):
+        if not hasattr(value, "shape") and not isinstance(value, float | int):
+            raise TypeError(
+                f"{name} got {what} of type {type(value).__name__}; expected an array."
+            )
+    if jnp.shape(outputs) != jnp.shape(targets):
+        raise ValueError(
+            f"{name} got outputs of shape {jnp.shape(outputs)} and targets of shape "
+            f"{jnp.shape(targets)}; expected one shape, that of one sample, (d,). For "
+            "a batch use jax.vmap; targets (N,) of one output are (N, 1)."
+        )
 
 
 def squared_size(residual: Array, targets: PyTree = None) -> Array:
@@ -67,9 +84,11 @@ def mean_squared_error(outputs: Array, targets: Array) -> Array:
       >>> print(mean_squared_error(jnp.array([1.0, 2.0]), jnp.zeros(2)))
       2.5
     """
+    _check_same("mean_squared_error", outputs, targets)
     return jnp.mean((outputs - targets) ** 2)
 
 
+@checked(objective=check_function)
 @exact
 def second_derivatives(objective: Callable, values: Array, targets: PyTree) -> Array:
     """The diagonal of ∂²ℓ/∂y², shape (d,), of any sign.
@@ -84,6 +103,7 @@ def second_derivatives(objective: Callable, values: Array, targets: PyTree) -> A
     return jnp.diagonal(hessian)
 
 
+@checked(objective=check_function)
 def curvature(objective: Callable, values: Array, targets: PyTree) -> Array:
     """The diagonal of ∂²ℓ/∂y², shape (d,); one if it is not positive.
 
@@ -96,6 +116,7 @@ def curvature(objective: Callable, values: Array, targets: PyTree) -> Array:
     return jnp.where(diagonal > 0, diagonal, 1)
 
 
+@checked(objective=check_function)
 @exact
 def newton_residual(objective: Callable, values: Array, targets: PyTree) -> Array:
     """∂ℓ/∂y over its diagonal curvature: the residual y − y* of a sum of squares.
@@ -144,6 +165,7 @@ def infidelity_residual(outputs: Array, targets: Array) -> Array:
 
 def _overlap(outputs: Array, targets: Array) -> tuple[Array, Array]:
     """⟨ψ*|ψ⟩, real and imaginary part."""
+    _check_same("infidelity", outputs, targets)
     n = targets.shape[0] // 2
     real = outputs @ targets
     return real, outputs[n:] @ targets[:n] - outputs[:n] @ targets[n:]

@@ -68,16 +68,30 @@ KINDS: dict[str, list[Any]] = {
     "name": [None, 3, "nothing", "", Odd(), b"rk4", ["rk4"]],
     "dtype": ["float33", 3, "int32", complex, "float16", Odd(), object],
     "vector": [
-        None, "x", Odd(), 1.0, {}, [[1.0]], jnp.ones((2, 2)), jnp.ones(5, complex),
+        None,
+        "x",
+        Odd(),
+        1.0,
+        {},
+        [[1.0]],
+        jnp.ones((2, 2)),
+        jnp.ones(5, complex),
         np.array([1, "x"], object),
     ],
     "matrix": [
-        None, "x", Odd(), 1.0, {}, jnp.ones(3), jnp.ones((2, 2, 2)),
-        jnp.ones((3, 3), complex), np.array([["x"]], object),
+        None,
+        "x",
+        Odd(),
+        1.0,
+        {},
+        jnp.ones(3),
+        jnp.ones((2, 2, 2)),
+        jnp.ones((3, 3), complex),
+        np.array([["x"]], object),
     ],
     "record": [None, 3, "x", Odd(), {}, (), jnp.ones(2), lambda x: x],
     "tree": [None, "x", Odd(), object(), np.array(["x"], object)],
-}  # fmt: skip
+}
 
 
 class Row(NamedTuple):
@@ -118,7 +132,9 @@ def of_checks() -> Iterator[tuple[str, Row]]:
     )
     yield (
         "types.required",
-        Row(types.required, {"record": SPRING, "field": "points"}, {"record": "record"}),
+        Row(
+            types.required, {"record": SPRING, "field": "points"}, {"record": "record"}
+        ),
     )
     yield "trees.real_dtype", Row(trees.real_dtype, {}, {"dtype": "dtype"})
     yield (
@@ -141,17 +157,37 @@ def of_checks() -> Iterator[tuple[str, Row]]:
         Row(
             doctor.check,
             {"f": jnp.sin, "example": 1.0, "time_updates": False},
-            {"f": "needed", "example": [None, "x", 3, Odd(), (), {}, NAN, INF, jnp.nan * Q], "seed": "whole"},
+            {
+                "f": "needed",
+                "example": [None, "x", 3, Odd(), (), {}, NAN, INF, jnp.nan * Q],
+                "seed": "whole",
+            },
         ),
     )
 
 
 #: Of the constants of systems, those that may have any sign, or be zero.
 ANY_SIGN = (
-    "gravity", "linear", "cubic", "coupling", "alpha", "beta", "strength", "exponent",
-    "charge", "magnetic", "electric", "gravity1", "gravity2", "amplitude", "frequency",
-    "damping", "softening", "mu", "stiffness",
-)  # fmt: skip
+    "gravity",
+    "linear",
+    "cubic",
+    "coupling",
+    "alpha",
+    "beta",
+    "strength",
+    "exponent",
+    "charge",
+    "magnetic",
+    "electric",
+    "gravity1",
+    "gravity2",
+    "amplitude",
+    "frequency",
+    "damping",
+    "softening",
+    "mu",
+    "stiffness",
+)
 
 
 def of_systems() -> Iterator[tuple[str, Row]]:
@@ -173,17 +209,32 @@ def of_systems() -> Iterator[tuple[str, Row]]:
         Row(
             systems.n_body,
             {"num_bodies": 3},
-            {"masses": ["x", jnp.ones(2), -jnp.ones(3), jnp.nan * jnp.ones(3), Odd(), jnp.ones((3, 3))]},
+            {
+                "masses": [
+                    "x",
+                    jnp.ones(2),
+                    -jnp.ones(3),
+                    jnp.nan * jnp.ones(3),
+                    Odd(),
+                    jnp.ones((3, 3)),
+                ]
+            },
         ),
     )
 
 
 def of_mechanics() -> Iterator[tuple[str, Row]]:
     for name in (
-        "acceleration", "energy", "equations_of_motion", "inverse_dynamics",
-        "lagrangian_vector_field", "mass_condition", "mass_matrix", "momentum",
+        "acceleration",
+        "energy",
+        "equations_of_motion",
+        "inverse_dynamics",
+        "lagrangian_vector_field",
+        "mass_condition",
+        "mass_matrix",
+        "momentum",
         "torque_parts",
-    ):  # fmt: skip
+    ):
         make = getattr(mechanics, name)
         row = Row(make, {"lagrangian": lagrangian}, {"lagrangian": "needed"})
         yield f"mechanics.{name}", row
@@ -197,7 +248,11 @@ def of_mechanics() -> Iterator[tuple[str, Row]]:
             Row(
                 getattr(mechanics, name),
                 {"lagrangian": lagrangian},
-                {"force": "function", "dissipation": "function", "regularization": "least0"},
+                {
+                    "force": "function",
+                    "dissipation": "function",
+                    "regularization": "least0",
+                },
             ),
         )
     for name in ("legendre", "conjugate"):
@@ -214,7 +269,12 @@ def of_mechanics() -> Iterator[tuple[str, Row]]:
         Row(
             mechanics.constrained,
             {"lagrangian": lagrangian, "constraint": lambda params, q: q @ q},
-            {"lagrangian": "needed", "constraint": "needed", "stabilization": "least0", "projections": "count"},
+            {
+                "lagrangian": "needed",
+                "constraint": "needed",
+                "stabilization": "least0",
+                "projections": "count",
+            },
         ),
     )
     yield (
@@ -237,7 +297,10 @@ def of_mechanics() -> Iterator[tuple[str, Row]]:
         "mechanics.natural",
         Row(
             mechanics.natural,
-            {"mass": lambda params, q: jnp.eye(2), "potential": lambda params, q: q @ q},
+            {
+                "mass": lambda params, q: jnp.eye(2),
+                "potential": lambda params, q: q @ q,
+            },
             {"mass": "needed", "potential": "needed"},
         ),
     )
@@ -251,7 +314,11 @@ def of_mechanics() -> Iterator[tuple[str, Row]]:
     )
     yield (
         "mechanics.lattice_acceleration",
-        Row(mechanics.lattice_acceleration, {"density": lagrangian}, {"density": "needed"}),
+        Row(
+            mechanics.lattice_acceleration,
+            {"density": lagrangian},
+            {"density": "needed"},
+        ),
     )
     yield (
         "mechanics.split_torque",
@@ -293,7 +360,19 @@ def of_integrators() -> Iterator[tuple[str, Row]]:
         Row(
             integrators.splitting,
             {"coefficients": [(0.5, 1.0), (0.5, 0.0)]},
-            {"coefficients": [None, 3, "x", [], [1.0], [(1.0,)], [(NAN, 1.0)], [("a", 1)], [(0.2, 1.0)]]},
+            {
+                "coefficients": [
+                    None,
+                    3,
+                    "x",
+                    [],
+                    [1.0],
+                    [(1.0,)],
+                    [(NAN, 1.0)],
+                    [("a", 1)],
+                    [(0.2, 1.0)],
+                ]
+            },
         ),
     )
     yield (
@@ -305,9 +384,18 @@ def of_integrators() -> Iterator[tuple[str, Row]]:
         ),
     )
     states = [
-        None, "x", Odd(), 1, jnp.arange(2), [], jnp.zeros(0), jnp.nan * Q, INF, [1.0, 0.0],
+        None,
+        "x",
+        Odd(),
+        1,
+        jnp.arange(2),
+        [],
+        jnp.zeros(0),
+        jnp.nan * Q,
+        INF,
+        [1.0, 0.0],
         np.array(["x"], object),
-    ]  # fmt: skip
+    ]
     for name in ("rollout", "repeat"):
         yield (
             f"integrators.{name}",
@@ -343,7 +431,11 @@ def of_integrators() -> Iterator[tuple[str, Row]]:
         Row(
             integrators.check_time_step,
             {"dt": 0.1, "num_steps": 2},
-            {"dt": [*NO_NUMBERS, NAN, INF, 0], "num_steps": "count", "substeps": "count"},
+            {
+                "dt": [*NO_NUMBERS, NAN, INF, 0],
+                "num_steps": "count",
+                "substeps": "count",
+            },
         ),
     )
     yield (
@@ -354,7 +446,12 @@ def of_integrators() -> Iterator[tuple[str, Row]]:
             {
                 "vector_field": "needed",
                 "y0": states,
-                "ts": [*KINDS["vector"], jnp.array([0.0, NAN]), jnp.array([1.0, 0.0]), jnp.ones(1)],
+                "ts": [
+                    *KINDS["vector"],
+                    jnp.array([0.0, NAN]),
+                    jnp.array([1.0, 0.0]),
+                    jnp.ones(1),
+                ],
                 "rtol": "option",
                 "atol": "option",
                 "solver": "name",
@@ -405,10 +502,17 @@ def of_linalg() -> Iterator[tuple[str, Row]]:
             {"matrix": "matrix", "rhs": [None, "x", Odd(), jnp.ones(2), 1.0, {}]},
         ),
     )
-    yield "linalg.self_product", Row(linalg.self_product, {"rows": J}, {"rows": "matrix"})
+    yield (
+        "linalg.self_product",
+        Row(linalg.self_product, {"rows": J}, {"rows": "matrix"}),
+    )
     yield (
         "linalg.inverse_fourth_root",
-        Row(linalg.inverse_fourth_root, {"matrix": J}, {"matrix": [*KINDS["matrix"], jnp.ones((2, 3))]}),
+        Row(
+            linalg.inverse_fourth_root,
+            {"matrix": J},
+            {"matrix": [*KINDS["matrix"], jnp.ones((2, 3))]},
+        ),
     )
     for name, argument in (("damped_solver", "gram"), ("damped_root_solver", "root")):
         yield (
@@ -416,7 +520,10 @@ def of_linalg() -> Iterator[tuple[str, Row]]:
             Row(
                 getattr(linalg, name),
                 {argument: J, "damping": 0.1},
-                {argument: "matrix", "damping": [None, "x", Odd(), -1.0, NAN, 1j, jnp.ones(2)]},
+                {
+                    argument: "matrix",
+                    "damping": [None, "x", Odd(), -1.0, NAN, 1j, jnp.ones(2)],
+                },
             ),
         )
     for name in ("gram_power", "newton_power"):
@@ -438,7 +545,10 @@ def of_linalg() -> Iterator[tuple[str, Row]]:
         Row(
             linalg.cyclic_solve,
             {"diagonal": 4 * g, "off": g, "rhs": g},
-            {name: [*KINDS["vector"], jnp.ones(2)] for name in ("diagonal", "off", "rhs")},
+            {
+                name: [*KINDS["vector"], jnp.ones(2)]
+                for name in ("diagonal", "off", "rhs")
+            },
         ),
     )
     yield (
@@ -453,15 +563,33 @@ def of_linalg() -> Iterator[tuple[str, Row]]:
         "linalg.lanczos_power",
         Row(
             linalg.lanczos_power,
-            {"product": lambda v: v, "cotangent": g, "power": -0.5, "rcond": 1e-6, "iterations": 2},
-            {"product": "needed", "cotangent": "vector", "power": "number", "iterations": "count", "rcond": [None, NAN, -1.0, 1.0, "1"]},
+            {
+                "product": lambda v: v,
+                "cotangent": g,
+                "power": -0.5,
+                "rcond": 1e-6,
+                "iterations": 2,
+            },
+            {
+                "product": "needed",
+                "cotangent": "vector",
+                "power": "number",
+                "iterations": "count",
+                "rcond": [None, NAN, -1.0, 1.0, "1"],
+            },
         ),
     )
     yield (
         "linalg.lanczos_solve",
         Row(
             linalg.lanczos_solve,
-            {"product": lambda v: v, "rhs": g, "damping": 0.1, "iterations": 2, "tolerance": 1e-6},
+            {
+                "product": lambda v: v,
+                "rhs": g,
+                "damping": 0.1,
+                "iterations": 2,
+                "tolerance": 1e-6,
+            },
             {"product": "needed", "rhs": "vector", "iterations": "count"},
         ),
     )
@@ -476,14 +604,22 @@ def of_linalg() -> Iterator[tuple[str, Row]]:
     yield "linalg.quarters", Row(linalg.quarters, {"power": -0.5}, {"power": "number"})
     yield (
         "linalg.check_rcond",
-        Row(linalg.check_rcond, {"rcond": 0.1}, {"rcond": [None, NAN, INF, -1.0, 1.0, "1", Odd(), 1j]}),
+        Row(
+            linalg.check_rcond,
+            {"rcond": 0.1},
+            {"rcond": [None, NAN, INF, -1.0, 1.0, "1", Odd(), 1j]},
+        ),
     )
     yield (
         "curvature.curvature",
         Row(
             curvature.curvature,
             {"f": lambda x: jnp.sum(x**2), "point": (Q,), "directions": (Q,)},
-            {"f": "needed", "point": [None, 3, Q, "x", ()], "directions": [None, 3, "x", (), (jnp.ones(3),)]},
+            {
+                "f": "needed",
+                "point": [None, 3, Q, "x", ()],
+                "directions": [None, 3, "x", (), (jnp.ones(3),)],
+            },
         ),
     )
 
@@ -491,9 +627,12 @@ def of_linalg() -> Iterator[tuple[str, Row]]:
 def of_losses() -> Iterator[tuple[str, Row]]:
     wrong = [None, "x", Odd(), jnp.ones((2, 1)), jnp.ones(3), 1.0, {}]
     for name in (
-        "squared_error", "half_squared_error", "mean_squared_error", "infidelity",
+        "squared_error",
+        "half_squared_error",
+        "mean_squared_error",
+        "infidelity",
         "infidelity_residual",
-    ):  # fmt: skip
+    ):
         yield (
             f"losses.{name}",
             Row(
@@ -512,7 +651,10 @@ def of_losses() -> Iterator[tuple[str, Row]]:
             Row(
                 getattr(losses, name),
                 {"objective": losses.squared_error, "values": Q, "targets": Q},
-                {"objective": "needed", "values": [None, "x", Odd(), 1.0, jnp.ones((2, 2)), jnp.arange(2)]},
+                {
+                    "objective": "needed",
+                    "values": [None, "x", Odd(), 1.0, jnp.ones((2, 2)), jnp.arange(2)],
+                },
             ),
         )
     for name in ("relative_error", "squared_error"):
@@ -521,7 +663,10 @@ def of_losses() -> Iterator[tuple[str, Row]]:
             Row(
                 getattr(metrics, name),
                 {"predicted": Q, "true": Q},
-                {"predicted": [None, "x", Odd(), jnp.ones(3), jnp.ones((2, 1)), {}], "true": [None, "x", Odd(), jnp.ones(3), Y]},
+                {
+                    "predicted": [None, "x", Odd(), jnp.ones(3), jnp.ones((2, 1)), {}],
+                    "true": [None, "x", Odd(), jnp.ones(3), Y],
+                },
             ),
         )
     t = jnp.linspace(0.0, 1.0, 5)
@@ -530,42 +675,85 @@ def of_losses() -> Iterator[tuple[str, Row]]:
         Row(
             metrics.valid_time,
             {"t": t, "errors": t},
-            {"t": ["x", None, jnp.ones(4), 1.0, Odd()], "errors": ["x", None, jnp.ones(4), 1.0], "threshold": "positive"},
+            {
+                "t": ["x", None, jnp.ones(4), 1.0, Odd()],
+                "errors": ["x", None, jnp.ones(4), 1.0],
+                "threshold": "positive",
+            },
         ),
     )
     yield (
         "metrics.geometric_mean",
-        Row(metrics.geometric_mean, {"errors": t}, {"errors": [None, "x", Odd(), jnp.zeros(0), {}], "t": ["x", jnp.ones(4), Odd()]}),
+        Row(
+            metrics.geometric_mean,
+            {"errors": t},
+            {
+                "errors": [None, "x", Odd(), jnp.zeros(0), {}],
+                "t": ["x", jnp.ones(4), Odd()],
+            },
+        ),
     )
     for name in ("quartiles", "summary"):
         yield (
             f"metrics.{name}",
-            Row(getattr(metrics, name), {"values": t}, {"values": [None, "x", Odd(), jnp.zeros(0), {}]}),
+            Row(
+                getattr(metrics, name),
+                {"values": t},
+                {"values": [None, "x", Odd(), jnp.zeros(0), {}]},
+            ),
         )
-    yield "metrics.divergence", Row(metrics.divergence, {"field": field}, {"field": "needed"})
+    yield (
+        "metrics.divergence",
+        Row(metrics.divergence, {"field": field}, {"field": "needed"}),
+    )
     yield (
         "metrics.symplectic_defect",
         Row(metrics.symplectic_defect, {"step": STEP}, {"step": "needed"}),
     )
     yield (
         "metrics.energy_drift",
-        Row(metrics.energy_drift, {"energy": t}, {"energy": [None, "x", Odd(), jnp.zeros(0), {}]}),
+        Row(
+            metrics.energy_drift,
+            {"energy": t},
+            {"energy": [None, "x", Odd(), jnp.zeros(0), {}]},
+        ),
     )
 
 
 def of_models() -> Iterator[tuple[str, Row]]:
     options = {"activation": ["nothing", None, 3, "", Odd()], "dtype": "dtype"}
-    sizes = [None, 3, "x", (), (2,), (2, 0), (2, -1, 1), (2.5, 1), ("a", 1), (NAN, 1), Odd()]
+    sizes = [
+        None,
+        3,
+        "x",
+        (),
+        (2,),
+        (2, 0),
+        (2, -1, 1),
+        (2.5, 1),
+        ("a", 1),
+        (NAN, 1),
+        Odd(),
+    ]
     yield (
         "models.mlp",
-        Row(models.mlp, {"sizes": (2, 3)}, {"sizes": sizes, "kernel_init": "name", **options}),
+        Row(
+            models.mlp,
+            {"sizes": (2, 3)},
+            {"sizes": sizes, "kernel_init": "name", **options},
+        ),
     )
     yield (
         "models.convolution",
         Row(
             models.convolution,
             {"size": 4, "channels": (2,)},
-            {"size": "count", "channels": [None, 3, "x", (0,), (-1,), (2.5,), Odd()], "reach": "count", **options},
+            {
+                "size": "count",
+                "channels": [None, 3, "x", (0,), (-1,), (2.5,), Odd()],
+                "reach": "count",
+                **options,
+            },
         ),
     )
     hidden = [None, 3, "x", (0,), (-1,), (2.5,), Odd()]
@@ -576,7 +764,13 @@ def of_models() -> Iterator[tuple[str, Row]]:
             Row(
                 getattr(models, name),
                 {"num_coordinates": 2},
-                {"num_coordinates": "count", "periodic": periodic, "hidden": hidden, "normalization": ["x", 3, Odd(), {}], **options},
+                {
+                    "num_coordinates": "count",
+                    "periodic": periodic,
+                    "hidden": hidden,
+                    "normalization": ["x", 3, Odd(), {}],
+                    **options,
+                },
             ),
         )
     for name in ("neural_ode", "second_order", "port_hamiltonian"):
@@ -585,37 +779,78 @@ def of_models() -> Iterator[tuple[str, Row]]:
             Row(
                 getattr(models, name),
                 {"num_coordinates": 2},
-                {"num_coordinates": "count", "num_controls": [-1, 2.5, None, "x", NAN, Odd()], "periodic": periodic, "hidden": hidden, **options},
+                {
+                    "num_coordinates": "count",
+                    "num_controls": [-1, 2.5, None, "x", NAN, Odd()],
+                    "periodic": periodic,
+                    "hidden": hidden,
+                    **options,
+                },
             ),
         )
     yield (
         "models.dissipative",
-        Row(models.dissipative, {"num_coordinates": 2}, {"num_coordinates": "count", "periodic": periodic, "hidden": hidden}),
+        Row(
+            models.dissipative,
+            {"num_coordinates": 2},
+            {"num_coordinates": "count", "periodic": periodic, "hidden": hidden},
+        ),
     )
     yield (
         "models.pairwise",
-        Row(models.pairwise, {"num_bodies": 2}, {"num_bodies": "count", "dimensions": "count", "hidden": hidden, **options}),
+        Row(
+            models.pairwise,
+            {"num_bodies": 2},
+            {"num_bodies": "count", "dimensions": "count", "hidden": hidden, **options},
+        ),
     )
     yield (
         "models.lattice",
-        Row(models.lattice, {}, {"spacing": "positive", "regularization": "least0", "hidden": hidden, **options}),
+        Row(
+            models.lattice,
+            {},
+            {
+                "spacing": "positive",
+                "regularization": "least0",
+                "hidden": hidden,
+                **options,
+            },
+        ),
     )
     for name in ("dynamics", "lagrangian_dynamics"):
         yield (
             f"models.{name}",
-            Row(getattr(models, name), {"model": models.lnn(1)}, {"model": [None, 3, "x", Odd(), {}, jnp.ones(2)]}),
+            Row(
+                getattr(models, name),
+                {"model": models.lnn(1)},
+                {"model": [None, 3, "x", Odd(), {}, jnp.ones(2)]},
+            ),
         )
     yield (
         "models.forced",
         Row(
             models.forced,
             {"model": models.lnn(1), "num_coordinates": 1, "num_controls": 1},
-            {"model": [None, 3, "x", Odd(), {}], "num_coordinates": "count", "num_controls": [-1, 2.5, None, "x"], "inputs": "name"},
+            {
+                "model": [None, 3, "x", Odd(), {}],
+                "num_coordinates": "count",
+                "num_controls": [-1, 2.5, None, "x"],
+                "inputs": "name",
+            },
         ),
     )
-    yield "models.from_equinox", Row(models.from_equinox, {}, {"module": [None, 3, "x", Odd(), {}]})
-    yield "models.from_nnx", Row(models.from_nnx, {}, {"module": [None, 3, "x", Odd(), {}]})
-    yield "models.from_linen", Row(models.from_linen, {}, {"module": [None, 3, "x", Odd(), {}]})
+    yield (
+        "models.from_equinox",
+        Row(models.from_equinox, {}, {"module": [None, 3, "x", Odd(), {}]}),
+    )
+    yield (
+        "models.from_nnx",
+        Row(models.from_nnx, {}, {"module": [None, 3, "x", Odd(), {}]}),
+    )
+    yield (
+        "models.from_linen",
+        Row(models.from_linen, {}, {"module": [None, 3, "x", Odd(), {}]}),
+    )
 
 
 def of_optim() -> Iterator[tuple[str, Row]]:
@@ -627,7 +862,13 @@ def of_optim() -> Iterator[tuple[str, Row]]:
             Row(
                 getattr(optim, name),
                 {},
-                {"learning_rate": rate, "rcond": rcond, "method": "name", "iterations": "count", "memory_limit": "option"},
+                {
+                    "learning_rate": rate,
+                    "rcond": rcond,
+                    "method": "name",
+                    "iterations": "count",
+                    "memory_limit": "option",
+                },
             ),
         )
     yield (
@@ -635,19 +876,43 @@ def of_optim() -> Iterator[tuple[str, Row]]:
         Row(
             optim.scale_by_spectral,
             {"power": -0.5},
-            {"power": "number", "rcond": rcond, "method": "name", "iterations": "count", "memory_limit": "option"},
+            {
+                "power": "number",
+                "rcond": rcond,
+                "method": "name",
+                "iterations": "count",
+                "memory_limit": "option",
+            },
         ),
     )
     yield (
         "optim.spring",
-        Row(optim.spring, {}, {"learning_rate": rate, "damping": "positive", "momentum": [*NO_NUMBERS, NAN, -1.0, 1.0, 2.0]}),
+        Row(
+            optim.spring,
+            {},
+            {
+                "learning_rate": rate,
+                "damping": "positive",
+                "momentum": [*NO_NUMBERS, NAN, -1.0, 1.0, 2.0],
+            },
+        ),
     )
     yield (
         "optim.levenberg_marquardt",
         Row(
             optim.levenberg_marquardt,
             {},
-            {"damping": "positive", "min_damping": "positive", "max_damping": "positive", "decrease": "positive", "increase": "positive", "max_bend": "option", "method": "name", "iterations": "count", "tolerance": "positive"},
+            {
+                "damping": "positive",
+                "min_damping": "positive",
+                "max_damping": "positive",
+                "decrease": "positive",
+                "increase": "positive",
+                "max_bend": "option",
+                "method": "name",
+                "iterations": "count",
+                "tolerance": "positive",
+            },
         ),
     )
     yield (
@@ -655,7 +920,13 @@ def of_optim() -> Iterator[tuple[str, Row]]:
         Row(
             optim.scale_by_kronecker,
             {"power": -0.5},
-            {"power": "number", "damping": "positive", "average": [*NO_NUMBERS, NAN, -1.0, 1.0, 2.0], "refresh": "count", "largest_side": "count"},
+            {
+                "power": "number",
+                "damping": "positive",
+                "average": [*NO_NUMBERS, NAN, -1.0, 1.0, 2.0],
+                "refresh": "count",
+                "largest_side": "count",
+            },
         ),
     )
     simulate = lambda control, inputs: control  # noqa: E731
@@ -664,7 +935,13 @@ def of_optim() -> Iterator[tuple[str, Row]]:
         Row(
             optim.sip,
             {"simulate": simulate, "objective": losses.squared_error},
-            {"simulate": "needed", "objective": "needed", "step_size": "positive", "rcond": rcond, "invert": "function"},
+            {
+                "simulate": "needed",
+                "objective": "needed",
+                "step_size": "positive",
+                "rcond": rcond,
+                "invert": "function",
+            },
         ),
     )
     yield (
@@ -672,7 +949,12 @@ def of_optim() -> Iterator[tuple[str, Row]]:
         Row(
             optim.local_inverse,
             {"simulate": simulate},
-            {"simulate": "needed", "residual": "function", "iterations": "count", "damping": "least0"},
+            {
+                "simulate": "needed",
+                "residual": "function",
+                "iterations": "count",
+                "damping": "least0",
+            },
         ),
     )
     yield (
@@ -680,7 +962,18 @@ def of_optim() -> Iterator[tuple[str, Row]]:
         Row(
             optim.linearise,
             {"outputs": lambda w, x: w * x, "params": Q, "inputs": jnp.ones((4, 2))},
-            {"outputs": "needed", "params": [None, "x", Odd(), jnp.arange(2), 1j * Q], "inputs": [None, "x", Odd(), 1.0, {}, (jnp.ones((4, 2)), jnp.ones((3, 2)))]},
+            {
+                "outputs": "needed",
+                "params": [None, "x", Odd(), jnp.arange(2), 1j * Q],
+                "inputs": [
+                    None,
+                    "x",
+                    Odd(),
+                    1.0,
+                    {},
+                    (jnp.ones((4, 2)), jnp.ones((3, 2))),
+                ],
+            },
         ),
     )
 
@@ -695,14 +988,32 @@ def of_training() -> Iterator[tuple[str, Row]]:
         "training.fit",
         Row(
             training.fit,
-            {"step": step, "state": state, "data": pair, "batch_size": 4, "steps": 2, "progress": False},
+            {
+                "step": step,
+                "state": state,
+                "data": pair,
+                "batch_size": 4,
+                "steps": 2,
+                "progress": False,
+            },
             {
                 "step": "needed",
                 "state": [None, 3, "x", Odd(), Q, {}],
                 "data": [
-                    None, 3, "x", Odd(), pair[0], (), (pair[0],), (pair[0], pair[1][:3]),
-                    (jnp.nan * pair[0], pair[1]), (pair[0], jnp.ones(8)), (jnp.ones((0, 2)), jnp.ones((0, 2))),
-                    (pair[0], jnp.ones((8, 3))), (pair[0], 1j * pair[1]), (np.array(["x"] * 8, object), pair[1]),
+                    None,
+                    3,
+                    "x",
+                    Odd(),
+                    pair[0],
+                    (),
+                    (pair[0],),
+                    (pair[0], pair[1][:3]),
+                    (jnp.nan * pair[0], pair[1]),
+                    (pair[0], jnp.ones(8)),
+                    (jnp.ones((0, 2)), jnp.ones((0, 2))),
+                    (pair[0], jnp.ones((8, 3))),
+                    (pair[0], 1j * pair[1]),
+                    (np.array(["x"] * 8, object), pair[1]),
                 ],
                 "batch_size": [*KINDS["count"], 0, 9],
                 "steps": [*(x for x in KINDS["count"] if x is not None), 0],
@@ -717,21 +1028,45 @@ def of_training() -> Iterator[tuple[str, Row]]:
         Row(
             training.make_train_step,
             {"outputs": outputs, "objective": losses.squared_error, "tx": tx},
-            {"outputs": "needed", "objective": "needed", "tx": ["adam", optim.hig, None, 3, Odd(), {}], "memory_limit": "option"},
+            {
+                "outputs": "needed",
+                "objective": "needed",
+                "tx": ["adam", optim.hig, None, 3, Odd(), {}],
+                "memory_limit": "option",
+            },
         ),
     )
     yield (
         "training.init_state",
-        Row(training.init_state, {"params": Q, "tx": tx}, {"params": ["x", Odd(), object()], "tx": ["adam", optim.hig, None, 3, {}]}),
+        Row(
+            training.init_state,
+            {"params": Q, "tx": tx},
+            {"params": ["x", Odd(), object()], "tx": ["adam", optim.hig, None, 3, {}]},
+        ),
     )
     yield (
         "training.make_evaluate",
-        Row(training.make_evaluate, {"outputs": outputs, "objective": losses.squared_error}, {"outputs": "needed", "objective": "needed"}),
+        Row(
+            training.make_evaluate,
+            {"outputs": outputs, "objective": losses.squared_error},
+            {"outputs": "needed", "objective": "needed"},
+        ),
     )
-    yield "training.side_by_side", Row(training.side_by_side, {"step": step}, {"step": "needed"})
+    yield (
+        "training.side_by_side",
+        Row(training.side_by_side, {"step": step}, {"step": "needed"}),
+    )
     yield (
         "training.make_loop",
-        Row(training.make_loop, {"step": step, "batch_size": 4}, {"step": "needed", "batch_size": "count", "skips": [-1, 2.5, None, "x", NAN]}),
+        Row(
+            training.make_loop,
+            {"step": step, "batch_size": 4},
+            {
+                "step": "needed",
+                "batch_size": "count",
+                "skips": [-1, 2.5, None, "x", NAN],
+            },
+        ),
     )
     for name in ("steps", "seconds", "learning_rate", "batch_size", "chunk"):
         make = lambda **given: learning.Recipe(**({"steps": 3} | given)).check()  # noqa: E731
@@ -743,11 +1078,27 @@ def of_training() -> Iterator[tuple[str, Row]]:
         "compare",
         Row(
             jaxphys.compare,
-            {"outputs": outputs, "objective": losses.squared_error, "model": Q, "data": pair, "steps": 1, "progress": False},
+            {
+                "outputs": outputs,
+                "objective": losses.squared_error,
+                "model": Q,
+                "data": pair,
+                "steps": 1,
+                "progress": False,
+            },
             {
                 "outputs": ["x", 3, Odd(), Q],
                 "model": [None, 3, "x", Odd()],
-                "data": [3, "x", Odd(), pair[0], (), (pair[0],), (pair[0], pair[1][:3]), (pair[0], jnp.ones((8, 3)))],
+                "data": [
+                    3,
+                    "x",
+                    Odd(),
+                    pair[0],
+                    (),
+                    (pair[0],),
+                    (pair[0], pair[1][:3]),
+                    (pair[0], jnp.ones((8, 3))),
+                ],
                 "methods": ["nothing", 3, Odd(), [], ["nothing"], [None]],
                 "steps": [2.5, -1, 0, "x", NAN, Odd()],
                 "seeds": [2.5, -1, 0, "x", NAN, None, Odd()],
@@ -762,14 +1113,20 @@ def of_problems() -> Iterator[tuple[str, Row]]:
     number = ["x", None, NAN, INF, 1j, Odd(), jnp.ones(2)]
     positive = [*number, 0, -1.0]
     for name, kinds in {
-        "oscillator_control": {"num_oscillators": "count", "coupling": "name", "num_steps": "count", "dt": positive, "gain": number},
+        "oscillator_control": {
+            "num_oscillators": "count",
+            "coupling": "name",
+            "num_steps": "count",
+            "dt": positive,
+            "gain": number,
+        },
         "quantum_dipole": {"num_points": "count", "num_steps": "count", "dt": positive},
         "poisson": {"size": "count"},
         "heat": {"size": "count", "amount": positive, "floor": positive},
         "rotated_sine": {"conditioning": positive, "angle": number, "scale": positive},
         "scaled_waves": {"scale": positive},
         "exponential": {"low": number},
-    }.items():  # fmt: skip
+    }.items():
         make = getattr(problems, name)
         yield f"problems.{name}", Row(make, {}, {**kinds, "dtype": "dtype"})
     release = TangentState(Q, Q)
@@ -777,23 +1134,50 @@ def of_problems() -> Iterator[tuple[str, Row]]:
         "problems.identification",
         Row(
             problems.identification,
-            {"system": systems.double_pendulum(), "unknown": ("mass1",), "release": release, "num_steps": 4},
             {
-                "system": "record", "unknown": [None, 3, "x", ("nothing",), (), Odd()],
-                "release": [None, 3, "x", Q, Odd(), {}, Y], "num_steps": "count", "dt": positive,
-                "substeps": "count", "noise": [*number, -1.0], "amplitude": number, "dtype": "dtype",
+                "system": systems.double_pendulum(),
+                "unknown": ("mass1",),
+                "release": release,
+                "num_steps": 4,
+            },
+            {
+                "system": "record",
+                "unknown": [None, 3, "x", ("nothing",), (), Odd()],
+                "release": [None, 3, "x", Q, Odd(), {}, Y],
+                "num_steps": "count",
+                "dt": positive,
+                "substeps": "count",
+                "noise": [*number, -1.0],
+                "amplitude": number,
+                "dtype": "dtype",
             },
         ),
-    )  # fmt: skip
+    )
     problem = problems.oscillator_control()
-    networks = [None, 3, "x", Odd(), {}, models.mlp, models.mlp((4, 25)), models.mlp((3, 24))]
+    networks = [
+        None,
+        3,
+        "x",
+        Odd(),
+        {},
+        models.mlp,
+        models.mlp((4, 25)),
+        models.mlp((3, 24)),
+    ]
     for name in ("outputs", "residuals", "steered", "network_for"):
         argument = "network" if name == "network_for" else "model"
         given = problems.quantum_dipole(num_steps=4) if name == "residuals" else problem
-        valid = {"problem": given, argument: models.mlp((given.num_inputs, given.num_controls))}
+        valid = {
+            "problem": given,
+            argument: models.mlp((given.num_inputs, given.num_controls)),
+        }
         yield (
             f"problems.{name}",
-            Row(getattr(problems, name), valid, {"problem": "record", argument: networks}),
+            Row(
+                getattr(problems, name),
+                valid,
+                {"problem": "record", argument: networks},
+            ),
         )
     for name in ("derivative_matching", "torque_matching", "trajectory_matching"):
         valid = {"dynamics": models.dynamics(models.lnn(1))}
@@ -803,7 +1187,11 @@ def of_problems() -> Iterator[tuple[str, Row]]:
         )
     yield (
         "problems.trajectory_matching, options",
-        Row(problems.trajectory_matching, valid, {"make_step": "needed", "substeps": "count", "observe": "function"}),
+        Row(
+            problems.trajectory_matching,
+            valid,
+            {"make_step": "needed", "substeps": "count", "observe": "function"},
+        ),
     )
 
 
@@ -819,7 +1207,12 @@ def of_motion() -> Iterator[tuple[str, Row]]:
                 "system": "record",
                 "key": [None, "x", Odd(), 2.5],
                 "num_trajectories": "count",
-                "ts": [*KINDS["vector"], np.array([0.0, NAN]), np.array([1.0, 0.0]), np.ones(1)],
+                "ts": [
+                    *KINDS["vector"],
+                    np.array([0.0, NAN]),
+                    np.array([1.0, 0.0]),
+                    np.ones(1),
+                ],
                 "dtype": "dtype",
                 "rtol": "option",
                 "atol": "option",
@@ -831,24 +1224,47 @@ def of_motion() -> Iterator[tuple[str, Row]]:
         Row(
             motion.drawn,
             {"system": SPRING, "key": key, "num_states": 2},
-            {"system": "record", "key": [None, "x", Odd(), 2.5], "num_states": "count", "dtype": "dtype"},
+            {
+                "system": "record",
+                "key": [None, "x", Odd(), 2.5],
+                "num_states": "count",
+                "dtype": "dtype",
+            },
         ),
     )
     yield (
         "motion.of_system",
-        Row(motion.of_system, {"system": SPRING}, {"system": "record", "state": [None, 3, "x", tuple, Odd()]}),
+        Row(
+            motion.of_system,
+            {"system": SPRING},
+            {"system": "record", "state": [None, 3, "x", tuple, Odd()]},
+        ),
     )
     dynamics = models.dynamics(models.lnn(1))
     yield (
         "motion.follow",
-        Row(motion.follow, {"dynamics": dynamics}, {"dynamics": "record", "make_step": "needed", "substeps": "count"}),
+        Row(
+            motion.follow,
+            {"dynamics": dynamics},
+            {"dynamics": "record", "make_step": "needed", "substeps": "count"},
+        ),
     )
-    yield "motion.chart_of", Row(motion.chart_of, {"dynamics": dynamics}, {"dynamics": "record"})
+    yield (
+        "motion.chart_of",
+        Row(motion.chart_of, {"dynamics": dynamics}, {"dynamics": "record"}),
+    )
     yield (
         "motion.make_stepper",
-        Row(motion.make_stepper, {"dynamics": dynamics, "name": "rk4"}, {"dynamics": "record", "name": "name"}),
+        Row(
+            motion.make_stepper,
+            {"dynamics": dynamics, "name": "rk4"},
+            {"dynamics": "record", "name": "name"},
+        ),
     )
-    yield "experiments.get", Row(experiments.get, {"name": "oscillators"}, {"name": "name"})
+    yield (
+        "experiments.get",
+        Row(experiments.get, {"name": "oscillators"}, {"name": "name"}),
+    )
 
 
 def of_data() -> Iterator[tuple[str, Row]]:
@@ -856,71 +1272,144 @@ def of_data() -> Iterator[tuple[str, Row]]:
     x = np.sin(t)[:, None]
     seen = types.Trajectories(t, PhaseState(x[None], x[None]))
     for name, argument in {
-        "check_trajectories": "trajectories", "energy_scale": "trajectories",
-        "separate": "trajectories", "energy_error": "trajectories",
+        "check_trajectories": "trajectories",
+        "energy_scale": "trajectories",
+        "separate": "trajectories",
+        "energy_error": "trajectories",
         "with_derivatives": "trajectories",
-    }.items():  # fmt: skip
-        yield f"data.{name}", Row(getattr(data, name), {argument: seen}, {argument: "record"})
+    }.items():
+        yield (
+            f"data.{name}",
+            Row(getattr(data, name), {argument: seen}, {argument: "record"}),
+        )
     several = ["x", None, 3, Odd(), [3], ["x"], [], [None]]
     for name in ("moments", "unwrapped", "look"):
         yield (
             f"data.{name}",
-            Row(getattr(data, name), {"trajectories": [seen]}, {"trajectories": several}),
+            Row(
+                getattr(data, name), {"trajectories": [seen]}, {"trajectories": several}
+            ),
         )
     yield (
         "data.chunks",
-        Row(data.chunks, {"trajectories": [seen], "length": 3}, {"trajectories": several, "length": "count", "stride": "count"}),
+        Row(
+            data.chunks,
+            {"trajectories": [seen], "length": 3},
+            {"trajectories": several, "length": "count", "stride": "count"},
+        ),
     )
     yield (
         "data.split",
         Row(
             data.split,
             {"trajectories": [seen, seen], "fraction": 0.5},
-            {"trajectories": several, "fraction": [*NO_NUMBERS, NAN, -1.0, 2.0], "by": "name"},
+            {
+                "trajectories": several,
+                "fraction": [*NO_NUMBERS, NAN, -1.0, 2.0],
+                "by": "name",
+            },
         ),
     )
     yield (
         "data.cast",
-        Row(data.cast, {"trajectories": [seen], "dtype": "float32"}, {"trajectories": several, "dtype": "dtype"}),
+        Row(
+            data.cast,
+            {"trajectories": [seen], "dtype": "float32"},
+            {"trajectories": several, "dtype": "dtype"},
+        ),
     )
     yield (
         "data.add_noise",
         Row(
             data.add_noise,
             {"trajectories": seen, "sigma": 0.1, "key": jax.random.key(0)},
-            {"trajectories": "record", "sigma": [*NO_NUMBERS, NAN, INF, -1.0], "fields": [("nothing",), 3, "nothing", Odd()]},
+            {
+                "trajectories": "record",
+                "sigma": [*NO_NUMBERS, NAN, INF, -1.0],
+                "fields": [("nothing",), 3, "nothing", Odd()],
+            },
         ),
     )
-    signal = [None, "x", Odd(), {}, 1.0, np.ones(3), np.array(["x"] * 12, object), np.full((12, 1), NAN)]
-    times = [None, "x", Odd(), {}, 1.0, np.ones(12), t[::-1], np.full(12, NAN), t[:3], 1j * t]
+    signal = [
+        None,
+        "x",
+        Odd(),
+        {},
+        1.0,
+        np.ones(3),
+        np.array(["x"] * 12, object),
+        np.full((12, 1), NAN),
+    ]
+    times = [
+        None,
+        "x",
+        Odd(),
+        {},
+        1.0,
+        np.ones(12),
+        t[::-1],
+        np.full(12, NAN),
+        t[:3],
+        1j * t,
+    ]
     for name, more in {
-        "derivatives": {"window": [2.5, -1, "x", NAN, Odd(), 1000], "order": [2.5, -1, "x", NAN]},
-        "smoothed": {"window": [2.5, -1, "x", NAN, None, 1000], "order": [2.5, -1, "x", NAN]},
+        "derivatives": {
+            "window": [2.5, -1, "x", NAN, Odd(), 1000],
+            "order": [2.5, -1, "x", NAN],
+        },
+        "smoothed": {
+            "window": [2.5, -1, "x", NAN, None, 1000],
+            "order": [2.5, -1, "x", NAN],
+        },
         "noise_levels": {},
         "suggest_window": {},
     }.items():
         valid = {"t": t, "x": x} | ({"window": 5} if name == "smoothed" else {})
-        yield f"data.{name}", Row(getattr(data, name), valid, {"t": times, "x": signal, **more})
+        yield (
+            f"data.{name}",
+            Row(getattr(data, name), valid, {"t": times, "x": signal, **more}),
+        )
     for name in ("load_trajectories", "read_trajectories", "read_inputs"):
         yield (
             f"data.{name}",
             Row(getattr(data, name), {}, {"path": [None, 3, Odd(), b"x", 1.5, []]}),
         )
-    yield "data.trajectories_from", Row(data.trajectories_from, {}, {"source": [None, 3, Odd(), [], {}]})
+    yield (
+        "data.trajectories_from",
+        Row(data.trajectories_from, {}, {"source": [None, 3, Odd(), [], {}]}),
+    )
     yield (
         "data.save_trajectories",
-        Row(data.save_trajectories, {"trajectories": seen}, {"path": [None, 3, Odd(), 1.5, []]}),
+        Row(
+            data.save_trajectories,
+            {"trajectories": seen},
+            {"path": [None, 3, Odd(), 1.5, []]},
+        ),
     )
     yield (
         "data.num_batches",
-        Row(data.num_batches, {"data": x, "batch_size": 4}, {"batch_size": ["x", None, 2.5, 0, -1, NAN, 1000]}),
+        Row(
+            data.num_batches,
+            {"data": x, "batch_size": 4},
+            {"batch_size": ["x", None, 2.5, 0, -1, NAN, 1000]},
+        ),
     )
 
 
 ROOMS = (
-    of_checks, of_systems, of_mechanics, of_integrators, of_linalg, of_losses, of_models,
-    of_optim, of_training, of_problems, of_motion, of_data,
-)  # fmt: skip
+    of_checks,
+    of_systems,
+    of_mechanics,
+    of_integrators,
+    of_linalg,
+    of_losses,
+    of_models,
+    of_optim,
+    of_training,
+    of_problems,
+    of_motion,
+    of_data,
+)
 
 
 class Case(NamedTuple):

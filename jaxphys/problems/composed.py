@@ -54,7 +54,7 @@ def outputs(problem: Problem, model: Any) -> Callable[[PyTree, Array], Array]:
 
     @exact
     def composed(params: PyTree, inputs: Array) -> Array:
-        return problem.simulate(model.apply(params, inputs), inputs)
+        return problem.simulate(_control(problem, model, params, inputs), inputs)
 
     return composed
 
@@ -82,6 +82,20 @@ def residuals(
     @exact
     def composed(params: PyTree, both: tuple[Array, Array]) -> Array:
         inputs, targets = both
-        return missed(problem.simulate(model.apply(params, inputs), inputs), targets)
+        control = _control(problem, model, params, inputs)
+        return missed(problem.simulate(control, inputs), targets)
 
     return composed
+
+
+def _control(problem: Problem, model: Model, params: PyTree, inputs: Array) -> Array:
+    """What the network says, if it is of the size that the problem takes."""
+    control = model.apply(params, inputs)
+    shape = getattr(control, "shape", None)
+    if shape != (problem.num_controls,):
+        raise ValueError(
+            f"the network gave a control of shape {shape} for {problem.name}; expected "
+            f"({problem.num_controls},). Give its last layer {problem.num_controls} "
+            "outputs."
+        )
+    return control
