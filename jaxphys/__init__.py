@@ -23,7 +23,9 @@ A small functional library. An idea is one function, and a method is a compositi
 | `checkpoint` | training states and models on disk |
 | `experiments` | published experiments, also by the command `jaxphys run` |
 | `commands` | what the command `jaxphys` does, as functions: fit, simulate, … |
+| `doctor` | what is wrong with the gradient of a function, and where |
 | `compare` | a function: methods side by side on a problem of your own |
+| `check` | a function: the doctor's examination of a function of your own |
 
 A namespace is imported when it is first used, so `import jaxphys` does not import JAX.
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
         curvature,
         data,
         devices,
+        doctor,
         experiments,
         integrators,
         learning,
@@ -64,18 +67,21 @@ if TYPE_CHECKING:
         trees,
         types,
     )
+    from jaxphys.doctor import check
     from jaxphys.experiments.comparing import compare
 
 __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "check",
     "checkpoint",
     "commands",
     "compare",
     "curvature",
     "data",
     "devices",
+    "doctor",
     "experiments",
     "integrators",
     "learning",
@@ -99,14 +105,18 @@ __all__ = [
 ]
 
 
+#: What stands beside the namespaces, and where it is defined.
+_FUNCTIONS = {"check": "doctor", "compare": "experiments.comparing"}
+
+
 # Hidden from type checkers, which would take any attribute for known.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         """A namespace, imported when it is first used (PEP 562)."""
-        if name == "compare":
-            module = importlib.import_module("jaxphys.experiments.comparing")
-            return globals().setdefault(name, module.compare)
+        if name in _FUNCTIONS:
+            module = importlib.import_module(f"jaxphys.{_FUNCTIONS[name]}")
+            return globals().setdefault(name, getattr(module, name))
         # The import sets the attribute, so this is called once for each name.
         if name in __all__:
             return importlib.import_module(f"jaxphys.{name}")

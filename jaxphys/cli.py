@@ -1,4 +1,4 @@
-"""The command line: `jaxphys list`, `run`, `fit`, `identify`, `predict`, `simulate` ….
+"""The command line: `jaxphys list | run | fit | identify | predict | simulate | …`.
 
 Every command is a function of `jaxphys.commands`; here its options are read, its errors
 become messages, and its outcome an exit status.
@@ -37,6 +37,7 @@ commands:
   predict RUN --state ...     follow a fitted model from a state: a table
   simulate SYSTEM [options]   integrate a system: trajectories, figures, an animation
   plot DIR ... [--out FILE]   draw the comparison of stored runs
+  check FILE:FUNCTION         what is wrong with the gradient of your own function
   completion SHELL            a script for bash or zsh that completes all this
 
 COMMAND NAME --help lists the options of each. --show opens the figures at the end.
@@ -72,9 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
         "simulate": _simulate,
         "plot": _plot,
         "completion": _completion,
+        "check": _check,
         "--version": _version,
     }
-    named = arguments[0] in ("run", "fit", "identify", "predict", "simulate")
+    named = arguments[0] in ("run", "fit", "identify", "predict", "simulate", "check")
     if named and arguments[1:2] in (["-h"], ["--help"]):
         print(USAGE)
         return 0
@@ -345,6 +347,15 @@ def _plot(arguments: list[str]) -> int:
     show = _wants_figures(arguments)
     tyro.cli(plot, prog="jaxphys plot", args=arguments)
     return 0
+
+
+def _check(arguments: list[str]) -> int:
+    from jaxphys import commands
+
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError("check needs a function, such as simulator.py:energy.")
+    options = _options("check FILE:FUNCTION", arguments[1:], commands.CheckOptions)
+    return 0 if commands.check_function(arguments[0], options).ok else 1
 
 
 if __name__ == "__main__":

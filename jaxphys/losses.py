@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys._jaxpr.coupling import groups
+from jaxphys.checks import check_function, checked
 from jaxphys.linalg import Blocks, positive_roots
 from jaxphys.precision import exact
 from jaxphys.types import Array, PyTree
@@ -43,7 +44,23 @@ def squared_error(outputs: Array, targets: Array) -> Array:
       >>> print(squared_error(jnp.array([1.0, 2.0]), jnp.zeros(2)))
       5.0
     """
+    _check_same("squared_error", outputs, targets)
     return jnp.sum((outputs - targets) ** 2)
+
+
+def _check_same(name: str, outputs: Array, targets: Array) -> None:
+    """A ValueError unless both are of one shape: others would be broadcast."""
+    for what, value in (("outputs", outputs), ("targets", targets)):
+        if not hasattr(value, "shape") and not isinstance(value, float | int):
+            raise TypeError(
+                f"{name} got {what} of type {type(value).__name__}; expected an array."
+            )
+    if jnp.shape(outputs) != jnp.shape(targets):
+        raise ValueError(
+            f"{name} got outputs of shape {jnp.shape(outputs)} and targets of shape "
+            f"{jnp.shape(targets)}; expected one shape, that of one sample, (d,). For "
+            "a batch use jax.vmap; targets (N,) of one output are (N, 1)."
+        )
 
 
 def squared_size(residual: Array, targets: PyTree = None) -> Array:
@@ -77,6 +94,7 @@ def mean_squared_error(outputs: Array, targets: Array) -> Array:
       >>> print(mean_squared_error(jnp.array([1.0, 2.0]), jnp.zeros(2)))
       2.5
     """
+    _check_same("mean_squared_error", outputs, targets)
     return jnp.mean((outputs - targets) ** 2)
 
 
@@ -209,6 +227,7 @@ def gaussian_likelihood(outputs: Array, targets: Array) -> Array:
     return jnp.sum((targets - mean) ** 2 * jnp.exp(-spread) + spread) / 2
 
 
+@checked(objective=check_function)
 @exact
 def hessian(objective: Callable, values: Array, targets: PyTree) -> Blocks:
     """∂²ℓ/∂y² of one sample, as its diagonal or in blocks, of any sign.
@@ -260,6 +279,7 @@ def hessian(objective: Callable, values: Array, targets: PyTree) -> Blocks:
     return Blocks(matrices, tuple(map(tuple, index.tolist())))
 
 
+@checked(objective=check_function)
 def second_derivatives(objective: Callable, values: Array, targets: PyTree) -> Array:
     """The diagonal of ∂²ℓ/∂y², shape (d,), of any sign.
 
@@ -272,6 +292,7 @@ def second_derivatives(objective: Callable, values: Array, targets: PyTree) -> A
     return _of_batch(hessian(objective, values, targets)).diagonal()[0]
 
 
+@checked(objective=check_function)
 def curvature(objective: Callable, values: Array, targets: PyTree) -> Array:
     """The diagonal of ∂²ℓ/∂y², shape (d,); one if it is not positive.
 
@@ -289,6 +310,7 @@ def _of_batch(sample: Blocks) -> Blocks:
     return dataclasses.replace(sample, entries=sample.entries[None])
 
 
+@checked(objective=check_function)
 @exact
 def newton_residual(objective: Callable, values: Array, targets: PyTree) -> Array:
     """(∂²ℓ/∂y²)⁻¹ ∂ℓ/∂y: the residual y − y* of a sum of squares.
@@ -340,6 +362,7 @@ def infidelity_residual(outputs: Array, targets: Array) -> Array:
 
 def _overlap(outputs: Array, targets: Array) -> tuple[Array, Array]:
     """⟨ψ*|ψ⟩, real and imaginary part."""
+    _check_same("infidelity", outputs, targets)
     n = targets.shape[0] // 2
     real = outputs @ targets
     return real, outputs[n:] @ targets[:n] - outputs[:n] @ targets[n:]

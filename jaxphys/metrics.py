@@ -12,6 +12,7 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 
+from jaxphys.checks import check_function, checked
 from jaxphys.precision import exact
 from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Step, VectorField
 
@@ -110,6 +111,11 @@ def valid_time(t: Array, errors: Array, threshold: float = 0.1) -> Array:
       >>> print(valid_time(jnp.arange(4.0), jnp.array([0.0, 0.05, 0.3, 0.01])))
       2.0
     """
+    if jnp.ndim(t) != 1 or jnp.shape(t) != jnp.shape(errors) or not jnp.size(t):
+        raise ValueError(
+            f"valid_time got t of shape {jnp.shape(t)} and errors of shape "
+            f"{jnp.shape(errors)}; expected one shape, (T,). For a batch use jax.vmap."
+        )
     over = ~(errors <= threshold)
     return jnp.where(jnp.any(over), t[jnp.argmax(over)], t[-1]) - t[0]
 
@@ -243,6 +249,7 @@ def summary(values: Array) -> Summary:
     return Summary(mean, median, low, high, geometric, jnp.mean(known))
 
 
+@checked(field=check_function)
 def divergence(field: VectorField) -> Callable[..., Array]:
     """The divergence of a vector field, zero for every Hamiltonian one.
 
@@ -265,6 +272,7 @@ def divergence(field: VectorField) -> Callable[..., Array]:
     return div
 
 
+@checked(step=check_function)
 def symplectic_defect(step: Step) -> Callable[..., Array]:
     """The largest entry of |JᵀΩJ − Ω|, J the Jacobian of a step; zero if symplectic.
 

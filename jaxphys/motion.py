@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import integrators, mechanics, ode, trees
+from jaxphys.checks import check_count, check_function, check_positive, checked
 from jaxphys.data import Chunk, check_trajectories
 from jaxphys.names import check_known
 from jaxphys.types import (
@@ -167,6 +168,7 @@ def chart_of(dynamics: Dynamics) -> Chart:
     return own if dynamics.chart is None else dynamics.chart
 
 
+@checked(make_step=check_function, substeps=check_count)
 def follow(
     dynamics: Dynamics,
     make_step: Callable[[VectorField], Step] = integrators.rk4,
@@ -389,6 +391,7 @@ class Simulator:
         return Trajectories(np.zeros(1, kind), TangentState(q, v), TangentState(v, a))
 
 
+@checked(num_trajectories=check_count, rtol=check_positive, atol=check_positive)
 def simulated(
     system: System,
     key: Array,
@@ -429,6 +432,7 @@ def simulated(
     return simulator.simulated(key, num_trajectories, ts, dtype=dtype)
 
 
+@checked(num_states=check_count)
 def drawn(
     system: System, key: Array, num_states: int, *, dtype: jnp.dtype | str | None = None
 ) -> Trajectories:

@@ -16,6 +16,8 @@ def check_known(kind: str, name: str, known: Iterable[str]) -> str:
       ValueError: unknown method 'adm'; known: adam, hig. Did you mean 'adam'?
     """
     known = list(known)
+    if not isinstance(name, str):
+        raise TypeError(f"{kind} is {name!r}; known: {', '.join(known)}.")
     if name in known:
         return name
     message = f"unknown {kind} {name!r}; known: {', '.join(known)}."

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix
 
+from jaxphys.checks import check_count, check_function, check_positive, checked
 from jaxphys.names import check_known
 from jaxphys.precision import exact
 from jaxphys.trees import all_finite, time_dtype
@@ -119,6 +120,13 @@ def _status(result: diffrax.RESULTS, finite: Array) -> Array:
     return jnp.select(conditions, [jnp.asarray(code) for code in codes], 5)
 
 
+@checked(
+    vector_field=check_function,
+    rtol=check_positive,
+    atol=check_positive,
+    max_steps=check_count,
+    event=check_function,
+)
 @exact
 def solve(
     vector_field: VectorField,

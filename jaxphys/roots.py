@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxphys.checks import check_count, check_function, check_positive, checked
 from jaxphys.names import check_known
 from jaxphys.precision import exact
 from jaxphys.types import Array
@@ -37,6 +38,7 @@ class RootInfo(NamedTuple):
     residual: Array
 
 
+@checked(residual=check_function, tolerance=check_positive, max_iterations=check_count)
 @exact
 def find_root(
     residual: Callable[[Array], Array],

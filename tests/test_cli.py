@@ -180,7 +180,7 @@ def test_list_says_what_can_be_run(capsys):
         (["run", "quantum_dipole", "--dt", "-0.05"], "dt is -0.05"),
         (["run", "quantum_dipole", "--controls", "100"], "take 64, 96, 128"),
         (["run", "waves", "--scale", "0"], "scale is 0.0"),
-        (["run", "rotated_sine", "--conditioning", "-1"], "conditioning -1.0"),
+        (["run", "rotated_sine", "--conditioning", "-1"], "conditioning is -1.0"),
         (["run", "exponential", "--low", "1"], "low is 1.0"),
         (["run", "heat", "--size", "2"], "size is 2"),
         (["run", "oscillators", "--seconds", "0"], "seconds is 0.0"),

@@ -41,6 +41,7 @@ FLOORS = {
     "metrics": 5,
     "learning": 6,
     "plots": 6,
+    "doctor": 7,
     "experiments": 7,
     "commands": 8,
     "cli": 9,

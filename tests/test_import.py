@@ -11,7 +11,7 @@ import jaxphys
 
 SOURCE = pathlib.Path(jaxphys.__file__)
 #: What stands beside the namespaces.
-FUNCTIONS = {"compare"}
+FUNCTIONS = {"check", "compare"}
 
 
 def run(code):

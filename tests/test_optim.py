@@ -554,7 +554,7 @@ def test_a_search_that_cannot_succeed_stays_finite():
     found = invert(jnp.zeros(1), jnp.zeros(1), jnp.array([2.0]))
     assert jnp.tanh(found[0]) > 0.9
     assert jnp.isfinite(found[0])
-    with pytest.raises(ValueError, match="iterations 0"):
+    with pytest.raises(ValueError, match="iterations is 0"):
         optim.local_inverse(lambda u, x: u, iterations=0)
 
 

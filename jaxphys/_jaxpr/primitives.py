@@ -25,6 +25,7 @@ class Kind(enum.Flag):
       KEPT: a call that changes which values are kept for the way back.
       RULED: a call that brings derivatives of its own.
       LOOP: runs inner functions an unknown number of times, or one of several.
+      STEP: constant between jumps, so that its derivative is zero wherever it exists.
     """
 
     ELEMENTWISE = enum.auto()
@@ -37,9 +38,10 @@ class Kind(enum.Flag):
     KEPT = enum.auto()
     RULED = enum.auto()
     LOOP = enum.auto()
+    STEP = enum.auto()
 
 
-_E, _L, _M = Kind.ELEMENTWISE, Kind.LINEAR, Kind.MOVE
+_E, _L, _M, _S = Kind.ELEMENTWISE, Kind.LINEAR, Kind.MOVE, Kind.STEP
 
 KINDS: dict[str, Kind] = {
     "abs": _E,
@@ -48,6 +50,8 @@ KINDS: dict[str, Kind] = {
     "add": _E | _L,
     "add_any": _E | _L,
     "and": _E,
+    "argmax": _S,
+    "argmin": _S,
     "asin": _E,
     "asinh": _E,
     "atan": _E,
@@ -55,7 +59,7 @@ KINDS: dict[str, Kind] = {
     "atanh": _E,
     "broadcast_in_dim": _M | _L,
     "cbrt": _E,
-    "ceil": _E,
+    "ceil": _E | _S,
     "clamp": _E,
     "closed_call": Kind.COMPILED,
     "concatenate": _M | _L,
@@ -73,28 +77,28 @@ KINDS: dict[str, Kind] = {
     "dot_general": Kind.LINEAR_ALONE,
     "dynamic_slice": _L,
     "dynamic_update_slice": _L,
-    "eq": _E,
+    "eq": _E | _S,
     "erf": _E,
     "exp": _E,
     "exp2": _E,
     "expand_dims": _M | _L,
     "expm1": _E,
-    "floor": _E,
+    "floor": _E | _S,
     "gather": _L,
-    "ge": _E,
-    "gt": _E,
+    "ge": _E | _S,
+    "gt": _E | _S,
     "integer_pow": _E,
-    "is_finite": _E,
+    "is_finite": _E | _S,
     "jit": Kind.COMPILED,
-    "le": _E,
+    "le": _E | _S,
     "log": _E,
     "log1p": _E,
     "logistic": _E,
-    "lt": _E,
+    "lt": _E | _S,
     "max": _E,
     "min": _E,
     "mul": _E | Kind.LINEAR_ALONE,
-    "ne": _E,
+    "ne": _E | _S,
     "neg": _E | _L,
     "nextafter": _E,
     "not": _E,
@@ -108,12 +112,12 @@ KINDS: dict[str, Kind] = {
     "remat2": Kind.KEPT,
     "reshape": _M | _L,
     "rev": _M | _L,
-    "round": _E,
+    "round": _E | _S,
     "rsqrt": _E,
     "scan": Kind.LOOP,
     "scatter-add": _L,
     "select_n": _E | _L,
-    "sign": _E,
+    "sign": _E | _S,
     "sin": _E,
     "sinh": _E,
     "slice": _M | _L,

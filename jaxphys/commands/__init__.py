@@ -12,12 +12,14 @@
 | `predict` | `jaxphys predict` | the motion of a fitted model from a state |
 | `simulate` | `jaxphys simulate` | a system by name: trajectories and figures |
 | `plot` | `jaxphys plot` | the comparison of stored runs |
+| `check_function` | `jaxphys check` | what is wrong with a function's gradient |
 
 Each prints what the command prints and writes what it writes. Their options are
 `RunOptions`, `FitOptions` and `SimulateOptions`; what `fit` and `simulate` are made of
 is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
 """
 
+from jaxphys.commands.checking import CheckOptions, check_function
 from jaxphys.commands.completion import completion
 from jaxphys.commands.fitting import FitOptions, Fitted, fit, look
 from jaxphys.commands.identifying import (
@@ -33,6 +35,7 @@ from jaxphys.commands.simulation import Simulated, SimulateOptions, simulate
 from jaxphys.experiments import Run, RunOptions, run
 
 __all__ = [
+    "CheckOptions",
     "FitOptions",
     "Fitted",
     "Identification",
@@ -43,6 +46,7 @@ __all__ = [
     "RunOptions",
     "SimulateOptions",
     "Simulated",
+    "check_function",
     "completion",
     "fit",
     "identify_constants",

@@ -6,6 +6,7 @@ Names are those at the time of printing; print it anew after an update.
 import dataclasses
 
 from jaxphys import experiments, systems
+from jaxphys.commands.checking import CheckOptions
 from jaxphys.commands.fitting import MODELS, FitOptions
 from jaxphys.commands.identifying import IdentifyOptions
 from jaxphys.commands.predicting import PredictOptions
@@ -58,6 +59,7 @@ def completion(shell: str) -> str:
         "predict": ((), _options(PredictOptions, "--show")),
         "simulate": (systems.names(), _options(SimulateOptions, "--show")),
         "plot": ((), ("--out", "--show")),
+        "check": ((), _options(CheckOptions)),
         "completion": (SHELLS, ()),
     }
     cases = "\n".join(

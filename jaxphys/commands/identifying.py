@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import pathlib
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jaxphys import data, plots, systems
 from jaxphys.commands.fitting import columns_of
+from jaxphys.commands.loading import function_of, module_of
 from jaxphys.experiments import record
 from jaxphys.learning.constants import Identified, identify
 from jaxphys.names import check_known
@@ -140,23 +140,9 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
 
 def _law(law: str) -> System | Callable:
     """A system by name, or a function of a file."""
-    path, colon, name = law.rpartition(":")
-    if not colon:
+    if ":" not in law:
         return systems.get(check_known("system", law, systems.names()))
-    file = pathlib.Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}.")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{file} is no file of Python; expected FILE.py:NAME.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, name, None)):
-        own = [k for k, x in vars(module).items() if callable(x) and k[0] != "_"]
-        raise ValueError(
-            f"{file} has no function {name}; it has {', '.join(own) or 'none'}."
-        )
-    return getattr(module, name)
+    return function_of(*module_of(law))
 
 
 def _values(option: str, asked: Sequence[str]) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxphys.checks import check_count, checked
 from jaxphys.data._record import listed, map_arrays, named_arrays
 from jaxphys.names import check_known
 from jaxphys.types import Array, PyTree, TangentState, Trajectories
@@ -206,6 +207,7 @@ def _same_inputs(caller: str, found: list[Trajectories]) -> list[Trajectories]:
     return found
 
 
+@checked(length=check_count, stride=check_count)
 def chunks(
     trajectories: Sequence[Trajectories],
     length: int,

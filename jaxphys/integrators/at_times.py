@@ -6,6 +6,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxphys.integrators._states import check_start
 from jaxphys.trees import time_dtype
 from jaxphys.types import Array, PyTree, Step
 
@@ -47,6 +48,7 @@ def rollout_at(
       >>> [round(float(y), 3) for y in path]
       [1.0, 0.905, 0.607]
     """
+    check_start(y0)
     y0 = jax.tree.map(jnp.asarray, y0)
     ts = jnp.asarray(ts, time_dtype(y0))
     if ts.ndim != 1 or len(ts) < 2:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from jaxphys.checks import check_count, check_function, check_positive, checked
 from jaxphys.precision import exact
 from jaxphys.roots import RootInfo, find_root
 from jaxphys.types import (
@@ -79,6 +80,7 @@ def _implicit_runge_kutta(
     return ImplicitStep(step)
 
 
+@checked(f=check_function, tolerance=check_positive, max_iterations=check_count)
 def implicit_midpoint(
     f: VectorField,
     *,
@@ -111,6 +113,7 @@ def implicit_midpoint(
     return _implicit_runge_kutta(f, [[0.5]], [1.0], method=method, **options)
 
 
+@checked(f=check_function, tolerance=check_positive, max_iterations=check_count)
 def gauss4(
     f: VectorField,
     *,
@@ -138,6 +141,9 @@ def gauss4(
     return _implicit_runge_kutta(f, a, [0.5, 0.5], method=method, **options)
 
 
+@checked(
+    lagrangian=check_function, tolerance=check_positive, max_iterations=check_count
+)
 def variational(
     lagrangian: Lagrangian,
     *,

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys._jaxpr import scalars
+from jaxphys.checks import check_count, check_function, check_number, checked
+from jaxphys.integrators._states import check_start
 from jaxphys.integrators.implicit import ImplicitStep
 from jaxphys.trees import all_finite, time_dtype
 from jaxphys.types import Array, PyTree, Step
@@ -54,6 +56,13 @@ def _check_controls(controls: PyTree, num_steps: int) -> None:
         )
 
 
+@checked(
+    step=check_function,
+    t0=check_number,
+    dt=check_number,
+    num_steps=check_count,
+    substeps=check_count,
+)
 def rollout(
     step: Step,
     y0: PyTree,
@@ -120,6 +129,13 @@ def rollout(
     return (path, info) if with_info else path
 
 
+@checked(
+    step=check_function,
+    t0=check_number,
+    dt=check_number,
+    num_steps=check_count,
+    substeps=check_count,
+)
 def repeat(
     step: Step,
     y0: PyTree,
@@ -177,6 +193,7 @@ def _scan(
     check_time_step(dt, num_steps, substeps)
     if controls is not None:
         _check_controls(controls, num_steps)
+    check_start(y0, flagged=with_info)
     y0 = jax.tree.map(jnp.asarray, y0)
     dtype = time_dtype(y0)
     small = jnp.asarray(dt, dtype) / substeps

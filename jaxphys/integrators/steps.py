@@ -7,6 +7,7 @@ enough over short times.
 import jax
 import jax.numpy as jnp
 
+from jaxphys.checks import check_function, checked
 from jaxphys.integrators._states import shifted
 from jaxphys.trees import time_dtype
 from jaxphys.types import Array, PyTree, Step, VectorField
@@ -14,6 +15,7 @@ from jaxphys.types import Array, PyTree, Step, VectorField
 __all__ = ["euler", "rk4"]
 
 
+@checked(f=check_function)
 def euler(f: VectorField) -> Step:
     """Explicit Euler, order 1: y + dt f(t, y).
 
@@ -28,6 +30,7 @@ def euler(f: VectorField) -> Step:
     return step
 
 
+@checked(f=check_function)
 def rk4(f: VectorField, *, rolled: bool = False) -> Step:
     """The classical Runge–Kutta method, order 4.
 

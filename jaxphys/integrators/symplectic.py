@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from jaxphys.checks import check_function, checked
 from jaxphys.types import Array, Hamiltonian, PhaseState, PyTree, Step, check_state
 
 __all__ = ["leapfrog", "splitting", "symplectic_euler", "yoshida4", "yoshida6"]
@@ -96,6 +97,7 @@ _W6 = (-1.1776799841788710069, 0.2355732133593581337, 0.7845136104775572638)
 _YOSHIDA6 = (*_W6[::-1], 1 - 2 * sum(_W6), *_W6)
 
 
+@checked(hamiltonian=check_function)
 def symplectic_euler(hamiltonian: Hamiltonian, *, time_dependent: bool = False) -> Step:
     """The symplectic Euler method, order 1, for H = T(p) + V(q): a drift, then a kick.
 
@@ -114,6 +116,7 @@ def symplectic_euler(hamiltonian: Hamiltonian, *, time_dependent: bool = False) 
     return splitting([(1.0, 1.0)])(hamiltonian, time_dependent=time_dependent)
 
 
+@checked(hamiltonian=check_function)
 def leapfrog(hamiltonian: Hamiltonian, *, time_dependent: bool = False) -> Step:
     """Leapfrog (Störmer–Verlet), order 2, for H = T(p) + V(q): drift ½, kick, drift ½.
 
@@ -133,6 +136,7 @@ def leapfrog(hamiltonian: Hamiltonian, *, time_dependent: bool = False) -> Step:
     return make(hamiltonian, time_dependent=time_dependent)
 
 
+@checked(hamiltonian=check_function)
 def yoshida4(hamiltonian: Hamiltonian, *, time_dependent: bool = False) -> Step:
     """Three leapfrogs w₁, w₀, w₁ of order 4, for H = T(p) + V(q).
 
@@ -154,6 +158,7 @@ def yoshida4(hamiltonian: Hamiltonian, *, time_dependent: bool = False) -> Step:
     return make(hamiltonian, time_dependent=time_dependent)
 
 
+@checked(hamiltonian=check_function)
 def yoshida6(hamiltonian: Hamiltonian, *, time_dependent: bool = False) -> Step:
     """Seven leapfrogs of order 6, Yoshida's solution A, for H = T(p) + V(q).
 

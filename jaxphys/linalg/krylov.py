@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxphys.checks import check_count, check_function, check_number, checked
 from jaxphys.linalg.spectral import Spectrum, gram_power
 from jaxphys.precision import always_exact
 from jaxphys.types import Array
@@ -39,6 +40,7 @@ class Krylov(NamedTuple):
     off: Array
 
 
+@checked(product=check_function, iterations=check_count)
 @always_exact
 def lanczos(product: Callable[[Array], Array], start: Array, iterations: int) -> Krylov:
     """Lanczos' tridiagonalization of a symmetric K, every vector made orthogonal twice.
@@ -99,6 +101,7 @@ def _extended(product: Callable, number: Array | int, space: Krylov) -> Krylov:
     )
 
 
+@checked(product=check_function, power=check_number, iterations=check_count)
 @always_exact
 def lanczos_power(
     product: Callable[[Array], Array],
@@ -144,6 +147,7 @@ class Solved(NamedTuple):
     iterations: Array
 
 
+@checked(product=check_function, iterations=check_count)
 @always_exact
 def lanczos_solve(
     product: Callable[[Array], Array],
@@ -208,6 +212,7 @@ def lanczos_solve(
     return Solved(inside @ space.basis, left, count)
 
 
+@checked(product=check_function, size=check_count, probes=check_count)
 @always_exact
 def hutchinson_trace(
     product: Callable[[Array], Array], size: int, dtype, probes: int = 8

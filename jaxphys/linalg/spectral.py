@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxphys.checks import check_number, checked
 from jaxphys.linalg.small import double, self_product
 from jaxphys.names import check_known
 from jaxphys.precision import always_exact
@@ -53,6 +54,7 @@ class Spectrum(NamedTuple):
     largest: Array
 
 
+@checked(power=check_number)
 @always_exact
 def spectral_direction(
     jacobian: Array,
@@ -99,6 +101,7 @@ def spectral_direction(
     return spectrum.direction
 
 
+@checked(power=check_number)
 @always_exact
 def spectral(
     jacobian: Array,
@@ -211,6 +214,7 @@ def masked_power(values: Array, power: float, keep: Array) -> Array:
     return jnp.where(keep, jnp.where(keep, values, 1) ** power, 0)
 
 
+@checked(power=check_number)
 @always_exact
 def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spectrum:
     """(J Jᵀ)^((κ−1)/2) g from the Gram matrix: map it back with Jᵀ to get J^κ g.
@@ -300,6 +304,7 @@ def quarters(power: float) -> int:
     return int(count)
 
 
+@checked(power=check_number)
 @always_exact
 def newton_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spectrum:
     """`gram_power` by products of matrices, for devices where eigenvectors are slow.

@@ -4,9 +4,18 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from jaxphys.checks import check_function, check_number, checked
 from jaxphys.types import Array, PyTree
 
 Force = Callable[[Array, PyTree, PyTree], Array]
+
+#: Checks the arguments of what makes equations of motion of a Lagrangian.
+of_law = checked(
+    lagrangian=check_function,
+    force=check_function,
+    dissipation=check_function,
+    regularization=check_number,
+)
 
 
 def scalar(energy: Callable) -> Callable:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxphys.checks import check_count, check_function, check_number, checked
 from jaxphys.linalg import symmetric_solve
 from jaxphys.mechanics.lagrange import equations_of_motion
 from jaxphys.precision import exact
@@ -44,6 +45,12 @@ class Constrained(NamedTuple):
     project: Callable[[TangentState, PyTree], TangentState]
 
 
+@checked(
+    lagrangian=check_function,
+    constraint=check_function,
+    stabilization=check_number,
+    projections=check_count,
+)
 def constrained(
     lagrangian: Lagrangian,
     constraint: Callable[[PyTree, Array], Array],

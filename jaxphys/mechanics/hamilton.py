@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import jax
 
+from jaxphys.checks import check_function, checked
 from jaxphys.mechanics._checks import Force, scalar
 from jaxphys.precision import exact
 from jaxphys.types import (
@@ -25,6 +26,7 @@ from jaxphys.types import (
 __all__ = ["controlled", "hamiltonian_vector_field", "poisson_bracket", "velocity"]
 
 
+@checked(hamiltonian=check_function, force=check_function, dissipation=check_function)
 def hamiltonian_vector_field(
     hamiltonian: Hamiltonian,
     *,
@@ -69,6 +71,7 @@ def hamiltonian_vector_field(
     return field
 
 
+@checked(hamiltonian=check_function, force=check_function)
 def controlled(
     hamiltonian: Hamiltonian, force: Callable[[Array], Array]
 ) -> Hamiltonian:
@@ -99,6 +102,7 @@ def controlled(
     return total
 
 
+@checked(hamiltonian=check_function)
 def velocity(hamiltonian: Hamiltonian) -> Callable[..., Array]:
     """The velocity v(params, q, p) = ∂H/∂p, shape (n,).
 
@@ -117,6 +121,7 @@ def velocity(hamiltonian: Hamiltonian) -> Callable[..., Array]:
     return conjugate
 
 
+@checked(f=check_function, g=check_function)
 def poisson_bracket(f: Hamiltonian, g: Hamiltonian) -> Hamiltonian:
     """{f, g} = ∂f/∂q · ∂g/∂p − ∂f/∂p · ∂g/∂q, itself a function of (params, q, p).
 

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 
 from jaxphys._jaxpr.curvature import curvature
 from jaxphys._jaxpr.walk import exact_jvp
+from jaxphys.checks import check_function, checked
 from jaxphys.linalg import cyclic_solve, symmetric_solve
-from jaxphys.mechanics._checks import Force, scalar
+from jaxphys.mechanics._checks import Force, of_law, scalar
 from jaxphys.mechanics.hamilton import hamiltonian_vector_field
 from jaxphys.precision import exact
 from jaxphys.types import (
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 
+@checked(lagrangian=check_function, force=check_function)
 def controlled_lagrangian(
     lagrangian: Lagrangian, force: Callable[[Array], Array]
 ) -> Lagrangian:
@@ -69,6 +71,7 @@ def controlled_lagrangian(
     return total
 
 
+@checked(lagrangian=check_function)
 def equations_of_motion(
     lagrangian: Lagrangian, *, time_dependent: bool = False
 ) -> Callable[..., tuple[Array, Array]]:
@@ -110,6 +113,7 @@ def equations_of_motion(
     return equations
 
 
+@of_law
 def acceleration(
     lagrangian: Lagrangian,
     *,
@@ -219,6 +223,7 @@ def _solved(
     return solve(point, first, second)
 
 
+@checked(density=check_function)
 def lattice_acceleration(density: Lagrangian) -> Callable[..., Array]:
     """The acceleration of L = Σ ℓ(bond i) on a ring of nodes, in linear time.
 
@@ -258,6 +263,7 @@ def lattice_acceleration(density: Lagrangian) -> Callable[..., Array]:
     return accelerate
 
 
+@of_law
 def lagrangian_vector_field(
     lagrangian: Lagrangian,
     *,
@@ -322,6 +328,7 @@ def vector_field(system: System) -> VectorField:
     )
 
 
+@checked(lagrangian=check_function, dissipation=check_function)
 def inverse_dynamics(
     lagrangian: Lagrangian, *, dissipation: Callable | None = None
 ) -> Callable[..., Array]:
@@ -370,6 +377,7 @@ class TorqueParts(NamedTuple):
     gravity: Array
 
 
+@checked(lagrangian=check_function)
 def torque_parts(lagrangian: Lagrangian) -> Callable[..., TorqueParts]:
     """M(q) q̈, C(q, v) v and g(q), separated by setting v or q̈ to zero.
 
@@ -391,6 +399,7 @@ def torque_parts(lagrangian: Lagrangian) -> Callable[..., TorqueParts]:
     return split_torque(inverse_dynamics(lagrangian))
 
 
+@checked(torque=check_function)
 def split_torque(torque: Callable[..., Array]) -> Callable[..., TorqueParts]:
     """The parts of any inverse model `torque(params, q, v, a)`; see `torque_parts`.
 
@@ -411,6 +420,7 @@ def split_torque(torque: Callable[..., Array]) -> Callable[..., TorqueParts]:
     return parts
 
 
+@checked(lagrangian=check_function)
 def momentum(lagrangian: Lagrangian) -> Callable[..., Array]:
     """The momentum conjugate to q: p(params, q, v) = ∂L/∂v, shape (n,).
 
@@ -428,6 +438,7 @@ def momentum(lagrangian: Lagrangian) -> Callable[..., Array]:
     return conjugate
 
 
+@checked(lagrangian=check_function)
 def energy(lagrangian: Lagrangian) -> Callable[..., Array]:
     """The energy of a Lagrangian, e(params, q, v) = v·∂L/∂v − L, a scalar.
 
@@ -447,6 +458,7 @@ def energy(lagrangian: Lagrangian) -> Callable[..., Array]:
     return total
 
 
+@checked(lagrangian=check_function)
 def mass_matrix(lagrangian: Lagrangian) -> Callable[..., Array]:
     """M(params, q, v) = ∂²L/∂v∂v, shape (n, n), symmetric.
 
@@ -466,6 +478,7 @@ def mass_matrix(lagrangian: Lagrangian) -> Callable[..., Array]:
     return matrix
 
 
+@checked(lagrangian=check_function)
 def mass_condition(lagrangian: Lagrangian) -> Callable[..., Array]:
     """The smallest over the largest |eigenvalue| of M: near zero, M is singular.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxphys.checks import check_count, check_function, check_positive, checked
 from jaxphys.linalg import symmetric_solve
 from jaxphys.mechanics._checks import scalar
 from jaxphys.precision import exact
@@ -20,6 +21,7 @@ from jaxphys.types import Array, Hamiltonian, Lagrangian, PyTree, check_pair
 __all__ = ["conjugate", "legendre", "natural"]
 
 
+@checked(mass=check_function, potential=check_function)
 def natural(
     mass: Callable[[PyTree, Array], Array],
     potential: Callable[[PyTree, Array], Array],
@@ -52,6 +54,7 @@ def natural(
     return hamiltonian, lagrangian
 
 
+@checked(energy=check_function, tolerance=check_positive, max_iterations=check_count)
 def conjugate(
     energy: Hamiltonian | Lagrangian,
     *,
@@ -92,6 +95,7 @@ def conjugate(
     return solve
 
 
+@checked(energy=check_function, tolerance=check_positive, max_iterations=check_count)
 def legendre(
     energy: Hamiltonian | Lagrangian,
     *,

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import mechanics
+from jaxphys.checks import check_count, checked
 from jaxphys.models.coordinates import (
     Normalization,
     check_smooth,
@@ -24,6 +25,7 @@ from jaxphys.types import Array, Model, PyTree, check_pair
 __all__ = ["delan"]
 
 
+@checked(num_coordinates=check_count)
 def delan(
     num_coordinates: int,
     *,

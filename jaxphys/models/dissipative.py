@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 
 from jaxphys import mechanics
+from jaxphys.checks import check_count, checked
 from jaxphys.models.coordinates import Normalization
 from jaxphys.models.hnn import hnn
 from jaxphys.precision import exact
@@ -40,6 +41,7 @@ def _helmholtz_field(conserved, dissipated) -> VectorField:
     return field
 
 
+@checked(num_coordinates=check_count)
 def dissipative(
     num_coordinates: int,
     *,

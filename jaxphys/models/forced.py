@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import mechanics
+from jaxphys.checks import check_count, checked
 from jaxphys.models.adapters import as_model
 from jaxphys.models.coordinates import Normalization, coordinates, network
 from jaxphys.models.structured import positive_matrix
@@ -24,6 +25,7 @@ __all__ = ["forced"]
 _INPUTS = ("direct", "learned")
 
 
+@checked(num_coordinates=check_count)
 def forced(
     model: Any,
     num_coordinates: int,

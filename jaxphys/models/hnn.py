@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxphys import mechanics
+from jaxphys.checks import check_count, checked
 from jaxphys.models.adapters import as_model
 from jaxphys.models.coordinates import (
     Normalization,
@@ -21,6 +22,7 @@ from jaxphys.types import Array, Dynamics, Model, PhaseState, PyTree, check_pair
 __all__ = ["dynamics", "hnn"]
 
 
+@checked(num_coordinates=check_count)
 def hnn(
     num_coordinates: int,
     *,

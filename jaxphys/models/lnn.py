@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxphys import mechanics
+from jaxphys.checks import check_count, checked
 from jaxphys.models.adapters import as_model
 from jaxphys.models.coordinates import (
     Normalization,
@@ -37,6 +38,7 @@ __all__ = ["REGULARIZATION", "lagrangian_dynamics", "lnn"]
 REGULARIZATION = 1.0
 
 
+@checked(num_coordinates=check_count)
 def lnn(
     num_coordinates: int,
     *,

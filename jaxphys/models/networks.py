@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen
 from jax.typing import DTypeLike
 
+from jaxphys.checks import check_count, checked
 from jaxphys.models.adapters import from_linen
 from jaxphys.names import check_known
 from jaxphys.precision import exact
@@ -62,6 +63,13 @@ KERNEL_INITS = {
 }
 
 
+def _activation(chosen: str | Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """An activation by its name, or a function, as it is."""
+    if callable(chosen):
+        return chosen
+    return ACTIVATIONS[check_known("activation", chosen, ACTIVATIONS)]
+
+
 #: The kernel_init for Lagrangians, whose spread differs from layer to layer.
 LAGRANGIAN = "lagrangian"
 
@@ -101,7 +109,7 @@ class _MLP(linen.Module):
 def mlp(
     sizes: Sequence[int],
     *,
-    activation: str = "tanh",
+    activation: str | Callable[[Array], Array] = "tanh",
     kernel_init: str = "glorot_uniform",
     dtype: DTypeLike = jnp.float32,
 ) -> Model:
@@ -109,7 +117,7 @@ def mlp(
 
     Args:
       sizes: numbers of inputs, of units in each hidden layer, and of outputs.
-      activation: one of `ACTIVATIONS`.
+      activation: one of `ACTIVATIONS`, or a function such as `jnp.tanh`.
       kernel_init: one of `KERNEL_INITS`, or "lagrangian", made for Lagrangians.
       dtype: of the parameters. They are drawn in float32 and cast, so that a key gives
         the same network in every precision.
@@ -133,7 +141,7 @@ def mlp(
         )
     module = _MLP(
         sizes[1:],
-        ACTIVATIONS[check_known("activation", activation, ACTIVATIONS)],
+        _activation(activation),
         _initializers(
             check_known("kernel_init", kernel_init, (*KERNEL_INITS, LAGRANGIAN)), sizes
         ),
@@ -180,12 +188,13 @@ class _Convolution(linen.Module):
         return field.reshape(-1)
 
 
+@checked(size=check_count, reach=check_count)
 def convolution(
     size: int,
     channels: Sequence[int],
     *,
     reach: int = 2,
-    activation: str = "relu",
+    activation: str | Callable[[Array], Array] = "relu",
     dtype: DTypeLike = jnp.float32,
 ) -> Model:
     """A convolutional network from a periodic field (n, n) to another, both flat.
@@ -197,7 +206,7 @@ def convolution(
       size: n, nodes per side.
       channels: of each hidden layer.
       reach: of a kernel of 2 reach + 1 nodes per side.
-      activation: one of `ACTIVATIONS`.
+      activation: one of `ACTIVATIONS`, or a function such as `jnp.tanh`.
       dtype: of the parameters, drawn in float32 and cast.
 
     Raises:
@@ -214,7 +223,7 @@ def convolution(
         raise ValueError(
             f"got size {size}, channels {channels}, reach {reach}; expected all ≥ 1."
         )
-    chosen = ACTIVATIONS[check_known("activation", activation, ACTIVATIONS)]
+    chosen = _activation(activation)
     module = _Convolution(size, channels, reach, chosen)
     model = from_linen(module, jnp.zeros(size**2, jnp.float32), dtype=dtype)
 

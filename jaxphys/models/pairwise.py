@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxphys.checks import check_count, checked
 from jaxphys.models.coordinates import check_smooth, network
 from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree, check_pair
@@ -19,6 +20,7 @@ from jaxphys.types import Array, Model, PyTree, check_pair
 __all__ = ["pairwise"]
 
 
+@checked(num_bodies=check_count, dimensions=check_count)
 def pairwise(
     num_bodies: int,
     dimensions: int = 2,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxphys.checks import check_count, checked
 from jaxphys.models.coordinates import (
     Normalization,
     coordinates,
@@ -27,6 +28,7 @@ __all__ = ["port_hamiltonian"]
 _ENERGIES: dict[str, Callable[..., Model]] = {"structured": structured, "plain": hnn}
 
 
+@checked(num_coordinates=check_count)
 def port_hamiltonian(
     num_coordinates: int,
     num_controls: int = 1,

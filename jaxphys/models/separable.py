@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import jax
 
+from jaxphys.checks import check_count, checked
 from jaxphys.models.coordinates import (
     Normalization,
     check_smooth,
@@ -21,6 +22,7 @@ from jaxphys.types import Array, Model, PyTree, check_pair
 __all__ = ["separable"]
 
 
+@checked(num_coordinates=check_count)
 def separable(
     num_coordinates: int,
     *,

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxphys.checks import check_count, checked
 from jaxphys.linalg import symmetric_solve
 from jaxphys.models.coordinates import (
     Coordinates,
@@ -75,6 +76,7 @@ def positive_matrix(space: Coordinates, least: float = _LEAST, **options) -> Mod
     return Model(entries.init, matrix)
 
 
+@checked(num_coordinates=check_count)
 def structured(
     num_coordinates: int,
     *,

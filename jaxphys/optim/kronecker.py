@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import linalg, trees
+from jaxphys.checks import check_count, check_number, check_positive, checked
 from jaxphys.optim import routes
 from jaxphys.optim.factors import Block
 from jaxphys.optim.weighted import per_largest, roots_of
@@ -162,6 +163,12 @@ def _applied(kind: str, powers: tuple[Array, ...], gradient: Array) -> Array:
     return powers[0] * gradient
 
 
+@checked(
+    power=check_number,
+    damping=check_positive,
+    refresh=check_count,
+    largest_side=check_count,
+)
 def scale_by_kronecker(
     *,
     power: float,

@@ -18,6 +18,7 @@ from jax.typing import DTypeLike
 
 from jaxphys import devices, linalg, trees
 from jaxphys._jaxpr import layers
+from jaxphys.checks import check_function, checked
 from jaxphys.optim import routes
 from jaxphys.optim.columns import PlainLeaves
 from jaxphys.optim.factors import Block, Factors, dense, gram, joined, pull_back
@@ -27,6 +28,7 @@ from jaxphys.types import Array, PyTree
 __all__ = ["Linearisation", "linearise"]
 
 
+@checked(outputs=check_function)
 def linearise(
     outputs: Callable[[PyTree, PyTree], Array],
     params: PyTree,

@@ -17,12 +17,19 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import linalg, losses
+from jaxphys.checks import check_count, check_function, check_positive, checked
 from jaxphys.precision import exact
 from jaxphys.types import Array
 
 __all__ = ["local_inverse", "sip"]
 
 
+@checked(
+    simulate=check_function,
+    objective=check_function,
+    step_size=check_positive,
+    invert=check_function,
+)
 def sip(
     simulate: Callable[[Array, Array], Array],
     objective: Callable[[Array, Array], Array],
@@ -91,6 +98,7 @@ class _Search(NamedTuple):
     damping: Array
 
 
+@checked(simulate=check_function, residual=check_function, iterations=check_count)
 def local_inverse(
     simulate: Callable[[Array, Array], Array],
     *,

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import linalg, trees
-from jaxphys.checks import check_rate
+from jaxphys.checks import check_count, check_number, check_rate, checked
 from jaxphys.optim import routes
 from jaxphys.optim.info import StepInfo
 from jaxphys.optim.weighted import Weighted, per_largest, roots_of
@@ -46,6 +46,7 @@ class SpectralState(NamedTuple):
     info: StepInfo
 
 
+@checked(power=check_number, iterations=check_count)
 def scale_by_spectral(
     *,
     power: float,

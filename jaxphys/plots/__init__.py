@@ -14,6 +14,7 @@ models, takes them as a mapping row → data, and `looks`, row → label and col
 | `maps` | fields over two variables, and their errors |
 | `learned` | motions, energies, masses and functions beside the true ones |
 | `motions` | trajectories of one system |
+| `checkups` | what `jaxphys.check` saw of a function |
 | `animations` | motion in the plane |
 """
 
@@ -21,6 +22,7 @@ from matplotlib.figure import Figure
 
 from jaxphys.plots.ablations import Sweep, ablations, power_colors
 from jaxphys.plots.animations import animation, save_animation
+from jaxphys.plots.checkups import checkup
 from jaxphys.plots.comparisons import comparison, loss_curves, work_precision
 from jaxphys.plots.learned import (
     coordinates_in_time,
@@ -78,6 +80,7 @@ __all__ = [
     "Sweep",
     "ablations",
     "animation",
+    "checkup",
     "closed_loop",
     "comparison",
     "constant_errors",

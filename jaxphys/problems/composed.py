@@ -96,10 +96,21 @@ def closed_loop(problem: Problem, model: Any) -> Callable[[PyTree, PyTree], Any]
 
 
 def _acting(problem: Problem, model: Model, params: PyTree, inputs: Array) -> Any:
-    """The control that a network gives; of a problem of feedback the network itself."""
+    """The control that a network gives, if it is of the size that the problem takes.
+
+    Of a problem of feedback it is the network itself.
+    """
     if problem.follow is not None:
         return functools.partial(model.apply, params)
-    return model.apply(params, inputs)
+    control = model.apply(params, inputs)
+    shape = getattr(control, "shape", None)
+    if shape != (problem.num_controls,):
+        raise ValueError(
+            f"the network gave a control of shape {shape} for {problem.name}; expected "
+            f"({problem.num_controls},). Give its last layer {problem.num_controls} "
+            "outputs."
+        )
+    return control
 
 
 def residuals(

@@ -14,6 +14,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxphys import losses
+from jaxphys.checks import check_count, check_positive, checked
 from jaxphys.precision import exact
 from jaxphys.types import Array, Problem
 
@@ -100,6 +101,7 @@ def cooled(
     return first.reshape(num_samples, -1), last.reshape(num_samples, -1)
 
 
+@checked(size=check_count, amount=check_positive, floor=check_positive)
 def heat(
     size: int = 64,
     *,

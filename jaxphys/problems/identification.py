@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxphys import integrators, mechanics
+from jaxphys.checks import check_count, check_number, check_positive, checked
 from jaxphys.names import check_known
 from jaxphys.optim import linearise
 from jaxphys.types import (
@@ -108,6 +109,12 @@ def _driven_field(system: System) -> VectorField:
     )
 
 
+@checked(
+    num_steps=check_count,
+    dt=check_positive,
+    substeps=check_count,
+    amplitude=check_number,
+)
 def identification(
     system: System,
     unknown: Sequence[str],

@@ -17,6 +17,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxphys import losses
+from jaxphys.checks import check_number, check_positive, checked
 from jaxphys.precision import exact
 from jaxphys.types import Array, Problem
 
@@ -29,6 +30,7 @@ def _uniform(key: Array, shape: tuple[int, ...], low, high, dtype) -> Array:
     return drawn.astype(dtype)
 
 
+@checked(scale=check_positive)
 def scaled_waves(scale: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> Problem:
     """The toy of half-inverse gradients: learn (sin 6x, cos 9x), x ~ U[−1, 1).
 
@@ -77,6 +79,7 @@ def scaled_waves(scale: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> Prob
     )
 
 
+@checked(conditioning=check_positive, angle=check_number, scale=check_positive)
 def rotated_sine(
     conditioning: float = 32.0,
     angle: float = 45.0,
@@ -152,6 +155,7 @@ def rotated_sine(
     )
 
 
+@checked(low=check_number)
 def exponential(low: float = -12.0, *, dtype: DTypeLike = jnp.float32) -> Problem:
     """y = exp u, for u between `low` and 0: gradients vanish where u is low.
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import integrators
+from jaxphys.checks import check_count, check_function, checked
 from jaxphys.data import Accelerated, Chunk, Moment
 from jaxphys.motion import arguments, follow
 from jaxphys.precision import exact
@@ -102,6 +103,7 @@ def torque_matching(
     return outputs
 
 
+@checked(make_step=check_function, substeps=check_count, observe=check_function)
 def trajectory_matching(
     dynamics: Dynamics,
     make_step: Callable[[VectorField], Step] = integrators.rk4,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxphys import integrators, losses, mechanics, systems
+from jaxphys.checks import check_count, check_number, check_positive, checked
 from jaxphys.names import check_known
 from jaxphys.precision import exact
 from jaxphys.types import Array, PhaseState, Problem, System, required
@@ -82,6 +83,12 @@ def _arguments(system: System, control: Array, state: Array, dt: float) -> dict:
     }
 
 
+@checked(
+    num_oscillators=check_count,
+    num_steps=check_count,
+    dt=check_positive,
+    gain=check_number,
+)
 def oscillator_control(
     num_oscillators: int = 2,
     coupling: str = "linear",

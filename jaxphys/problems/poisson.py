@@ -13,6 +13,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxphys import losses
+from jaxphys.checks import check_count, checked
 from jaxphys.precision import exact
 from jaxphys.types import Array, Problem
 
@@ -76,6 +77,7 @@ def smooth_fields(key: Array, num_samples: int, size: int, dtype: DTypeLike) -> 
     return basis @ (jnp.asarray(amplitudes, dtype) * drawn.astype(dtype)) @ basis
 
 
+@checked(size=check_count)
 def poisson(size: int = 8, *, dtype: DTypeLike = jnp.float32) -> Problem:
     """The problem of inverting the Laplacian on a size × size grid.
 

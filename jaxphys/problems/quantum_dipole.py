@@ -23,6 +23,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxphys import integrators, losses
+from jaxphys.checks import check_count, check_positive, checked
 from jaxphys.precision import exact
 from jaxphys.types import Array, Problem
 
@@ -206,6 +207,7 @@ def populations(path: Array, levels: int = 5) -> Array:
     return jnp.abs(path @ states.T) ** 2
 
 
+@checked(num_points=check_count, num_steps=check_count, dt=check_positive)
 def quantum_dipole(
     num_points: int = 14,
     *,

@@ -5,13 +5,15 @@ system: `double_pendulum(mass2=3.0)` and `double_pendulum.params` both work.
 """
 
 import functools
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxphys import mechanics, trees
+from jaxphys import checks, mechanics, trees
 from jaxphys.precision import exact
 from jaxphys.types import (
     Array,
@@ -35,21 +37,41 @@ __all__ = [
 ]
 
 
+#: Constants that mean nothing at or below zero, by their names.
+_POSITIVE = re.compile(r"mass|length|inertia|speed")
+
+
 class Family:
     """A function that gives a `System`, and the attributes of its default one."""
 
     def __init__(self, build: Callable[..., System]):
-        self._build = build
+        kinds = {
+            parameter.name: _constant
+            for parameter in inspect.signature(build).parameters.values()
+            if isinstance(parameter.default, float)
+        }
+        self._build = checks.checked(**kinds)(build)
         functools.update_wrapper(self, build)
 
     def __call__(self, *args, **options) -> System:
-        """The system with these constants."""
+        """The system with these constants.
+
+        Raises:
+          TypeError: for a constant that is no number.
+          ValueError: for one that is not finite, and for a mass, a length or a moment
+            of inertia that is not above zero.
+        """
         return self._build(*args, **options)
 
     def __getattr__(self, name: str) -> Any:
         if name not in System._fields:
             raise AttributeError(f"{self.__name__} has no attribute {name!r}")
         return getattr(self._build(), name)
+
+
+def _constant(name: str, value: Any) -> None:
+    """A constant of a system: a finite number, above zero where it must be."""
+    checks.check_number(name, value, positive=_POSITIVE.search(name) is not None)
 
 
 def from_velocities(
@@ -101,8 +123,7 @@ def _exact_pair(
 
 def check_count(name: str, count: int, least: int = 1) -> None:
     """Raise a ValueError unless a count is a whole number ≥ least."""
-    if int(count) != count or count < least:
-        raise ValueError(f"{name} is {count}; expected a whole number ≥ {least}.")
+    checks.check_count(name, count, least)
 
 
 def numbered(symbol: str, count: int) -> tuple[str, ...]:

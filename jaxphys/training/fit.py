@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from jaxphys import data as datasets
 from jaxphys import devices, stopping
-from jaxphys.checks import check_count, check_positive
+from jaxphys.checks import check_count, check_function, check_positive, checked
 from jaxphys.training._blas import one_blas_thread
 from jaxphys.training.journal import (
     CHUNK_SECONDS,
@@ -389,6 +389,7 @@ class _Training:
         self.disk.save(self.state, self.journal, notes)
 
 
+@checked(step=check_function)
 def fit(
     step: Callable,
     state: TrainState,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxphys import data as datasets
 from jaxphys import trees
+from jaxphys.checks import check_count, check_function, checked
 from jaxphys.training.step import TrainState
 from jaxphys.types import Array, PyTree
 
@@ -51,6 +52,7 @@ def skip_update(old: TrainState, new: TrainState) -> TrainState:
     return TrainState(old.params, memory, new.step)
 
 
+@checked(step=check_function, batch_size=check_count)
 def make_loop(
     step: Callable, batch_size: int, skips: int = 0, *, slowed: bool = False
 ) -> Callable:

@@ -16,6 +16,7 @@ import optax
 from jaxphys import data as datasets
 from jaxphys import devices, losses, optim, trees
 from jaxphys._jaxpr.products import warn_of_inexact
+from jaxphys.checks import check_function, checked
 from jaxphys.linalg import Blocks
 from jaxphys.optim import linearise
 from jaxphys.optim.routes import block_bytes
@@ -79,6 +80,7 @@ def _check_transformation(tx: Any) -> None:
         raise TypeError(f"tx is {what}; expected an optax transformation, say {cure}.")
 
 
+@checked(outputs=check_function, objective=check_function)
 def make_train_step(
     outputs: Callable[[PyTree, PyTree], Array],
     objective: Callable[[Array, PyTree], Array],
@@ -168,6 +170,7 @@ def init_side_by_side(params: PyTree, tx: optax.GradientTransformation) -> Train
     return TrainState(params, jax.vmap(tx.init)(params), jnp.zeros((), jnp.int32))
 
 
+@checked(step=check_function)
 def side_by_side(step: Callable) -> Callable:
     """A step of many trainings at once, on the same batches.
 
@@ -219,6 +222,7 @@ def best_of(params: PyTree, values: Array) -> PyTree:
     return jax.tree.map(lambda x: x[lowest], params)
 
 
+@checked(outputs=check_function, objective=check_function)
 def make_evaluate(
     outputs: Callable, objective: Callable
 ) -> Callable[[PyTree, dict[str, tuple[PyTree, PyTree]]], dict[str, Array]]:
