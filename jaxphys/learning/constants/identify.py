@@ -7,6 +7,7 @@ constants is that of linearised least squares, s² (JᵀJ)⁻¹.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+
 import jax
 import numpy as np
 

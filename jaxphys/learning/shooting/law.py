@@ -36,7 +36,7 @@ class Law(NamedTuple):
     field: Callable[[Array, Array, Any], Array]
     observe: Callable[[Array, Array], Array]
     enter: Callable[[Array, Array], Array]
-    params: Callable[[Array], PyTree]
+    params: Callable[[Any], PyTree]
     takes_input: bool
 
 

@@ -259,7 +259,7 @@ class Search:
         return state._replace(precision=precision, determined=float(determined.sum()))
 
     def _precision(self, w: np.ndarray, determined: np.ndarray) -> np.ndarray:
-        groups = self.plan.groups
+        groups = np.asarray(self.plan.groups)
         total = np.bincount(groups, determined)
         size = np.maximum(np.bincount(groups, w**2), 1e-300)
         return np.clip(total / size, _LOOSEST, _TIGHTEST)[groups]
