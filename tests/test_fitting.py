@@ -68,7 +68,9 @@ def test_one_noisy_swing_is_enough_to_follow_what_was_held_out(fitted):
     report = report_of(fitted)
     held = report["held_out"]
     assert report["data"]["window"] > 5
-    assert report["data"]["mode"] == "trajectories"
+    assert report["data"]["mode"] == "whole"
+    assert report["whole"]["joined"]
+    assert report["whole"]["rollout_misfit"] < 1.5
     assert held["valid_time"]["median"] == held["duration"]["median"]
     assert held["rollout_error"]["median"] < 0.02
     assert held["energy_drift"]["median"] < 1e-6

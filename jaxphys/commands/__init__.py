@@ -5,6 +5,7 @@
 | `listing` | `jaxphys list` | what can be run, fitted and simulated |
 | `run` | `jaxphys run` | a published experiment: every method side by side |
 | `fit` | `jaxphys fit` | a motion from somebody's own measurements |
+| `fit_laws` | `jaxphys fit auto` | which law: several fitted and ranked |
 | `look` | `jaxphys fit --dry-run` | what these measurements are like |
 | `identify_constants` | `jaxphys identify` | constants of a known law |
 | `predict` | `jaxphys predict` | the motion of a fitted model from a state |
@@ -16,7 +17,14 @@ Each prints what the command prints and writes what it writes. Their options are
 is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
 """
 
-from jaxphys.commands.fitting import FitOptions, Fitted, fit, look
+from jaxphys.commands.fitting import (
+    Chosen,
+    FitOptions,
+    Fitted,
+    fit,
+    fit_laws,
+    look,
+)
 from jaxphys.commands.identifying import (
     Identification,
     IdentifyOptions,
@@ -29,6 +37,7 @@ from jaxphys.commands.simulation import Simulated, SimulateOptions, simulate
 from jaxphys.experiments import Run, RunOptions, run
 
 __all__ = [
+    "Chosen",
     "FitOptions",
     "Fitted",
     "Identification",
@@ -40,6 +49,7 @@ __all__ = [
     "SimulateOptions",
     "Simulated",
     "fit",
+    "fit_laws",
     "identify_constants",
     "listing",
     "look",

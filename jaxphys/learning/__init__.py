@@ -7,6 +7,7 @@
 | `motions` | `matching` and `learn`: a motion from its trajectories |
 | `arguments` | sizes and units of a model, from the data that it is to learn |
 | `shooting` | `learn_whole`: weights and starts together, over whole records |
+| `laws` | `which_law`: several kinds of law ranked by their rollouts |
 | `constants` | `identify`: the constants of a law that is known, with errors |
 | `many` | `learn_many`: one network by several learning rates and seeds, all at once |
 """
@@ -17,6 +18,7 @@ from jaxphys.learning.arguments import (
     count_weights,
     usual_hidden,
 )
+from jaxphys.learning.laws import LAWS, Ranking, which_law
 from jaxphys.learning.learner import Learner
 from jaxphys.learning.many import Many, learn_many
 from jaxphys.learning.motions import everything, learn, matching, samples, typical
@@ -26,9 +28,11 @@ from jaxphys.learning.shooting import Whole, learn_whole
 __all__ = [
     "ENDING",
     "LAGRANGIANS",
+    "LAWS",
     "OPTIMIZERS",
     "Learner",
     "Many",
+    "Ranking",
     "Recipe",
     "Whole",
     "arguments_for",
@@ -42,4 +46,5 @@ __all__ = [
     "transformation",
     "typical",
     "usual_hidden",
+    "which_law",
 ]

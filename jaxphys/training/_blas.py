@@ -2,8 +2,9 @@
 
 JAX factorizes matrices there by the OpenBLAS of SciPy, NumPy by its own. Their threads
 spin between small factorizations and take the cores from XLA: an update takes twice as
-long on an idle machine, and twenty times on a busy one. The command line sets OPENBLAS_NUM_THREADS
-before JAX is imported; in a script or a notebook it is too late for that.
+long on an idle machine, and twenty times on a busy one. The command line sets
+OPENBLAS_NUM_THREADS before JAX is imported; in a script or a notebook it is too late
+for that.
 """
 
 import contextlib

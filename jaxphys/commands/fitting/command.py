@@ -29,7 +29,7 @@ from jaxphys.experiments import record
 from jaxphys.learning import Whole
 from jaxphys.motion import make_stepper
 from jaxphys.names import check_known
-from jaxphys.training import Storage
+from jaxphys.training import Fit, Storage
 from jaxphys.types import Array, Trajectories
 
 __all__ = ["Fitted", "fit", "look"]
@@ -125,31 +125,53 @@ def fit(model: str, options: FitOptions) -> Fitted:
             storage=Storage(out / "checkpoints" / "fit", options.resume, of=model),
             progress=f"fit {model}" if options.progress else False,
         )
-        params, whole = trained.state.params, None
+        whole = None
         if ready.mode == "whole" and trained.status == "finished":
-            whole = _whole(dynamics, options, ready, train, params)
-            params = whole.params
-        follower = Follower(dynamics)
+            whole = _whole(dynamics, options, ready, train, trained.state.params)
         arguments["dtype"] = dtype
-        path = checkpoint.save_model(
-            out / "model.npz", model, arguments, params, begun["data"]
-        )
-        # Before it is judged, which may take longer than there is time.
-        report = reports.report_of(begun, trained, whole)
-        record.write_json(out / "report.json", report)
-        judged = None
-        if whole is not None:
-            judged = reports.judged_whole(ready, whole)
-            report |= {"whole": report["whole"] | reports.numbers_of(judged, whole)}
-        report |= {"held_out": reports.judged(options, ready, follower, params)}
-        record.write_json(out / "report.json", report)
-        print(reports.text_of(report))
-        reports.draw(model, ready, follower, trained, params, out)
-        if whole is not None and judged is not None:
-            reports.draw_whole(model, judged, out)
+        report = _left(model, options, ready, arguments, trained, whole, begun, out)
         print(f"model, report and figures in {out}")
     interrupted = "interrupted" in (trained.status, whole and whole.status)
-    return Fitted(report, checkpoint.load(path), out, interrupted)
+    return Fitted(report, checkpoint.load(out), out, interrupted)
+
+
+def _left(
+    model: str,
+    options: FitOptions,
+    ready: Prepared,
+    arguments: dict[str, Any],
+    trained: Fit,
+    whole: Whole | None,
+    begun: dict[str, Any],
+    out: pathlib.Path,
+) -> dict[str, Any]:
+    """Judge what was trained; model, report and figures as it goes on."""
+    dynamics = checkpoint.build(model, arguments)
+    params = trained.state.params if whole is None else whole.params
+    path, notes = out / "model.npz", begun["data"]
+    checkpoint.save_model(path, model, arguments, params, notes)
+    # Before it is judged, which may take longer than there is time.
+    report = reports.report_of(begun, trained, whole)
+    record.write_json(out / "report.json", report)
+    if whole is not None:
+        judged = reports.judged_whole(ready, whole)
+        bands = reports.bands_of(judged, whole)
+        report |= {"whole": report["whole"] | reports.numbers_of(judged, bands)}
+        reports.draw_whole(model, whole, judged, bands, out)
+        if options.refit:
+            whole = learning.learn_whole(
+                dynamics, ready.measured, params, rows=options.rows
+            )
+            params = whole.params
+            report["whole"]["refit"] = reports.refitted(ready, whole)
+        reports.save_whole(path, model, arguments, whole, notes, bands)
+    follower = Follower(dynamics)
+    held_out = reports.judged(model, options, ready, follower, params)
+    report |= {"held_out": held_out}
+    record.write_json(out / "report.json", report)
+    print(reports.text_of(report))
+    reports.draw(model, ready, follower, trained, params, out)
+    return report
 
 
 def _whole(dynamics, options: FitOptions, ready: Prepared, train, params) -> Whole:

@@ -74,6 +74,8 @@ class FitOptions:
       hold_out: the part of the data that is kept for the test.
       hold_out_by: `trajectory` or `time`: whole motions, or the end of each; `auto`
         takes motions where there are several.
+      refit: whether the model of whole records is in the end fitted to all of the data,
+        what was held out included; what the report says of that is of the model before.
       chunk: steps of the data followed from one start, where trajectories are matched.
       growth: shorter chunks to begin with, one after another.
       rows: of the segments of a whole record; by default half a period, 8 to 50.
@@ -113,6 +115,7 @@ class FitOptions:
     window: int | None = None
     hold_out: float = 0.2
     hold_out_by: str = "auto"
+    refit: bool = False
     chunk: int = 10
     growth: tuple[int, ...] = ()
     rows: int | None = None

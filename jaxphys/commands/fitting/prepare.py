@@ -28,6 +28,8 @@ __all__ = [
     "Prepared",
     "arguments_of",
     "columns_of",
+    "is_conservative",
+    "masses_of",
     "prepare",
     "recipe_of",
 ]
@@ -106,7 +108,7 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         measured,
         periodic=options.periodic,
         weights=_weights(model, options, measured, inputs),
-        conservative=_is_conservative(model, options),
+        conservative=is_conservative(model, options),
     )
     measured, periodic = seen.trajectories, seen.periodic
     data.check_angles(measured, periodic)
@@ -169,12 +171,17 @@ def columns_of(asked: Sequence[str]) -> dict[str, str] | None:
     return found or None
 
 
+def masses_of(options: FitOptions) -> Any:
+    """The masses that were given: None, one number, or one a coordinate."""
+    if not options.mass:
+        return None
+    return options.mass[0] if len(options.mass) == 1 else np.array(options.mass)
+
+
 def _read(model: str, options: FitOptions) -> list[Trajectories]:
     """The trajectories of the file, in the kind of state of the model."""
     state = state_of(model)
-    mass = None
-    if options.mass:
-        mass = options.mass[0] if len(options.mass) == 1 else np.array(options.mass)
+    mass = masses_of(options)
     columns = columns_of(options.columns)
     read = functools.partial(
         data.read_trajectories, options.data, columns=columns, mass=mass
@@ -231,7 +238,7 @@ def _weights(
     return count_weights(model, arguments)
 
 
-def _is_conservative(model: str, options: FitOptions) -> bool:
+def is_conservative(model: str, options: FitOptions) -> bool:
     """Whether the energy of a model stays where nothing pushes it."""
     if model in LAGRANGIANS:
         return not options.dissipation

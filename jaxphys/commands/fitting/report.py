@@ -7,27 +7,31 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import plots
+from jaxphys import checkpoint, files, plots
 from jaxphys.commands.fitting.judge import THRESHOLD, Follower
 from jaxphys.commands.fitting.options import MODELS, FitOptions
-from jaxphys.commands.fitting.prepare import Prepared
+from jaxphys.commands.fitting.prepare import Prepared, is_conservative
 from jaxphys.commands.fitting.resuming import digest
 from jaxphys.experiments import record
 from jaxphys.experiments.measures import dtype_of, finite
 from jaxphys.learning import Whole
-from jaxphys.learning.shooting import Judged, coverage, judge
+from jaxphys.learning.shooting import NINETY, Judged, coverage, judge
 from jaxphys.training import Fit
 from jaxphys.types import PyTree
 
 __all__ = [
     "announced",
+    "bands_of",
     "begun",
     "draw",
     "draw_whole",
     "judged",
     "judged_whole",
     "numbers_of",
+    "plain",
+    "refitted",
     "report_of",
+    "save_whole",
     "text_of",
 ]
 
@@ -50,17 +54,11 @@ def announced(
 
 def begun(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
     """The contents of report.json before the training: what it goes on by."""
-    # Whoever goes on with it may do so from another directory.
-    file = pathlib.Path(options.data).absolute()
-    shown = {
-        name: str(file) if name == "data" else value
-        for name, value in dataclasses.asdict(options).items()
-        if name not in ("out", "resume", "progress")
-    }
+    file = pathlib.Path(options.data)
     return {
         "model": model,
         "status": "running",
-        "options": shown,
+        "options": plain(options),
         "versions": record.versions(),
         "device": record.device(),
         "data": {
@@ -78,6 +76,39 @@ def begun(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
             | {"warnings": [list(pair) for pair in ready.look.warnings]},
         },
     }
+
+
+def plain(options: FitOptions) -> dict[str, Any]:
+    """Options as JSON has them."""
+    # Whoever goes on with it may do so from another directory.
+    file = pathlib.Path(options.data).absolute()
+    return {
+        name: str(file) if name == "data" else value
+        for name, value in dataclasses.asdict(options).items()
+        if name not in ("out", "resume", "progress")
+    }
+
+
+def save_whole(
+    path: pathlib.Path,
+    kind: str,
+    arguments: dict[str, Any],
+    whole: Whole,
+    notes: dict[str, Any],
+    bands: tuple[float, float] | None,
+) -> None:
+    """The model, and beside it what its error bars take."""
+    checkpoint.save_model(path, kind, arguments, whole.params, notes)
+    if whole.covariance is None:
+        return
+    k = whole.weights
+    arrays: dict[str, Any] = {
+        "covariance": whole.covariance[:k, :k],
+        "noise": whole.noise,
+        "stretch": np.array(1.0 if bands is None else bands[0]),
+    }
+    with files.replacing(path.with_name("errors.npz")) as file:
+        np.savez_compressed(file, **arrays)
 
 
 def report_of(
@@ -131,7 +162,14 @@ def judged_whole(ready: Prepared, whole: Whole) -> Judged:
     )
 
 
-def numbers_of(judged: Judged, whole: Whole) -> dict[str, float | None]:
+def bands_of(judged: Judged, whole: Whole) -> tuple[float, float] | None:
+    """By how much bands of 90 % are stretched, and what part of the rest is in them."""
+    return coverage(whole, judged, whole.noise)
+
+
+def numbers_of(
+    judged: Judged, bands: tuple[float, float] | None
+) -> dict[str, float | None]:
     """What report.json says of these rollouts, and of the bands around them."""
     names = ("rms", "rms_held_out", "misfit", "misfit_held_out")
     found: dict[str, float | None]
@@ -140,21 +178,19 @@ def numbers_of(judged: Judged, whole: Whole) -> dict[str, float | None]:
         "energy_change": finite(judged.change),
         "measured_energy_change": finite(judged.measured_change),
     }
-    bands = coverage(whole, judged, whole.noise)
     if bands is not None:
         found |= {"band_stretch": bands[0], "band_coverage": bands[1]}
     return found
 
 
 def judged(
-    options: FitOptions, ready: Prepared, follower: Follower, params: PyTree
+    model: str, options: FitOptions, ready: Prepared, follower: Follower, params: PyTree
 ) -> dict[str, dict[str, float]]:
     """What report.json says of rollouts from held-out starts."""
     return follower.judge(
         params,
         ready.held_out_as_pushed,
-        conservative=follower.dynamics.conservative
-        or (ready.inputs is None and not options.dissipation),
+        conservative=ready.inputs is None and is_conservative(model, options),
     )
 
 
@@ -196,6 +232,18 @@ def text_of(report: dict[str, Any]) -> str:
     return "\n".join([*lines, record.aligned(rows)])
 
 
+def refitted(ready: Prepared, whole: Whole) -> dict[str, Any]:
+    """What report.json says of a fit to all of the data in the end."""
+    found = whole.rollouts(ready.measured)
+    off = [
+        np.concatenate(a.y, axis=2) - np.concatenate(b.y, axis=2)
+        for a, b in zip(found, ready.measured, strict=True)
+    ]
+    every = np.concatenate([x.reshape(-1) for x in off])
+    rms = finite(float(np.sqrt(np.mean(every**2))))
+    return {"rollout_rms": rms, "joined": bool(whole.joined)}
+
+
 def _whole_lines(found: dict[str, Any]) -> list[str]:
     """What was found of whole records, for people."""
     joined = "one rollout a record" if found["joined"] else "NOT joined to one rollout"
@@ -216,6 +264,11 @@ def _whole_lines(found: dict[str, Any]) -> list[str]:
             f"out {_number(found['rollout_rms_held_out'])}, "
             f"{_number(found['rollout_misfit_held_out'])} times"
         )
+    if "refit" in found:
+        lines.append(
+            "fitted to all of the data in the end, one rollout along them: rms "
+            f"{_number(found['refit']['rollout_rms'])}"
+        )
     if found.get("measured_energy_change") is not None:
         lines.append(
             "energy of the best conservative fit, in kinetic energies: measured "
@@ -235,12 +288,22 @@ def _number(x: float | None) -> str:
     return "–" if x is None else f"{x:.4g}"
 
 
-def draw_whole(model: str, judged: Judged, out: pathlib.Path) -> None:
+def draw_whole(
+    model: str,
+    whole: Whole,
+    judged: Judged,
+    bands: tuple[float, float] | None,
+    out: pathlib.Path,
+) -> None:
     """record.png: the longest record and the rollout along all of it."""
     lengths = [len(each.t) for each in judged.records]
     i = lengths.index(max(lengths))
     rollout = {model: judged.rollouts[i]}
-    figure = plots.record(judged.records[i], rollout, judged.held_out[i])
+    half = None
+    spreads = whole.bands(judged.records) if bands is not None else None
+    if bands is not None and spreads is not None:
+        half = NINETY * bands[0] * np.sqrt(spreads[i] ** 2 + whole.noise**2)
+    figure = plots.record(judged.records[i], rollout, judged.held_out[i], bands=half)
     plots.save(figure, out / "record.png")
 
 

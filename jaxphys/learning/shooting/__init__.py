@@ -12,13 +12,14 @@
 | `judge` | rollouts along records in units of the noise, and the coverage of bands |
 """
 
-from jaxphys.learning.shooting.judge import Judged, coverage, judge
+from jaxphys.learning.shooting.judge import NINETY, Judged, coverage, judge
 from jaxphys.learning.shooting.law import Law, law_of_motion
 from jaxphys.learning.shooting.rollouts import deviations, rollouts, starts_of
 from jaxphys.learning.shooting.search import Plan, Search, State
 from jaxphys.learning.shooting.whole import Whole, learn_whole
 
 __all__ = [
+    "NINETY",
     "Judged",
     "Law",
     "Plan",

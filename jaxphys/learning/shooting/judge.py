@@ -14,10 +14,10 @@ from jaxphys.data import energy_course
 from jaxphys.learning.shooting.whole import Whole
 from jaxphys.types import Trajectories
 
-__all__ = ["Judged", "coverage", "judge"]
+__all__ = ["NINETY", "Judged", "coverage", "judge"]
 
 #: Nine tenths of a normal distribution are within so many standard deviations.
-_NINETY = 1.6449
+NINETY = 1.6449
 
 #: A rollout that runs away is this far off, in units of the noise, at most.
 _FAR = 1e6
@@ -125,8 +125,8 @@ def coverage(
     known, counted = np.concatenate(first), np.concatenate(last)
     if not (known.size and counted.size):
         return None
-    stretch = float(np.quantile(known, 0.9)) / _NINETY
-    return stretch, float(np.mean(counted <= _NINETY * stretch))
+    stretch = float(np.quantile(known, 0.9)) / NINETY
+    return stretch, float(np.mean(counted <= NINETY * stretch))
 
 
 def _joined(before: Trajectories, after: Trajectories) -> Trajectories:
