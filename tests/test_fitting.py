@@ -371,7 +371,7 @@ def test_velocities_are_smoothed_where_they_are_noisy_and_not_where_they_have_co
 
 def test_noisy_data_are_matched_by_their_smoothed_derivatives_for_lagrangians(tmp_path):
     path = write(tmp_path / "swing.csv", "t,q,v", *swing(200))
-    for kind, mode in (("hnn", "trajectories"), ("lnn", "derivatives")):
+    for kind, mode in (("hnn", "whole"), ("lnn", "derivatives")):
         options = FitOptions(data=path, mass=(MASS,) if kind == "hnn" else ())
         ready = fitting.prepare(kind, options)
         assert ready.window > 0

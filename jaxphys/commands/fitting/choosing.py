@@ -108,14 +108,8 @@ def _save(found: Ranking, options: FitOptions, out: pathlib.Path) -> None:
         "law": row.name,
         "look": found.look.facts,
     }
-    reports.save_whole(
-        out / "model.npz",
-        LAWS[row.name].kind,
-        row.arguments,
-        row.whole,
-        notes,
-        row.bands,
-    )
+    kind = LAWS[row.name].kind
+    checkpoint.save_model(out / "model.npz", kind, row.arguments, row.params, notes)
 
 
 def _draw(found: Ranking, out: pathlib.Path) -> None:

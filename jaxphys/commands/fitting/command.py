@@ -164,7 +164,7 @@ def _left(
             )
             params = whole.params
             report["whole"]["refit"] = reports.refitted(ready, whole)
-        reports.save_whole(path, model, arguments, whole, notes, bands)
+        checkpoint.save_model(path, model, arguments, params, notes)
     follower = Follower(dynamics)
     held_out = reports.judged(model, options, ready, follower, params)
     report |= {"held_out": held_out}

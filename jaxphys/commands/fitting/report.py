@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import checkpoint, files, plots
+from jaxphys import plots
 from jaxphys.commands.fitting.judge import THRESHOLD, Follower
 from jaxphys.commands.fitting.options import MODELS, FitOptions
 from jaxphys.commands.fitting.prepare import Prepared, is_conservative
@@ -31,7 +31,6 @@ __all__ = [
     "plain",
     "refitted",
     "report_of",
-    "save_whole",
     "text_of",
 ]
 
@@ -87,28 +86,6 @@ def plain(options: FitOptions) -> dict[str, Any]:
         for name, value in dataclasses.asdict(options).items()
         if name not in ("out", "resume", "progress")
     }
-
-
-def save_whole(
-    path: pathlib.Path,
-    kind: str,
-    arguments: dict[str, Any],
-    whole: Whole,
-    notes: dict[str, Any],
-    bands: tuple[float, float] | None,
-) -> None:
-    """The model, and beside it what its error bars take."""
-    checkpoint.save_model(path, kind, arguments, whole.params, notes)
-    if whole.covariance is None:
-        return
-    k = whole.weights
-    arrays: dict[str, Any] = {
-        "covariance": whole.covariance[:k, :k],
-        "noise": whole.noise,
-        "stretch": np.array(1.0 if bands is None else bands[0]),
-    }
-    with files.replacing(path.with_name("errors.npz")) as file:
-        np.savez_compressed(file, **arrays)
 
 
 def report_of(
