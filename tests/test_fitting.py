@@ -475,7 +475,10 @@ def attempt(tmp_path, header="t,q,p", rows=None, kind="hnn", **options):
 BAD = {
     "columns": ({"header": "time,height,p"}, r"no column q.*--columns height:q"),
     "backward": ({"rows": lambda t, q, v: (t[::-1], q, v)}, "do not increase"),
-    "mass": ({"header": "t,q,v"}, "give --mass, or fit lnn, delan or second_order"),
+    "mass": (
+        {"header": "t,q1,q2,v1,v2", "rows": lambda t, q, v: (t, q, -q, v, -v)},
+        "give --mass, or fit lnn, delan or second_order",
+    ),
     "velocity": ({"kind": "second_order"}, "momenta and no velocities"),
     "lagrangian": ({"kind": "lnn"}, "momenta and no velocities, which lnn needs"),
     "no inputs": (
