@@ -6,6 +6,7 @@ become messages, and its outcome an exit status.
 
 import argparse
 import dataclasses
+import itertools
 import os
 import pathlib
 import sys
@@ -33,6 +34,7 @@ commands:
   list [NAME]                 what can be run, by question; an experiment's methods
   run EXPERIMENT [options]    train every method of an experiment, side by side
   fit MODEL --data FILE       learn a motion from trajectories of your own
+  fit auto --data FILE        which law? several kinds fitted, ranked, recommended
   identify LAW --data FILE    constants of a system, or of FILE.py:FUNCTION
   predict RUN --state ...     follow a fitted model from a state: a table
   simulate SYSTEM [options]   integrate a system: trajectories, figures, an animation
@@ -258,10 +260,18 @@ def _run(arguments: list[str]) -> int:
 
 def _fit(arguments: list[str]) -> int:
     from jaxphys import commands
-    from jaxphys.commands.fitting import MODELS, stored
+    from jaxphys.commands.fitting import AUTO, MODELS, stored
 
     show = _wants_figures(arguments)
-    model = _named(arguments, "fit", "a model", list(MODELS))
+    model = _named(arguments, "fit", "a model, or auto", [AUTO, *MODELS])
+    several = list(itertools.takewhile(lambda x: x[:1] != "-", arguments))
+    if several != [model] or model == AUTO:
+        rest = arguments[len(several) :]
+        options = _options(f"fit {' '.join(several)}", rest, commands.FitOptions)
+        chosen = commands.fit_laws(several, options)
+        if show:
+            commands.show(chosen.out)
+        return 0
     check_known("model", model, MODELS)
     resumed, out = _resumed(arguments[1:])
     default = stored(model, out) if resumed else None

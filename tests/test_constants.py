@@ -11,7 +11,7 @@ import pytest
 from jaxphys import cli, data, integrators, systems
 from jaxphys.learning.constants import identify
 from jaxphys.learning.constants.errors import errors_of
-from jaxphys.learning.constants.least_squares import levenberg_marquardt
+from jaxphys.learning.shooting.least_squares import levenberg_marquardt
 from jaxphys.types import PhaseState, TangentState, Trajectories
 
 pytestmark = [pytest.mark.x64, pytest.mark.xdist_group("constants")]

@@ -68,7 +68,9 @@ def test_one_noisy_swing_is_enough_to_follow_what_was_held_out(fitted):
     report = report_of(fitted)
     held = report["held_out"]
     assert report["data"]["window"] > 5
-    assert report["data"]["mode"] == "trajectories"
+    assert report["data"]["mode"] == "whole"
+    assert report["whole"]["joined"]
+    assert report["whole"]["rollout_misfit"] < 1.5
     assert held["valid_time"]["median"] == held["duration"]["median"]
     assert held["rollout_error"]["median"] < 0.02
     assert held["energy_drift"]["median"] < 1e-6
@@ -369,7 +371,7 @@ def test_velocities_are_smoothed_where_they_are_noisy_and_not_where_they_have_co
 
 def test_noisy_data_are_matched_by_their_smoothed_derivatives_for_lagrangians(tmp_path):
     path = write(tmp_path / "swing.csv", "t,q,v", *swing(200))
-    for kind, mode in (("hnn", "trajectories"), ("lnn", "derivatives")):
+    for kind, mode in (("hnn", "whole"), ("lnn", "derivatives")):
         options = FitOptions(data=path, mass=(MASS,) if kind == "hnn" else ())
         ready = fitting.prepare(kind, options)
         assert ready.window > 0
@@ -473,7 +475,10 @@ def attempt(tmp_path, header="t,q,p", rows=None, kind="hnn", **options):
 BAD = {
     "columns": ({"header": "time,height,p"}, r"no column q.*--columns height:q"),
     "backward": ({"rows": lambda t, q, v: (t[::-1], q, v)}, "do not increase"),
-    "mass": ({"header": "t,q,v"}, "give --mass, or fit lnn, delan or second_order"),
+    "mass": (
+        {"header": "t,q1,q2,v1,v2", "rows": lambda t, q, v: (t, q, -q, v, -v)},
+        "give --mass, or fit lnn, delan or second_order",
+    ),
     "velocity": ({"kind": "second_order"}, "momenta and no velocities"),
     "lagrangian": ({"kind": "lnn"}, "momenta and no velocities, which lnn needs"),
     "no inputs": (

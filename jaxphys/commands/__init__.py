@@ -7,6 +7,7 @@
 | `show` | `--show` | opens figures |
 | `run` | `jaxphys run` | a published experiment: every method side by side |
 | `fit` | `jaxphys fit` | a motion from somebody's own measurements |
+| `fit_laws` | `jaxphys fit auto` | which law: several fitted and ranked |
 | `look` | `jaxphys fit --dry-run` | what these measurements are like |
 | `identify_constants` | `jaxphys identify` | constants of a known law |
 | `predict` | `jaxphys predict` | the motion of a fitted model from a state |
@@ -21,7 +22,14 @@ is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
 
 from jaxphys.commands.checking import CheckOptions, check_function
 from jaxphys.commands.completion import completion
-from jaxphys.commands.fitting import FitOptions, Fitted, fit, look
+from jaxphys.commands.fitting import (
+    Chosen,
+    FitOptions,
+    Fitted,
+    fit,
+    fit_laws,
+    look,
+)
 from jaxphys.commands.identifying import (
     Identification,
     IdentifyOptions,
@@ -36,6 +44,7 @@ from jaxphys.experiments import Run, RunOptions, run
 
 __all__ = [
     "CheckOptions",
+    "Chosen",
     "FitOptions",
     "Fitted",
     "Identification",
@@ -49,6 +58,7 @@ __all__ = [
     "check_function",
     "completion",
     "fit",
+    "fit_laws",
     "identify_constants",
     "listing",
     "look",

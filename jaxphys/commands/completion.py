@@ -7,7 +7,7 @@ import dataclasses
 
 from jaxphys import experiments, systems
 from jaxphys.commands.checking import CheckOptions
-from jaxphys.commands.fitting import MODELS, FitOptions
+from jaxphys.commands.fitting import AUTO, MODELS, FitOptions
 from jaxphys.commands.identifying import IdentifyOptions
 from jaxphys.commands.predicting import PredictOptions
 from jaxphys.commands.simulation import SimulateOptions
@@ -54,7 +54,7 @@ def completion(shell: str) -> str:
     kinds = {
         "list": (experiments.names(), ()),
         "run": (experiments.names(), _options(RunOptions, "--show")),
-        "fit": (tuple(MODELS), _options(FitOptions, "--show")),
+        "fit": ((AUTO, *MODELS), _options(FitOptions, "--show")),
         "identify": (systems.names(), _options(IdentifyOptions, "--show")),
         "predict": ((), _options(PredictOptions, "--show")),
         "simulate": (systems.names(), _options(SimulateOptions, "--show")),

@@ -11,6 +11,7 @@
 The record itself is `jaxphys.types.Trajectories`, also named here.
 """
 
+from jaxphys.data._energies import Course, energy_course
 from jaxphys.data.files import (
     load_trajectories,
     read_inputs,
@@ -55,6 +56,7 @@ from jaxphys.types import Trajectories
 __all__ = [
     "Accelerated",
     "Chunk",
+    "Course",
     "Look",
     "Moment",
     "Trajectories",
@@ -67,6 +69,7 @@ __all__ = [
     "check_trajectories",
     "chunks",
     "derivatives",
+    "energy_course",
     "energy_error",
     "energy_scale",
     "epoch_order",

@@ -13,6 +13,7 @@ models, takes them as a mapping row → data, and `looks`, row → label and col
 | `simulators` | simulators under a control, and constants found through them |
 | `maps` | fields over two variables, and their errors |
 | `learned` | motions, energies, masses and functions beside the true ones |
+| `records` | whole records and rollouts along them, and the ranking of laws |
 | `motions` | trajectories of one system |
 | `checkups` | what `jaxphys.check` saw of a function |
 | `animations` | motion in the plane |
@@ -55,6 +56,7 @@ from jaxphys.plots.motions import (
     time_series,
     wrapped,
 )
+from jaxphys.plots.records import ranking, record
 from jaxphys.plots.simulators import (
     closed_loop,
     constant_errors,
@@ -108,6 +110,8 @@ __all__ = [
     "planar_paths",
     "planar_units",
     "power_colors",
+    "ranking",
+    "record",
     "save",
     "save_animation",
     "solved_fields",

@@ -9,6 +9,7 @@
 | `fit` | `Trainer` and `fit`: a budget, a progress bar, signals |
 """
 
+from jaxphys.training._blas import one_blas_thread
 from jaxphys.training.fit import HALVINGS, Budget, Fit, Trainer, fit
 from jaxphys.training.journal import DIVERGED, NOT_FINITE, EarlyStopping, Looks
 from jaxphys.training.loop import Skips, make_loop, no_skips, skip_update
@@ -45,6 +46,7 @@ __all__ = [
     "make_loop",
     "make_train_step",
     "no_skips",
+    "one_blas_thread",
     "side_by_side",
     "skip_update",
 ]

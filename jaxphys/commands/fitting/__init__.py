@@ -7,9 +7,11 @@
 | `judge` | `Follower`: a model's motion beside what was measured |
 | `report` | report.json, the report for people, and the figures |
 | `resuming` | `stored`, the options of a fit that goes on |
+| `choosing` | which law: several fitted, ranked, and one recommended |
 | `command` | all of it in a row |
 """
 
+from jaxphys.commands.fitting.choosing import AUTO, Chosen, fit_laws
 from jaxphys.commands.fitting.command import Fitted, fit, look
 from jaxphys.commands.fitting.judge import Follower
 from jaxphys.commands.fitting.options import MODELS, FitOptions
@@ -23,7 +25,9 @@ from jaxphys.commands.fitting.prepare import (
 from jaxphys.commands.fitting.resuming import stored
 
 __all__ = [
+    "AUTO",
     "MODELS",
+    "Chosen",
     "FitOptions",
     "Fitted",
     "Follower",
@@ -31,6 +35,7 @@ __all__ = [
     "arguments_of",
     "columns_of",
     "fit",
+    "fit_laws",
     "look",
     "prepare",
     "recipe_of",

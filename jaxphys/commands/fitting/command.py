@@ -17,12 +17,19 @@ from jaxphys import checkpoint, data, devices, files, learning, trees
 from jaxphys.commands.fitting import report as reports
 from jaxphys.commands.fitting import resuming
 from jaxphys.commands.fitting.judge import Follower
-from jaxphys.commands.fitting.options import MODELS, FitOptions
-from jaxphys.commands.fitting.prepare import arguments_of, prepare, recipe_of
+from jaxphys.commands.fitting.options import MODELS, WHOLE_SECONDS, FitOptions
+from jaxphys.commands.fitting.prepare import (
+    BEGINNING,
+    Prepared,
+    arguments_of,
+    prepare,
+    recipe_of,
+)
 from jaxphys.experiments import record
+from jaxphys.learning import Whole
 from jaxphys.motion import make_stepper
 from jaxphys.names import check_known
-from jaxphys.training import Storage
+from jaxphys.training import Fit, Storage
 from jaxphys.types import Array, Trajectories
 
 __all__ = ["Fitted", "fit", "look"]
@@ -127,20 +134,80 @@ def _fitted(model: str, options: FitOptions) -> Fitted:
             storage=Storage(out / "checkpoints" / "fit", options.resume, of=model),
             progress=f"fit {model}" if options.progress else False,
         )
-        params, follower = trained.state.params, Follower(dynamics)
+        whole = None
+        if ready.mode == "whole" and trained.status == "finished":
+            whole = _whole(dynamics, options, ready, train, trained.state.params)
         arguments["dtype"] = dtype
-        path = checkpoint.save_model(
-            out / "model.npz", model, arguments, params, begun["data"]
-        )
-        # Before it is judged, which may take longer than there is time.
-        report = reports.report_of(begun, trained)
-        record.write_json(out / "report.json", report)
-        report |= {"held_out": reports.judged(options, ready, follower, trained)}
-        record.write_json(out / "report.json", report)
-        print(reports.text_of(report))
-        reports.draw(model, ready, follower, trained, out)
+        report = _left(model, options, ready, arguments, trained, whole, begun, out)
         print(f"model, report and figures in {out}")
-    return Fitted(report, checkpoint.load(path), out, trained.status == "interrupted")
+    interrupted = "interrupted" in (trained.status, whole and whole.status)
+    return Fitted(report, checkpoint.load(out), out, interrupted)
+
+
+def _left(
+    model: str,
+    options: FitOptions,
+    ready: Prepared,
+    arguments: dict[str, Any],
+    trained: Fit,
+    whole: Whole | None,
+    begun: dict[str, Any],
+    out: pathlib.Path,
+) -> dict[str, Any]:
+    """Judge what was trained; model, report and figures as it goes on."""
+    dynamics = checkpoint.build(model, arguments)
+    params = trained.state.params if whole is None else whole.params
+    path, notes = out / "model.npz", begun["data"]
+    checkpoint.save_model(path, model, arguments, params, notes)
+    # Before it is judged, which may take longer than there is time.
+    report = reports.report_of(begun, trained, whole)
+    record.write_json(out / "report.json", report)
+    if whole is not None:
+        judged = reports.judged_whole(ready, whole)
+        bands = reports.bands_of(judged, whole)
+        report |= {"whole": report["whole"] | reports.numbers_of(judged, bands)}
+        reports.draw_whole(model, whole, judged, bands, out)
+        if options.refit:
+            whole = learning.learn_whole(
+                dynamics, ready.measured, params, rows=options.rows
+            )
+            params = whole.params
+            report["whole"]["refit"] = reports.refitted(ready, whole)
+        checkpoint.save_model(path, model, arguments, params, notes)
+    follower = Follower(dynamics)
+    held_out = reports.judged(model, options, ready, follower, params)
+    report |= {"held_out": held_out}
+    record.write_json(out / "report.json", report)
+    print(reports.text_of(report))
+    reports.draw(model, ready, follower, trained, params, out)
+    return report
+
+
+def _whole(dynamics, options: FitOptions, ready: Prepared, train, params) -> Whole:
+    """The second part of a fit to whole records, which the derivatives began."""
+    seconds = options.seconds
+    if seconds is None and options.steps is None:
+        seconds = WHOLE_SECONDS
+    if seconds is not None:
+        seconds *= 1 - BEGINNING
+    # Noise that was added to what is matched is added here as well.
+    raw = ready.raw_train
+    if options.noise:
+        raw = [
+            each._replace(
+                y=jax.tree.map(lambda a, b, c: a + b - c, each.y, noisy.y, y.y)
+            )
+            for each, noisy, y in zip(raw, train, ready.train, strict=True)
+        ]
+    return learning.learn_whole(
+        dynamics,
+        raw,
+        params,
+        rows=options.rows,
+        substeps=options.substeps,
+        seconds=seconds,
+        told=print if options.progress else None,
+    )
 
 
 def look(model: str, options: FitOptions) -> data.Look:

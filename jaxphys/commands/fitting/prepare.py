@@ -11,21 +11,40 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxphys import checkpoint, data, models
+from jaxphys import data
 from jaxphys.commands.fitting.options import (
-    LAGRANGIANS,
+    PUSHED,
     USUAL_SECONDS,
+    WHOLE_SECONDS,
     FitOptions,
     state_of,
 )
-from jaxphys.learning import Recipe
+from jaxphys.learning import LAGRANGIANS, Recipe, arguments_for, count_weights
 from jaxphys.names import check_known
 from jaxphys.types import Trajectories
 
-__all__ = ["Prepared", "arguments_of", "columns_of", "prepare", "recipe_of"]
+__all__ = [
+    "BEGINNING",
+    "Prepared",
+    "arguments_of",
+    "columns_of",
+    "is_conservative",
+    "masses_of",
+    "prepare",
+    "recipe_of",
+]
 
-_MODES = ("auto", "derivatives", "trajectories", "torques")
+_MODES = ("auto", "derivatives", "whole", "trajectories", "torques")
 _INPUTS = ("auto", "direct", "learned")
+
+#: More numbers than this are too many to be fitted at once.
+_MOST = 20_000
+
+#: Hidden layers where no whole record is matched.
+_USUAL_HIDDEN = (32, 32)
+
+#: The part of the time that is for derivatives where a whole record is matched.
+BEGINNING = 0.25
 
 #: Updates between two looks at the held-out loss; a damped step is worth many others.
 _LOOK_EVERY = {"levenberg_marquardt": 5, "hig": 5, "gauss_newton": 5, "spring": 5}
@@ -38,6 +57,7 @@ class Prepared(NamedTuple):
       look: what they are like.
       measured: as they were read, with angles unwrapped.
       raw: what is held out of these, as it was read.
+      raw_train: the rest of them.
       train, held_out: smoothed where that was asked for, with rates, and inputs as
         these see them.
       periodic: which coordinates are angles.
@@ -50,6 +70,7 @@ class Prepared(NamedTuple):
     look: data.Look
     measured: list[Trajectories]
     raw: list[Trajectories]
+    raw_train: list[Trajectories]
     train: list[Trajectories]
     held_out: list[Trajectories]
     periodic: tuple[bool, ...]
@@ -87,7 +108,7 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         measured,
         periodic=options.periodic,
         weights=_weights(model, options, measured, inputs),
-        conservative=_is_conservative(model, options),
+        conservative=is_conservative(model, options),
     )
     measured, periodic = seen.trajectories, seen.periodic
     data.check_angles(measured, periodic)
@@ -99,7 +120,8 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         if model == "delan" and _pushed(measured, inputs):
             mode = "torques"
         elif model not in LAGRANGIANS and window and not given:
-            mode = "trajectories"
+            few = sum(2 * each.y.q.size for each in measured) <= _MOST
+            mode = "whole" if few else "trajectories"
     whole = [data.smoothed_trajectories(each, window) for each in measured]
     if mode != "trajectories":
         # Rates that were found from the states belong to inputs averaged as they are.
@@ -112,9 +134,19 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         by = "trajectory" if len(whole) > 1 else "time"
     key = jax.random.key(options.seed) if by == "trajectory" else None
     train, held_out = data.split(whole, options.hold_out, by=by, key=key)
-    _, raw = data.split(measured, options.hold_out, by=by, key=key)
+    raw_train, raw = data.split(measured, options.hold_out, by=by, key=key)
     return Prepared(
-        seen, measured, raw, train, held_out, periodic, window, mode, by, inputs
+        seen,
+        measured,
+        raw,
+        raw_train,
+        train,
+        held_out,
+        periodic,
+        window,
+        mode,
+        by,
+        inputs,
     )
 
 
@@ -139,12 +171,17 @@ def columns_of(asked: Sequence[str]) -> dict[str, str] | None:
     return found or None
 
 
+def masses_of(options: FitOptions) -> Any:
+    """The masses that were given: None, one number, or one a coordinate."""
+    if not options.mass:
+        return None
+    return options.mass[0] if len(options.mass) == 1 else np.array(options.mass)
+
+
 def _read(model: str, options: FitOptions) -> list[Trajectories]:
     """The trajectories of the file, in the kind of state of the model."""
     state = state_of(model)
-    mass = None
-    if options.mass:
-        mass = options.mass[0] if len(options.mass) == 1 else np.array(options.mass)
+    mass = masses_of(options)
     columns = columns_of(options.columns)
     read = functools.partial(
         data.read_trajectories, options.data, columns=columns, mass=mass
@@ -158,6 +195,9 @@ def _read(model: str, options: FitOptions) -> list[Trajectories]:
         if type(found[0].y) is state:
             raise
     if "p" in state._fields:
+        if found[0].y.q.shape[2] == 1 and mass is None:
+            # Of one coordinate the mass is a unit of energy, whatever it is.
+            return read(state=state, mass=1.0)
         raise ValueError(
             f"{options.data} has velocities and no momenta; give --mass, or fit "
             "lnn, delan or second_order, which need none."
@@ -173,30 +213,36 @@ def _weights(
     options: FitOptions,
     measured: Sequence[Trajectories],
     inputs: str | None,
-) -> int:
-    """How many weights the model will have."""
-    arguments: dict[str, Any] = {
-        "num_coordinates": measured[0].y.q.shape[2],
-        "hidden": list(options.hidden),
-    }
+) -> int | None:
+    """How many weights the model will have; None where the data will say that."""
+    n = measured[0].y.q.shape[2]
+    arguments: dict[str, Any] = {"num_coordinates": n}
+    if options.hidden:
+        arguments["hidden"] = list(options.hidden)
+    elif options.mode in ("auto", "whole") and model not in LAGRANGIANS:
+        return None
+    else:
+        arguments["hidden"] = list(_USUAL_HIDDEN)
     periodic = options.periodic or measured[0].meta.get("periodic")
-    if periodic and len(periodic) == arguments["num_coordinates"]:
+    if periodic and len(periodic) == n:
         arguments["periodic"] = list(periodic)
     if inputs is not None:
         u = measured[0].u
-        arguments |= {"num_controls": 0 if u is None else u.shape[2], "inputs": inputs}
-    if options.dissipation:
+        arguments["num_controls"] = 0 if u is None else u.shape[2]
+        if model in LAGRANGIANS:
+            arguments["inputs"] = inputs
+    elif model == "port_hamiltonian":
+        arguments["num_controls"] = 0
+    if options.dissipation or model == "port_hamiltonian":
         arguments["dissipation"] = True
-    init = checkpoint.build(model, arguments).init
-    shapes = jax.tree.leaves(jax.eval_shape(init, jax.random.key(0)))
-    return sum(int(np.prod(x.shape)) for x in shapes)
+    return count_weights(model, arguments)
 
 
-def _is_conservative(model: str, options: FitOptions) -> bool:
+def is_conservative(model: str, options: FitOptions) -> bool:
     """Whether the energy of a model stays where nothing pushes it."""
     if model in LAGRANGIANS:
         return not options.dissipation
-    return model not in ("dissipative", "neural_ode", "second_order")
+    return model in ("hnn", "separable", "structured")
 
 
 def _inputs(
@@ -211,12 +257,12 @@ def _inputs(
                 f"mode torques, inputs and dissipation are for lnn and delan; {model} "
                 "knows none of them: leave them out."
             )
-        if u is not None:
+        if u is not None and model not in PUSHED:
             raise ValueError(
                 f"{options.data} has inputs u, and {model} knows only of motions that "
-                "are left alone; fit lnn or delan, or leave u out of the file."
+                f"are left alone; fit {', '.join(PUSHED)}, or leave u out of the file."
             )
-        return None
+        return None if u is None else "learned"
     if u is None:
         if asked:
             raise ValueError(
@@ -304,12 +350,14 @@ def recipe_of(model: str, options: FitOptions, ready: Prepared) -> Recipe:
     """
     seconds = options.seconds
     if seconds is None and options.steps is None:
-        seconds = USUAL_SECONDS
+        seconds = WHOLE_SECONDS if ready.mode == "whole" else USUAL_SECONDS
+    if seconds is not None and ready.mode == "whole":
+        seconds *= BEGINNING
     batch_size = options.batch_size
     if batch_size is None:
         batch_size = 256 if model == "lnn" else 64
     return Recipe(
-        mode=ready.mode,
+        mode="derivatives" if ready.mode == "whole" else ready.mode,
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
         schedule=options.schedule,
@@ -319,6 +367,8 @@ def recipe_of(model: str, options: FitOptions, ready: Prepared) -> Recipe:
         seconds=seconds,
         integrator=options.integrator,
         chunk=options.chunk,
+        growth=options.growth,
+        substeps=options.substeps or 1,
         patience=options.patience,
         look_every=_LOOK_EVERY.get(options.optimizer, 100),
     ).check()
@@ -326,42 +376,16 @@ def recipe_of(model: str, options: FitOptions, ready: Prepared) -> Recipe:
 
 def arguments_of(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
     """What the model's function is given: sizes, angles, and the units of the data."""
-    motions = ready.train
-    q, other = (_rows([each.y[part] for each in motions]) for part in (0, 1))
-    # What is prepared has rates, given or found.
-    rates = [each.rate for each in motions if each.rate is not None]
-    dq, force = (_rows([rate[part] for rate in rates]) for part in (0, 1))
-    units = models.normalization(q, other, dq, force, periodic=ready.periodic)
-    smooth = "softplus" if model in LAGRANGIANS else "tanh"
-    arguments: dict[str, Any] = {
-        "num_coordinates": q.shape[1],
-        "hidden": list(options.hidden),
-        "activation": options.activation or smooth,
-        "kernel_init": "glorot_normal",
-        "periodic": list(ready.periodic),
-        "normalization": units,
-        "dtype": options.dtype,
-    }
-    if ready.inputs is not None:
-        # A force that is known sets the unit of force, and with it that of mass.
-        u = _rows([each.u for each in motions])
-        mass = _size(u) / _size(force)
-        arguments["normalization"] = units._replace(
-            q_rate=mass * units.q_rate, p_rate=mass * units.p_rate
-        )
-        arguments |= {"num_controls": u.shape[1], "inputs": ready.inputs}
-    if options.dissipation:
-        arguments["dissipation"] = True
-    return arguments
-
-
-def _rows(arrays: Sequence[Any]) -> np.ndarray:
-    """All times of all trajectories below one another, (S, n)."""
-    return np.concatenate([np.reshape(x, (-1, np.shape(x)[-1])) for x in arrays])
-
-
-def _size(x: np.ndarray) -> float:
-    """The typical size of rows, whatever the units of each column; one for zeros."""
-    root = np.sqrt(np.mean(x**2, axis=0))
-    root = root[root > 0]
-    return float(np.exp(np.mean(np.log(root)))) if len(root) else 1.0
+    hidden = options.hidden
+    if not hidden and ready.mode != "whole":
+        hidden = _USUAL_HIDDEN
+    return arguments_for(
+        model,
+        ready.train,
+        periodic=ready.periodic,
+        hidden=hidden,
+        activation=options.activation,
+        inputs=ready.inputs,
+        dissipation=options.dissipation,
+        dtype=options.dtype,
+    )

@@ -10,13 +10,29 @@ import numpy as np
 from jaxphys import plots
 from jaxphys.commands.fitting.judge import THRESHOLD, Follower
 from jaxphys.commands.fitting.options import MODELS, FitOptions
-from jaxphys.commands.fitting.prepare import Prepared
+from jaxphys.commands.fitting.prepare import Prepared, is_conservative
 from jaxphys.commands.fitting.resuming import digest
 from jaxphys.experiments import record
-from jaxphys.experiments.measures import dtype_of
+from jaxphys.experiments.measures import dtype_of, finite
+from jaxphys.learning import Whole
+from jaxphys.learning.shooting import NINETY, Judged, coverage, judge
 from jaxphys.training import Fit
+from jaxphys.types import PyTree
 
-__all__ = ["announced", "begun", "draw", "judged", "report_of", "text_of"]
+__all__ = [
+    "announced",
+    "bands_of",
+    "begun",
+    "draw",
+    "draw_whole",
+    "judged",
+    "judged_whole",
+    "numbers_of",
+    "plain",
+    "refitted",
+    "report_of",
+    "text_of",
+]
 
 
 def announced(
@@ -37,17 +53,11 @@ def announced(
 
 def begun(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
     """The contents of report.json before the training: what it goes on by."""
-    # Whoever goes on with it may do so from another directory.
-    file = pathlib.Path(options.data).absolute()
-    shown = {
-        name: str(file) if name == "data" else value
-        for name, value in dataclasses.asdict(options).items()
-        if name not in ("out", "resume", "progress", "devices")
-    }
+    file = pathlib.Path(options.data)
     return {
         "model": model,
         "status": "running",
-        "options": shown,
+        "options": plain(options),
         "versions": record.versions(),
         "device": record.device(),
         "data": {
@@ -67,30 +77,97 @@ def begun(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
     }
 
 
-def report_of(begun: dict[str, Any], fit: Fit) -> dict[str, Any]:
+def plain(options: FitOptions) -> dict[str, Any]:
+    """Options as JSON has them."""
+    # Whoever goes on with it may do so from another directory.
+    file = pathlib.Path(options.data).absolute()
+    return {
+        name: str(file) if name == "data" else value
+        for name, value in dataclasses.asdict(options).items()
+        if name not in ("out", "resume", "progress", "devices")
+    }
+
+
+def report_of(
+    begun: dict[str, Any], fit: Fit, whole: Whole | None = None
+) -> dict[str, Any]:
     """The contents of report.json after the training, not judged yet."""
+    status = fit.status if whole is None else whole.status
+    found = {} if whole is None else {"whole": _facts(whole)}
     return begun | {
-        "status": fit.status,
+        "status": status,
         "training": {
             "status": fit.status,
             "message": fit.message,
+            "verdict": fit.verdict,
             "updates": fit.history[-1]["step"],
             "seconds": fit.seconds,
             "compile_seconds": fit.compile_seconds,
             "history": fit.history,
         },
         "losses": _losses(fit),
+        **found,
     }
 
 
+def _facts(whole: Whole) -> dict[str, Any]:
+    """What report.json says of a fit to whole records."""
+    return {
+        "rms": whole.rms,
+        "noise": whole.noise.tolist(),
+        "own_noise": whole.own_noise.tolist(),
+        "joined": bool(whole.joined),
+        "weights": whole.weights,
+        "determined": whole.determined,
+        "rows": whole.rows,
+        "substeps": whole.substeps,
+        "starts": whole.starts.tolist(),
+        "stages": whole.stages,
+        "seconds": whole.seconds,
+    }
+
+
+def judged_whole(ready: Prepared, whole: Whole) -> Judged:
+    """Rollouts along whole records, the part that was held out included."""
+    return judge(
+        whole,
+        ready.raw_train,
+        ready.raw,
+        whole.own_noise,
+        by=ready.held_out_by,
+        periodic=ready.periodic,
+    )
+
+
+def bands_of(judged: Judged, whole: Whole) -> tuple[float, float] | None:
+    """By how much bands of 90 % are stretched, and what part of the rest is in them."""
+    return coverage(whole, judged, whole.noise)
+
+
+def numbers_of(
+    judged: Judged, bands: tuple[float, float] | None
+) -> dict[str, float | None]:
+    """What report.json says of these rollouts, and of the bands around them."""
+    names = ("rms", "rms_held_out", "misfit", "misfit_held_out")
+    found: dict[str, float | None]
+    found = {f"rollout_{name}": finite(getattr(judged, name)) for name in names}
+    found |= {
+        "energy_change": finite(judged.change),
+        "measured_energy_change": finite(judged.measured_change),
+    }
+    if bands is not None:
+        found |= {"band_stretch": bands[0], "band_coverage": bands[1]}
+    return found
+
+
 def judged(
-    options: FitOptions, ready: Prepared, follower: Follower, fit: Fit
+    model: str, options: FitOptions, ready: Prepared, follower: Follower, params: PyTree
 ) -> dict[str, dict[str, float]]:
     """What report.json says of rollouts from held-out starts."""
     return follower.judge(
-        fit.state.params,
+        params,
         ready.held_out_as_pushed,
-        conservative=ready.inputs is None and not options.dissipation,
+        conservative=ready.inputs is None and is_conservative(model, options),
     )
 
 
@@ -107,10 +184,13 @@ def text_of(report: dict[str, Any]) -> str:
         f"{train['updates']} updates in {train['seconds']:.1f} s "
         f"({train['compile_seconds']:.1f} s to compile); {train['status']}"
         + (f", {train['message']}" if train["message"] else ""),
+        *([f"loss: {train['verdict']}"] if train["verdict"] else []),
         f"loss, each component in units of its own size: train "
         f"{losses['train_loss']:.3g}, held out {losses['validation_loss']:.3g}",
-        "rollouts from held-out starts:",
     ]
+    if "whole" in report:
+        lines += _whole_lines(report["whole"])
+    lines.append("rollouts from held-out starts:")
     names = {
         "valid_time": f"valid time (relative error ≤ {THRESHOLD:g})",
         "duration": "of a duration of",
@@ -129,11 +209,90 @@ def text_of(report: dict[str, Any]) -> str:
     return "\n".join([*lines, record.aligned(rows)])
 
 
+def refitted(ready: Prepared, whole: Whole) -> dict[str, Any]:
+    """What report.json says of a fit to all of the data in the end."""
+    found = whole.rollouts(ready.measured)
+    off = [
+        np.concatenate(a.y, axis=2) - np.concatenate(b.y, axis=2)
+        for a, b in zip(found, ready.measured, strict=True)
+    ]
+    every = np.concatenate([x.reshape(-1) for x in off])
+    rms = finite(float(np.sqrt(np.mean(every**2))))
+    return {"rollout_rms": rms, "joined": bool(whole.joined)}
+
+
+def _whole_lines(found: dict[str, Any]) -> list[str]:
+    """What was found of whole records, for people."""
+    joined = "one rollout a record" if found["joined"] else "NOT joined to one rollout"
+    lines = [
+        f"whole records in {found['seconds']:.0f} s: {joined}, rms {found['rms']:.4g}; "
+        f"the data determine {found['determined']:.0f} of {found['weights']} weights; "
+        f"segments of {found['rows']} rows, {found['substeps']} steps between two"
+    ]
+    if not found["joined"]:
+        lines.append(
+            "the motion of this model is not that of the data for longer than its "
+            "segments, or they are chaotic: try jaxphys fit auto"
+        )
+    if "rollout_rms" in found:
+        lines.append(
+            f"one rollout along all of it: rms {_number(found['rollout_rms'])}, "
+            f"{_number(found['rollout_misfit'])} times the noise; where it was held "
+            f"out {_number(found['rollout_rms_held_out'])}, "
+            f"{_number(found['rollout_misfit_held_out'])} times"
+        )
+    if "refit" in found:
+        lines.append(
+            "fitted to all of the data in the end, one rollout along them: rms "
+            f"{_number(found['refit']['rollout_rms'])}"
+        )
+    if found.get("measured_energy_change") is not None:
+        lines.append(
+            "energy of the best conservative fit, in kinetic energies: measured "
+            f"{found['measured_energy_change']:+.2g}, of the model "
+            f"{_number(found['energy_change'])}"
+        )
+    if "band_coverage" in found:
+        lines.append(
+            f"bands of 90 %, stretched {found['band_stretch']:.2g} times by one half "
+            f"of what was held out: {100 * found['band_coverage']:.0f} % of the other "
+            "half is within"
+        )
+    return lines
+
+
+def _number(x: float | None) -> str:
+    return "–" if x is None else f"{x:.4g}"
+
+
+def draw_whole(
+    model: str,
+    whole: Whole,
+    judged: Judged,
+    bands: tuple[float, float] | None,
+    out: pathlib.Path,
+) -> None:
+    """record.png: the longest record and the rollout along all of it."""
+    lengths = [len(each.t) for each in judged.records]
+    i = lengths.index(max(lengths))
+    rollout = {model: judged.rollouts[i]}
+    half = None
+    spreads = whole.bands(judged.records) if bands is not None else None
+    if bands is not None and spreads is not None:
+        half = NINETY * bands[0] * np.sqrt(spreads[i] ** 2 + whole.noise**2)
+    figure = plots.record(judged.records[i], rollout, judged.held_out[i], bands=half)
+    plots.save(figure, out / "record.png")
+
+
 def draw(
-    model: str, ready: Prepared, follower: Follower, fit: Fit, out: pathlib.Path
+    model: str,
+    ready: Prepared,
+    follower: Follower,
+    fit: Fit,
+    params: PyTree,
+    out: pathlib.Path,
 ) -> None:
     """losses.png, motion.png, and of one coordinate with an energy energy.png."""
-    params = fit.state.params
     history = [h | {"test_loss": h["validation_loss"]} for h in fit.history]
     run = {"experiment": f"fit {model}", "methods": {model: {"history": history}}}
     plots.save(plots.comparison({out.name: run}), out / "losses.png")

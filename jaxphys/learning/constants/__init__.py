@@ -3,11 +3,9 @@
 | module | what is in it |
 |---|---|
 | `law` | an energy or a vector field, friction and sensors, as one vector field |
-| `shooting` | a record in pieces: residuals and Jacobian, compiled once |
-| `least_squares` | Levenberg–Marquardt within bounds |
 | `errors` | standard errors, and what is not determined, in words |
 | `result` | `Identified`, printed as a table |
-| `identify` | all of it in a row |
+| `identify` | all of it in a row, by `jaxphys.learning.shooting` |
 """
 
 from jaxphys.learning.constants.errors import Errors

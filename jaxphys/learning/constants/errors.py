@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxphys.learning.shooting.search import beside_starts
+
 __all__ = ["Errors", "errors_of"]
 
 #: A smaller singular value, relative to the largest, is none.
@@ -51,13 +53,7 @@ def errors_of(J: np.ndarray, values: np.ndarray, names: Sequence[str]) -> Errors
     """
     k = len(values)
     size = np.where(values != 0, np.abs(values), 1.0)
-    own, rest = J[:, :k] * size, J[:, k:]
-    rest = rest[:, np.linalg.norm(rest, axis=0) > 0]
-    if rest.shape[1]:
-        basis, _ = np.linalg.qr(rest / np.linalg.norm(rest, axis=0))
-        # Twice, since the rows that join pieces are many orders above the others.
-        for _ in range(2):
-            own = own - basis @ (basis.T @ own)
+    own = beside_starts(J, k) * size
     _, S, V = np.linalg.svd(own, full_matrices=len(own) < k)
     S = np.concatenate([S, np.zeros(k - len(S))])
     lost = _NULL * max(S[0], 1e-300) >= S

@@ -14,6 +14,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jaxphys import mechanics
+from jaxphys.learning.shooting.law import Law
 from jaxphys.names import check_known
 from jaxphys.types import (
     Array,
@@ -25,7 +26,7 @@ from jaxphys.types import (
     Trajectories,
 )
 
-__all__ = ["FRICTIONS", "SENSORS", "Law", "law_of", "named_leaves"]
+__all__ = ["FRICTIONS", "SENSORS", "law_of", "named_leaves"]
 
 #: Frictions that may be added to an energy: Rayleigh's function of one coordinate.
 FRICTIONS: dict[str, Callable[[Array, Array, float], Array]] = {
@@ -37,28 +38,6 @@ FRICTIONS: dict[str, Callable[[Array, Array, float], Array]] = {
 
 #: What a sensor may do: shown = scale · true + offset.
 SENSORS = ("offset_q", "scale_q", "offset_v", "scale_v", "offset_p", "scale_p")
-
-
-class Law(NamedTuple):
-    """A motion with constants.
-
-    Attributes:
-      names: of the constants.
-      start: where to look for them, (k,).
-      field: f(t, z, (constants, u)), of states as one vector z, (2n,).
-      observe: `observe(constants, z) -> (2n,)`, what the sensors show.
-      enter: `enter(constants, shown) -> z`, the state that shows this.
-      params: `params(constants)`, in the form in which they were given.
-      takes_input: whether u acts.
-    """
-
-    names: tuple[str, ...]
-    start: np.ndarray
-    field: Callable[[Array, Array, Any], Array]
-    observe: Callable[[Array, Array], Array]
-    enter: Callable[[Array, Array], Array]
-    params: Callable[[Array], PyTree]
-    takes_input: bool
 
 
 def named_leaves(tree: PyTree) -> list[str]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxphys.integrators import rk4, rollout_at
 from jaxphys.learning.constants.errors import Errors
-from jaxphys.learning.constants.law import FRICTIONS, Law
+from jaxphys.learning.constants.law import FRICTIONS
+from jaxphys.learning.shooting.law import Law
 from jaxphys.types import Array, PyTree, Trajectories
 
 __all__ = ["Identified"]

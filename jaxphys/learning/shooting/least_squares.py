@@ -1,9 +1,10 @@
-"""Nonlinear least squares with few unknowns: Levenberg–Marquardt within bounds.
+"""Nonlinear least squares by dense matrices: Levenberg–Marquardt within bounds.
 
-Minimizes |r(x)|² by steps that solve (JᵀJ + λ D²) δ = −Jᵀ r, with D the largest column
-norms of J until now, after Moré (1978), and λ from the ratio of the actual fall to the
-one that the linear model foretells, after Nielsen (1999). Unknowns at a bound that the
-step would cross stay there.
+Minimizes |r(x)|² + Σ αᵢ (xᵢ − aᵢ)², where a prior has the precisions α, by steps that
+solve (JᵀJ + α + λ D²) δ = −Jᵀ r − α (x − a), with D the largest column norms of J until
+now, after Moré (1978), and λ from the ratio of the actual fall to the one that the
+linear model foretells, after Nielsen (1999). Unknowns at a bound that the step would
+cross stay there. The system has the smaller size of J, so weights may be many.
 """
 
 from collections.abc import Callable
@@ -11,11 +12,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Solved", "levenberg_marquardt"]
+__all__ = ["Prior", "Solved", "levenberg_marquardt"]
 
 
 #: Without any damping, rounding errors move what the residuals do not depend on.
 _LEAST = 1e-10
+
+
+class Prior(NamedTuple):
+    """What is known of unknowns before: a normal distribution of each.
+
+    Attributes:
+      precision: α, one by the variance, (P,); zero where nothing is known.
+      mean: a, (P,).
+    """
+
+    precision: np.ndarray
+    mean: np.ndarray
 
 
 class Solved(NamedTuple):
@@ -23,7 +36,7 @@ class Solved(NamedTuple):
 
     Attributes:
       x: the unknowns, (P,).
-      cost: |r|² there.
+      cost: |r|² there, and what the prior adds.
       steps: how many were taken.
       converged: whether it ended because nothing was left to gain.
     """
@@ -41,8 +54,10 @@ def levenberg_marquardt(
     low: np.ndarray,
     high: np.ndarray,
     scaled_by: slice = slice(None),
+    prior: Prior | None = None,
     steps: int = 50,
     tolerance: float = 1e-9,
+    over: Callable[[], bool] = lambda: False,
 ) -> Solved:
     """Minimize a sum of squares within bounds.
 
@@ -53,8 +68,10 @@ def levenberg_marquardt(
       low, high: bounds, (P,), infinite where there are none.
       scaled_by: the rows whose column norms are the units of unknowns, D. Rows that
         are constraints, of large weight, would hold back what moves along them.
+      prior: of the unknowns; None where nothing is known of them.
       steps: at most.
       tolerance: ends where a step lowers the cost by less than this part of it.
+      over: asked before each step: whether there is no time for it.
 
     Raises:
       ValueError: where the residuals are not finite at the beginning.
@@ -70,8 +87,10 @@ def levenberg_marquardt(
     Reference: Moré, The Levenberg-Marquardt algorithm, 1978; Nielsen, Damping parameter
     in Marquardt's method, 1999.
     """
+    if prior is None:
+        prior = Prior(np.zeros(len(x)), np.zeros(len(x)))
     r, J = linearised(x)
-    cost = float(r @ r)
+    cost = _cost(r, x, prior)
     if not np.isfinite(cost) or not np.all(np.isfinite(J)):
         raise ValueError(
             "the motion is not finite at the constants where the search begins; begin "
@@ -81,16 +100,19 @@ def levenberg_marquardt(
     size = _sizes(J[scaled_by], x, np.zeros(len(x)))
     taken = 0
     for taken in range(1, steps + 1):
-        gradient = J.T @ r
+        if over():
+            return Solved(x, cost, taken - 1, False)
+        pull = prior.precision * (x - prior.mean)
+        gradient = J.T @ r + pull
         held = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
         size = _sizes(J[scaled_by], x, size)
-        whole = _step(J, r, damping, size, held)
+        whole = _step(J, r, pull, prior.precision + damping * size**2, held)
         # A step that a bound cuts off may foretell nothing where a shorter one does.
         cut = bool(np.any((x + whole < low) | (x + whole > high)))
         move = np.clip(x + whole, low, high) - x
-        foretold = cost - float(np.sum((r + J @ move) ** 2))
+        foretold = cost - _cost(r + J @ move, x + move, prior)
         new_r, new_J = linearised(x + move)
-        new_cost = float(new_r @ new_r)
+        new_cost = _cost(new_r, x + move, prior)
         fall = cost - new_cost
         if not np.isfinite(new_cost) or not np.all(np.isfinite(new_J)) or fall < 0:
             if (foretold <= tolerance * cost and not cut) or damping > 1e12:
@@ -108,6 +130,10 @@ def levenberg_marquardt(
     return Solved(x, cost, taken, False)
 
 
+def _cost(r: np.ndarray, x: np.ndarray, prior: Prior) -> float:
+    return float(r @ r + prior.precision @ (x - prior.mean) ** 2)
+
+
 def _sizes(J: np.ndarray, x: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Column norms, the largest until now; those of no effect count a little."""
     found = np.maximum(before, np.linalg.norm(J, axis=0))
@@ -116,13 +142,26 @@ def _sizes(J: np.ndarray, x: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 
 def _step(
-    J: np.ndarray, r: np.ndarray, damping: float, size: np.ndarray, held: np.ndarray
+    J: np.ndarray, r: np.ndarray, pull: np.ndarray, W: np.ndarray, held: np.ndarray
 ) -> np.ndarray:
-    """−(JᵀJ + λ D²)⁻¹ Jᵀ r of the unknowns that are free, by a QR factorization."""
+    """−(JᵀJ + W)⁻¹ (Jᵀ r + pull) of the unknowns that are free, W diagonal.
+
+    With few unknowns by a QR factorization of [J W^-½; 1], with many as the e of δ =
+    W^-½ e − W⁻¹ pull, whose system is as large as r.
+    """
     free = ~held
-    scale = np.where(size > 0, size, 1.0)[free]
-    rows = np.concatenate([J[:, free] / scale, np.sqrt(damping) * np.eye(len(scale))])
-    Q, R = np.linalg.qr(rows)
-    move = np.zeros(len(size))
-    move[free] = -np.linalg.solve(R, Q[: len(r)].T @ r) / scale
+    root = np.sqrt(np.where(W > 0, W, 1.0)[free])
+    B = J[:, free] / root
+    shift = pull[free] / root
+    rows, columns = B.shape
+    target = r - B @ shift
+    if rows >= columns:
+        Q, R = np.linalg.qr(np.concatenate([B, np.eye(columns)]))
+        e = -np.linalg.solve(R, Q[:rows].T @ target)
+    else:
+        K = B @ B.T
+        K[np.diag_indices(rows)] += 1
+        e = -B.T @ np.linalg.solve(K, target)
+    move = np.zeros(len(W))
+    move[free] = (e - shift) / root
     return move

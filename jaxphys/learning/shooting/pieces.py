@@ -1,0 +1,98 @@
+"""A record in pieces, each with a start of its own.
+
+All pieces have one length, filled up by times that repeat, so one compiled function
+serves every stage of a search.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxphys.types import Trajectories
+
+__all__ = ["Pieces", "cut", "half_period"]
+
+
+class Pieces(NamedTuple):
+    """Trajectories cut into S pieces of L times.
+
+    Attributes:
+      t: (S, L); after the end of a piece its last time repeats.
+      seen: what was measured, (S, L, 2n).
+      counts: whether a number of `seen` is compared, (S, L, 2n).
+      u: inputs from each time to the next with these times, or None.
+      first: whether a piece begins a trajectory, (S,).
+      joined: whether a piece goes on in the next one, (S,).
+    """
+
+    t: np.ndarray
+    seen: np.ndarray
+    counts: np.ndarray
+    u: Any
+    first: np.ndarray
+    joined: np.ndarray
+
+
+def half_period(trajectories: Sequence[Trajectories]) -> int:
+    """How many rows it takes, typically, until a velocity or momentum changes sign."""
+    rows, turns = 0, 0
+    for each in trajectories:
+        x = np.asarray(each.y[1][0])
+        # Noise about zero is no turning point.
+        quiet = 0.1 * np.std(x, axis=0)
+        for column, level in zip(x.T, quiet, strict=True):
+            signs = np.sign(column[np.abs(column) > level])
+            turns += int(np.sum(signs[1:] != signs[:-1]))
+        rows += x.size
+    return max(rows // max(turns, 1), 1)
+
+
+def cut(trajectories: Sequence[Trajectories], rows: int, linear: bool) -> Pieces:
+    """Cut trajectories, N = 1 each, into pieces of about this many rows.
+
+    Args:
+      trajectories: measured.
+      rows: of a piece, 2 or more.
+      linear: whether inputs change linearly to the next time, or are held.
+    """
+    parts: list[tuple[int, int, int]] = []
+    joined, first = [], []
+    for number, each in enumerate(trajectories):
+        total = len(each.t)
+        count = max(round((total - 1) / rows), 1)
+        edges = np.unique(np.linspace(0, total - 1, count + 1).round().astype(int))
+        for a, b in pairwise(edges.tolist()):
+            parts.append((number, a, b))
+            first.append(a == 0)
+            joined.append(b < total - 1)
+    length = max(b - a for _, a, b in parts) + 1
+    t, seen, counts, u = _filled(trajectories, parts, joined, length, linear)
+    return Pieces(t, seen, counts, u, np.array(first), np.array(joined))
+
+
+def _filled(trajectories, parts, joined, length, linear):
+    n = trajectories[0].y.q.shape[2]
+    t = np.zeros((len(parts), length))
+    seen = np.zeros((len(parts), length, 2 * n))
+    counts = np.zeros(seen.shape, bool)
+    inputs = trajectories[0].u is not None
+    m = trajectories[0].u.shape[2] if inputs else 0
+    u = np.zeros((len(parts), length - 1, 2, m))
+    for s, (number, a, b) in enumerate(parts):
+        each = trajectories[number]
+        size = b - a + 1
+        t[s, :size], t[s, size:] = each.t[a : b + 1], each.t[b]
+        seen[s, :size] = np.concatenate(each.y, axis=2)[0, a : b + 1]
+        seen[s, size:] = seen[s, size - 1]
+        # The last time of a piece that goes on is compared in the next.
+        counts[s, : size - joined[s]] = True
+        if "v" in each.meta.get("derived", ()):
+            counts[s, :, n:] = False
+        if inputs:
+            u[s, : size - 1, 0] = each.u[0, a:b]
+            u[s, : size - 1, 1] = each.u[0, a + linear : b + linear]
+    if not inputs:
+        return t, seen, counts, None
+    return t, seen, counts, (u, t[:, :-1], t[:, 1:])

@@ -1,0 +1,123 @@
+"""Weights and starts found together over whole records, and laws told apart by it."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxphys import cli, data, integrators, learning, models
+from jaxphys.learning.shooting import Search, deviations, law_of_motion
+from jaxphys.learning.shooting.least_squares import Prior, levenberg_marquardt
+from jaxphys.types import PhaseState
+
+pytestmark = [pytest.mark.x64, pytest.mark.xdist_group("shooting")]
+
+NOISE = 0.01
+
+
+@functools.cache
+def damped(count=160, dt=0.2, friction=0.03):
+    """A pendulum that comes to rest slowly: t, angle and rate, with noise."""
+
+    def field(t, y, args):
+        return jnp.stack([y[1], -jnp.sin(y[0]) - friction * y[1]])
+
+    step = integrators.rk4(field)
+    start = jnp.array([1.4, 0.0])
+    path = integrators.rollout(step, start, dt=dt, num_steps=count - 1, substeps=4)
+    noise = np.random.default_rng(0).normal(size=path.shape)
+    q, v = (np.asarray(path) + NOISE * noise).T
+    return dt * np.arange(count), q, v
+
+
+def test_derivatives_by_weights_and_starts_are_those_of_the_rollout():
+    t, q, p = (x[:40] for x in damped())
+    seen = data.trajectories_from({"t": t, "q": q, "p": p})
+    motion = models.dissipative(1, hidden=(4,), dtype="float64")
+    law = law_of_motion(motion, motion.init(jax.random.key(0)), 1)
+    k = len(law.start)
+    assert k > 24  # so that derivatives go from the outputs back
+    search = Search(law, seen, np.ones(k, bool), rows=13)
+    shooting = search.shooting
+    starts = shooting.entered(law.start)
+    shown, _, J, J_ends = shooting.linearised(law.start, starts)
+    np.testing.assert_allclose(shooting.paths(law.start, starts)[0], shown, rtol=1e-12)
+    random = np.random.default_rng(1)
+    dc, dz = 1e-5 * random.normal(size=k), 1e-5 * random.normal(size=starts.shape)
+    up = shooting.paths(law.start + dc, starts + dz)
+    down = shooting.paths(law.start - dc, starts - dz)
+    for jacobian, a, b in zip((J, J_ends), up, down, strict=True):
+        along = jacobian[..., :k] @ dc
+        along += np.einsum("s...d,sd->s...", jacobian[..., k:], dz)
+        np.testing.assert_allclose(along, (a - b) / 2, atol=1e-12, rtol=1e-6)
+
+
+def test_many_unknowns_with_a_prior_have_the_exact_ridge_solution():
+    random = np.random.default_rng(0)
+    wide = np.full(20, np.inf)
+    for rows in (6, 40):  # fewer and more residuals than unknowns
+        A, b = random.normal(size=(rows, 20)), random.normal(size=rows)
+        prior = Prior(random.uniform(0.5, 2.0, 20), random.normal(size=20))
+        H = A.T @ A + np.diag(prior.precision)
+        truth = np.linalg.solve(H, A.T @ b + prior.precision * prior.mean)
+        found = levenberg_marquardt(
+            lambda x, A=A, b=b: (A @ x - b, A),
+            np.zeros(20),
+            low=-wide,
+            high=wide,
+            prior=prior,
+        )
+        np.testing.assert_allclose(found.x, truth, atol=1e-6)
+
+
+def test_errors_of_a_linear_function_are_those_of_its_covariance():
+    A = np.array([[1.0, 2.0], [0.0, 3.0]])
+    C = np.array([[2.0, 0.5], [0.5, 1.0]])
+    found = deviations(lambda c: jnp.asarray(A) @ c, np.ones(2), C)
+    np.testing.assert_allclose(found, np.sqrt(np.diag(A @ C @ A.T)), rtol=1e-6)
+
+
+def test_a_damped_pendulum_is_told_from_a_conservative_one(tmp_path, capsys):
+    """In one command, without momenta: the law that keeps its energy loses visibly."""
+    path = tmp_path / "swing.csv"
+    header = "time [s],theta,omega"
+    np.savetxt(path, np.stack(damped(), 1), "%.9g", ",", header=header, comments="")
+    out = tmp_path / "fit"
+    arguments = ["fit", "hnn", "port_hamiltonian", "--data", str(path)]
+    arguments += ["--hidden", "5", "--out", str(out), "--no-progress"]
+    assert cli.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "recommended: port_hamiltonian" in said
+    report = learning_report(out)
+    right, wrong = report["laws"]
+    assert right["law"] == "port_hamiltonian"
+    assert right["misfit"] < 2
+    assert right["misfit_held_out"] < 3
+    assert wrong["misfit"] > 10
+    assert right["energy_change"] == pytest.approx(
+        report["measured_energy_change"], abs=0.05
+    )
+    assert abs(wrong["energy_change"]) < 0.05
+    assert (out / "ranking.png").exists()
+    assert cli.main(["fit", "hnn", "auto", "--data", str(path)]) == 2
+    assert "law" in capsys.readouterr().err
+
+
+def learning_report(out):
+    return json.loads((out / "ranking.json").read_text())
+
+
+def test_records_that_are_whole_need_double_precision():
+    motion = models.dynamics(models.hnn(1, hidden=(4,)))
+    t, q, p = damped()
+    seen = data.trajectories_from({"t": t, "q": q, "p": p})
+    assert isinstance(seen[0].y, PhaseState)
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(ValueError, match="float64"):
+            learning.learn_whole(motion, seen, motion.init(jax.random.key(0)))
+    finally:
+        jax.config.update("jax_enable_x64", True)
