@@ -71,8 +71,11 @@ def dtype(request):
     return jax.numpy.dtype(request.param)
 
 
-def _stay_together(item):
-    """Tests of one run, a fixture of their module, go to one worker: made once."""
+def pytest_itemcollected(item):
+    """Tests of one run, a fixture of their module, go to one worker: made once.
+
+    Before xdist reads the marks, which it does first of all that is done with the list.
+    """
     info = getattr(item, "_fixtureinfo", None)
     for name, made in (info.name2fixturedefs if info else {}).items():
         if made[-1].scope == "module":
@@ -87,8 +90,6 @@ def pytest_collection_modifyitems(items):
     float32 beside float64 is left to the long pass: what is lost is that float32 stays
     float32 with x64 on, and the rest is in the pass in single precision.
     """
-    for item in items:
-        _stay_together(item)
     if X64:
         for item in items:
             given = getattr(item, "callspec", None)
