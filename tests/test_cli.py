@@ -113,6 +113,7 @@ def test_plot_draws_one_stored_run_or_several(stored_run, tmp_path, capsys):
     assert "holds no results.json" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @needs_x64
 def test_several_seeds_are_repeats_of_one_method(tmp_path):
     out = tmp_path / "seeds"

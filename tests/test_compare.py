@@ -224,6 +224,7 @@ def starts(key):
     return jax.random.normal(key, (64, 2)), jnp.zeros((64, 2))
 
 
+@pytest.mark.long
 def test_a_cart_integrated_by_diffrax_is_brought_to_rest_by_an_nnx_network():
     rngs = nnx.Rngs(0)
     layers = nnx.Linear(2, 16, rngs=rngs), jnp.tanh, nnx.Linear(16, 8, rngs=rngs)

@@ -103,6 +103,7 @@ def test_it_leaves_a_report_figures_and_no_half_written_file(fitted):
     assert report["training"]["updates"] == 16
 
 
+@pytest.mark.long
 def test_nothing_is_overwritten_and_training_goes_on(fitted, capsys):
     before = (fitted / "model.npz").read_bytes()
     data_file = str(fitted.parent / "swing.csv")
@@ -259,6 +260,7 @@ def robot(arm, count=20, times=30):
     return Trajectories(t, TangentState(q, v), TangentState(v, a), u=u, meta=meta)
 
 
+@pytest.mark.long
 def test_torques_teach_an_arm_its_masses(tmp_path):
     arm = systems.two_link_arm()
     path = data.save_trajectories(tmp_path / "arm.npz", robot(arm))

@@ -254,6 +254,9 @@ FUNCTIONS = [
 ]
 every_function = pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
 
+#: One of each way in which an equation is read; the others are for the long pass.
+SHORT = (scanned, branched, own_cotangents, convolved, picked, solved, of_tomorrow)
+
 
 def close(actual, desired, tolerance=None):
     dtype = jnp.result_type(float)
@@ -321,7 +324,11 @@ def check_linearised(outputs, params, tolerance=None):
     close(ours(params), expected, tolerance)
 
 
-@every_function
+@pytest.mark.parametrize(
+    "f",
+    [f if f in SHORT else pytest.param(f, marks=pytest.mark.long) for f in FUNCTIONS],
+    ids=lambda f: f.__name__,
+)
 def test_a_network_through_it_has_the_jacobian_that_jax_has(f):
     """It is used of a layer's output, of a vector of weights, and of a matrix."""
     keys = jax.random.split(jax.random.key(2), 3)

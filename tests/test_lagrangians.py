@@ -55,6 +55,7 @@ def test_scale_and_total_derivatives_of_a_learned_lagrangian_are_not_seen(kind):
     np.testing.assert_allclose(plain, other, rtol=1e-9)
 
 
+@pytest.mark.long
 @pytest.mark.x64
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_energy_of_a_learned_lagrangian_is_kept_along_its_motion(kind):

@@ -28,6 +28,12 @@ ENERGIES = sorted(set(checkpoint.KINDS) - {"neural_ode", "second_order"})
 SPRING = {"num_coordinates": 1, "hidden": [4]}
 
 
+def short_of(kinds):
+    """All kinds, most of them in the long pass."""
+    short = ("hnn", "pairwise", "port_hamiltonian", "delan")
+    return [x if x in short else pytest.param(x, marks=pytest.mark.long) for x in kinds]
+
+
 def arguments(kind, dtype="float32"):
     if kind == "pairwise":
         return {"num_bodies": 2, "dimensions": 1, "hidden": [6, 5], "dtype": dtype}
@@ -56,7 +62,7 @@ def same(a, b):
         assert x.dtype == y.dtype
 
 
-@pytest.mark.parametrize("kind", checkpoint.KINDS)
+@pytest.mark.parametrize("kind", short_of(checkpoint.KINDS))
 def test_a_motion_comes_back_as_it_was(kind, dtype, tmp_path):
     given = arguments(kind, str(dtype))
     motion, params = checkpoint.build(kind, given), weights(kind, given)
@@ -79,7 +85,7 @@ def test_a_motion_comes_back_as_it_was(kind, dtype, tmp_path):
     assert np.all(np.abs(np.concatenate(fields[0])) > 0)
 
 
-@pytest.mark.parametrize("kind", ENERGIES)
+@pytest.mark.parametrize("kind", short_of(ENERGIES))
 def test_an_energy_is_called_with_its_own_weights_or_with_others(kind, tmp_path):
     given = arguments(kind)
     motion = checkpoint.build(kind, given)

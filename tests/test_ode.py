@@ -70,7 +70,7 @@ def starts():
 
 @pytest.mark.x64
 @pytest.mark.parametrize(
-    "name", ["double_pendulum", pytest.param("kepler", marks=pytest.mark.long)]
+    "name", [pytest.param("double_pendulum", marks=pytest.mark.long), "kepler"]
 )
 def test_every_solver_and_scipy_agree_to_the_tolerance(name):
     system, y0 = starts()[name]
@@ -110,6 +110,7 @@ def test_every_solver_and_scipy_agree_to_the_tolerance(name):
         assert error > 1e-15
 
 
+@pytest.mark.long
 @pytest.mark.x64
 def test_a_stiff_equation_takes_few_steps_of_an_implicit_solver():
     """dy/dt = −10⁴ (y − cos t): an explicit solver must resolve the fast decay."""
@@ -218,8 +219,8 @@ def test_a_fall_ends_on_the_ground_at_its_time():
 @pytest.mark.parametrize(
     "derivative",
     [
-        "reverse",
-        pytest.param("forward", marks=pytest.mark.long),
+        pytest.param("reverse", marks=pytest.mark.long),
+        "forward",
         pytest.param("any", marks=pytest.mark.long),
     ],
 )
@@ -334,6 +335,7 @@ def test_every_mode_of_derivative_is_the_exact_one(derivative, transform):
     assert value == pytest.approx(-np.exp(-0.7), rel=1e-7 if X64 else 1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.x64
 def test_any_derivative_may_be_the_second():
     """∂²y/∂k² = t² y."""

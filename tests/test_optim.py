@@ -526,6 +526,7 @@ def test_sip_takes_an_inverse_of_the_users_own(dtype):
     np.testing.assert_allclose(gradient, 2 * 0.5 * (0.5 - 3.0) * np.ones(1), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_searched_inverse_is_found_for_each_sample(dtype):
     problem = problems.oscillator_control(
         2, "quartic", num_steps=24, dt=0.25, gain=3.0, dtype=dtype
@@ -583,6 +584,7 @@ def test_a_memory_limit_is_heeded_and_told(fitting):
         optim.hig(iterations=0)
 
 
+@pytest.mark.long
 @pytest.mark.x64
 def test_few_products_change_the_outputs_as_the_half_inverse_does():
     """m = 512 outputs: 60 products give their change to a part in a hundred."""

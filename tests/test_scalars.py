@@ -72,7 +72,9 @@ def pushed_end(params, controls, **options):
     return path, info
 
 
-@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize(
+    "checkpoint", [False, pytest.param(True, marks=pytest.mark.long)]
+)
 def test_so_are_its_derivatives_with_constants_and_controls(checkpoint):
     params = {"k": jnp.array(2.0), "matrix": jnp.array([[1.0, 0.2], [0.1, 3.0]])}
     controls = jnp.linspace(-1.0, 1.0, 10).reshape(5, 2)

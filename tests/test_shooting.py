@@ -80,6 +80,7 @@ def test_errors_of_a_linear_function_are_those_of_its_covariance():
     np.testing.assert_allclose(found, np.sqrt(np.diag(A @ C @ A.T)), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_a_damped_pendulum_is_told_from_a_conservative_one(tmp_path, capsys):
     """In one command, without momenta: the law that keeps its energy loses visibly."""
     path = tmp_path / "swing.csv"
