@@ -213,6 +213,7 @@ def free(tmp_path_factory):
     return directory / "fit"
 
 
+@pytest.mark.long
 def test_angles_and_rates_alone_are_enough_for_a_lagrangian(free):
     report = report_of(free)
     held = report["held_out"]

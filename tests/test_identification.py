@@ -95,6 +95,7 @@ def fitted(method, seed, data, steps):
 
 
 @needs_x64
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_motion_without_noise_gives_the_constants_exactly(seed):
     found = fitted("levenberg_marquardt", seed, data_of(seed, noise=0.0), steps=40)

@@ -456,7 +456,7 @@ THETA = np.array([6.0, 1.0, 0.5])
     "name",
     [
         name
-        if name in ("leapfrog", "rk4", "midpoint")
+        if name in ("leapfrog", "rk4")
         else pytest.param(name, marks=pytest.mark.long)
         for name in METHODS
     ],

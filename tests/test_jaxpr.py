@@ -256,6 +256,11 @@ every_function = pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name_
 
 #: One of each way in which an equation is read; the others are for the long pass.
 SHORT = (scanned, branched, own_cotangents, convolved, picked, solved, of_tomorrow)
+of_each_kind = pytest.mark.parametrize(
+    "f",
+    [f if f in SHORT else pytest.param(f, marks=pytest.mark.long) for f in FUNCTIONS],
+    ids=lambda f: f.__name__,
+)
 
 
 def close(actual, desired, tolerance=None):
@@ -284,7 +289,7 @@ def test_number_by_number_it_is_the_function(f):
     close(together, jnp.stack([f(x), f(1.1 * x)]))
 
 
-@every_function
+@of_each_kind
 @pytest.mark.parametrize("rows", [2, pytest.param(6, marks=pytest.mark.long)])
 def test_curvature_is_the_hessian(f, rows):
     weights = jnp.array([1.0, -0.5, 0.3, 2.0])
@@ -324,11 +329,7 @@ def check_linearised(outputs, params, tolerance=None):
     close(ours(params), expected, tolerance)
 
 
-@pytest.mark.parametrize(
-    "f",
-    [f if f in SHORT else pytest.param(f, marks=pytest.mark.long) for f in FUNCTIONS],
-    ids=lambda f: f.__name__,
-)
+@of_each_kind
 def test_a_network_through_it_has_the_jacobian_that_jax_has(f):
     """It is used of a layer's output, of a vector of weights, and of a matrix."""
     keys = jax.random.split(jax.random.key(2), 3)

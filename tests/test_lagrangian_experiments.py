@@ -96,6 +96,7 @@ def test_states_within_bounds_are_within_them():
     assert np.all((v >= 3) & (v <= 4))
 
 
+@pytest.mark.long
 def test_the_true_double_pendulum_is_judged_to_be_right():
     system = systems.double_pendulum()
     judge = Judge(system, 2.0, 11, 0.005, 5, double_pendulum.at_rest)
@@ -211,6 +212,7 @@ def test_the_torques_of_the_arm_and_their_parts_are_separate():
     assert np.median(np.abs(step - train.y.v)) < 1e-2
 
 
+@pytest.mark.long
 def test_the_true_wave_keeps_its_energy():
     truth = of_truth(systems.wave(16))
     found = measured(wave.EXPERIMENT, *truth, nodes=16, fast=True)

@@ -192,6 +192,7 @@ def close(actual, desired, dtype, rtol32=3e-4):
     np.testing.assert_allclose(np.asarray(actual) / scale, desired / scale, atol=rtol)
 
 
+@pytest.mark.long
 def test_values_and_products_are_those_of_jax(network, dtype):
     outputs, params, inputs = network
     num_outputs = jax.eval_shape(outputs, params, inputs[0]).shape[0]

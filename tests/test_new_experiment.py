@@ -119,6 +119,7 @@ def test_the_new_system_moves_as_its_two_energies_say():
     np.testing.assert_allclose(rate.p, acceleration, rtol=1e-12)
 
 
+@pytest.mark.long
 def test_a_run_leaves_results_of_every_row(short_run):
     _, done = short_run
     results = json.loads((done.out / "results.json").read_text())
@@ -134,6 +135,7 @@ def test_a_run_leaves_results_of_every_row(short_run):
         assert np.isfinite(entry["final"]["field_error"])
 
 
+@pytest.mark.long
 def test_the_table_has_its_columns_beside_what_was_published(short_run):
     experiment, done = short_run
     methods = done.results["methods"]
@@ -146,6 +148,7 @@ def test_the_table_has_its_columns_beside_what_was_published(short_run):
     assert second.startswith("best")
 
 
+@pytest.mark.long
 def test_figures_and_checkpoints_are_written(short_run):
     _, done = short_run
     for name in ("comparison", "energy", "motion", "fields", "errors"):

@@ -370,6 +370,7 @@ def test_a_method_that_is_added_belongs_to_the_run(small_run):
     assert done.results["config"]["method"] == ["adam", "sip"]
 
 
+@pytest.mark.long
 @pytest.mark.x64
 def test_a_fit_goes_on_by_itself_and_only_with_its_own_data(tmp_path, capsys):
     from jaxphys import data

@@ -225,6 +225,7 @@ def test_the_way_of_the_fewest_operations_is_taken():
     assert layer.ways()["['first']"] == "layer"
 
 
+@pytest.mark.long
 def test_a_batch_is_linearised_along_its_rollouts():
     """With weights before, in, and after the loop; Gram matrix and normal matrix."""
     net = models.mlp((2, 6, 1), activation="tanh", dtype="float64")
