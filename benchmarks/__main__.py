@@ -30,6 +30,7 @@ NAMES = (
     "growth",
     "poisson_memory",
     "kills",
+    "cases",
     "control",
     "feedback",
 )

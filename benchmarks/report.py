@@ -597,6 +597,22 @@ def _kills(results: dict[str, Any]) -> list[str]:
     return _table(header, rows)
 
 
+def _cases(results: dict[str, Any]) -> list[str]:
+    header = ["case", "what", "expected", "found", "as expected", "seconds"]
+    rows = [
+        [
+            row["case"],
+            row["what"],
+            row["expected"],
+            ", ".join(f"{x:.7g}" if abs(x) > 1 else f"{x:.1e}" for x in row["found"]),
+            "yes" if row["good"] else "**no**",
+            f"{row['seconds']:.0f}",
+        ]
+        for row in results["rows"]
+    ]
+    return ["Compilation is part of the seconds.", "", *_table(header, rows)]
+
+
 def _poisson_memory(results: dict[str, Any]) -> list[str]:
     rows = [
         [
@@ -936,4 +952,5 @@ SECTIONS = {
     "growth": ("How the time of a step grows", _growth),
     "poisson_memory": ("Memory of a step on Poisson's equation", _poisson_memory),
     "kills": ("Kills at random moments", _kills),
+    "cases": ("Problems that people have brought", _cases),
 }

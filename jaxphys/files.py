@@ -10,12 +10,11 @@ import errno
 import os
 import pathlib
 import re
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
-
-from jaxphys import devices
 
 __all__ = ["DAMAGE", "clear_leftovers", "is_leftover", "replacing", "trouble"]
 
@@ -48,7 +47,7 @@ def replacing(path: str | pathlib.Path) -> Iterator[BinaryIO]:
       (b'whole', 1)
     """
     path = pathlib.Path(path)
-    if not devices.is_first():
+    if not _is_first():
         with open(os.devnull, "wb") as nowhere:
             yield nowhere
         return
@@ -68,6 +67,19 @@ def replacing(path: str | pathlib.Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+def _is_first() -> bool:
+    """Whether this process writes, of several.
+
+    Without JAX there is but one. The command line sets what JAX reads when it starts,
+    after this module is there.
+    """
+    if "jax" not in sys.modules:
+        return True
+    from jaxphys import devices
+
+    return devices.is_first()
 
 
 def _sync(directory: pathlib.Path) -> None:
@@ -92,7 +104,7 @@ def clear_leftovers(directory: str | pathlib.Path) -> None:
       []
     """
     for path in pathlib.Path(directory).glob("*.part"):
-        if is_leftover(path) and devices.is_first():
+        if is_leftover(path) and _is_first():
             with contextlib.suppress(OSError):
                 path.unlink()
 

@@ -44,6 +44,15 @@ def test_the_noise_of_each_column_is_found():
     assert levels["v"] == pytest.approx([0.03], rel=0.15)
 
 
+def test_times_too_far_apart_look_like_noise_and_are_told():
+    whole = swing()
+    rows = slice(0, 600, 60)  # two times a period
+    y = TangentState(*(np.tile(x[:, rows], (1, 2, 1)) for x in whole.y))
+    t = np.linspace(0.0, 60.0, y.q.shape[1])
+    assert "times too far apart" in warned(data.look([Trajectories(t, y)]))
+    assert "too far apart" not in warned(data.look([swing(noise=0.02)]))
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.01])
 @pytest.mark.parametrize(
     ("case", "words"),

@@ -30,6 +30,15 @@ def test_importing_the_package_imports_nothing_heavy():
     assert not heavy & set(run(code))
 
 
+def test_the_command_line_sets_what_jax_reads_before_jax_is_there():
+    code = "import sys, jaxphys.cli; print(*{m.split('.')[0] for m in sys.modules})"
+    assert not {"jax", "numpy"} & set(run(code))
+    told = "os.environ['OPENBLAS_NUM_THREADS'], os.environ['TF_CPP_MIN_LOG_LEVEL']"
+    code = "import os, sys, jaxphys.cli; jaxphys.cli.main([]);"
+    code += f"print('jax' in sys.modules, {told})"
+    assert run(code)[-3:] == ["False", "1", "3"]
+
+
 def test_a_namespace_is_loaded_when_it_is_used():
     code = (
         "import sys, jaxphys; print('jaxphys.types' in sys.modules);"

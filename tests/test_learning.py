@@ -522,3 +522,11 @@ def test_derivatives_that_are_matched_must_be_there():
 def test_states_of_another_kind_are_told():
     with pytest.raises(ValueError, match=r"kind PhaseState.*one of TangentStates"):
         fitted(models.second_order(1, hidden=(8,)), Recipe(steps=3), spring())
+
+
+def test_what_is_held_out_may_be_shorter_than_a_chunk():
+    recipe = Recipe(mode="trajectories", chunk=10, growth=(2,), steps=2, **LM)
+    short = spring(times=5, end=0.8, num=1)
+    found = fitted(motion(), recipe, spring(), others={"validation_loss": [short]})
+    assert np.isfinite(found.history[-1]["validation_loss"])
+    assert found.history[-1]["validation_loss"] != found.history[0]["validation_loss"]

@@ -27,6 +27,8 @@ _AGREE, _SIGNIFICANT = 0.02, 4.0
 
 #: Energy changes that are told, in units of the kinetic energy's range.
 _FALL, _WANDER = 0.03, 0.15
+#: The part of a column's spread above which it says little of a motion.
+_MOST_NOISE = 0.3
 
 
 class Look(NamedTuple):
@@ -103,7 +105,7 @@ def look(
         lines.append(f"columns: {said} (--columns says it otherwise)")
     _counted(found, facts, lines, warned)
     _angles(found, jumps, angles, facts, lines)
-    _noise(found, facts, lines)
+    _noise(found, facts, lines, warned)
     _agreement(found, facts, lines, warned)
     _energy(found, angles, conservative, facts, lines, warned)
     _enough(found, weights, facts, lines, warned)
@@ -250,7 +252,7 @@ def _angles(found, jumps, angles, facts, lines) -> None:
         lines.append(f"angles: {', '.join([*said, *still])}")
 
 
-def _noise(found, facts, lines) -> None:
+def _noise(found, facts, lines, warned) -> None:
     """The noise of each column, in units of its own."""
     whole = [each for each in found if len(each.t) >= 11]
     if not whole:
@@ -270,6 +272,17 @@ def _noise(found, facts, lines) -> None:
         for name, x, s in zip(_names(found, field), level, spread, strict=True):
             part = x / s if s > 0 else 0.0
             said.append(f"{name} {x:.3g} ({100 * part:.2g} %)")
+            if part > _MOST_NOISE:
+                warned.append(
+                    (
+                        f"{100 * part:.2g} % of {name} changes without order from one "
+                        "time to the next: noise, or times too far apart to see the "
+                        "motion between them",
+                        "measure more often; where the numbers themselves are good, "
+                        "follow the motion through them: --window 0 --mode "
+                        "trajectories --growth 1 2 4 8 --substeps 8",
+                    )
+                )
     facts["noise"] = levels
     lines.append(f"noise, and its part of the spread: {', '.join(said)}")
 

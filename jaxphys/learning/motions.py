@@ -148,8 +148,13 @@ def matching(
             targets = targets / size.astype(targets.dtype)
         return inputs, targets
 
+    def judged_pairs(trajectories: Sequence[Trajectories], length: int):
+        # What is held out may be shorter than a chunk.
+        longest = max((len(each.t) for each in trajectories), default=1) - 1
+        return pairs(trajectories, min(length, max(longest, 1)))
+
     loss = Loss(outputs, losses.mean_squared_error)
-    return Target(motion.init, loss, loss, pairs, pairs)
+    return Target(motion.init, loss, loss, pairs, judged_pairs)
 
 
 def _check_motion(motion: Any) -> None:
@@ -184,7 +189,8 @@ def learn(
       train: trajectories with what the mode needs: rates, or two states and more.
       key: of the first weights and of the order of samples.
       others: name → further trajectories whose loss is recorded under that name, such
-        as validation_loss, which early stopping watches.
+        as validation_loss, which early stopping watches. They may be shorter than a
+        chunk, and are then followed from end to end.
       normalized: whether each component counts in units of its own size.
       observe: as in `matching`.
       params: weights to begin with, in place of fresh ones.

@@ -104,8 +104,8 @@ def _fitted(model: str, options: FitOptions) -> Fitted:
     if recipe.mode == "trajectories":
         make_stepper(dynamics, recipe.integrator)
     for length in recipe.lengths:
-        for part in (ready.train, ready.held_out):
-            learning.samples(dynamics, recipe.mode, part, length)
+        learning.samples(dynamics, recipe.mode, ready.train, length)
+    learning.samples(dynamics, recipe.mode, ready.held_out, min(recipe.lengths))
     learning.Learner(learning.matching(dynamics, recipe), recipe).check_batches(
         ready.train
     )

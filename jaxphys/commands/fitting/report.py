@@ -34,6 +34,9 @@ __all__ = [
     "text_of",
 ]
 
+#: Energies, in kinetic energies, beyond which a rollout has run away.
+_LARGEST_CHANGE = 1e6
+
 
 def announced(
     model: str, options: FitOptions, ready: Prepared, out: pathlib.Path
@@ -246,10 +249,11 @@ def _whole_lines(found: dict[str, Any]) -> list[str]:
             "fitted to all of the data in the end, one rollout along them: rms "
             f"{_number(found['refit']['rollout_rms'])}"
         )
-    if found.get("measured_energy_change") is not None:
+    change = found.get("measured_energy_change")
+    if change is not None and abs(change) < _LARGEST_CHANGE:
         lines.append(
             "energy of the best conservative fit, in kinetic energies: measured "
-            f"{found['measured_energy_change']:+.2g}, of the model "
+            f"{change:+.2g}, of the model "
             f"{_number(found['energy_change'])}"
         )
     if "band_coverage" in found:
