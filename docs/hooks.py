@@ -44,6 +44,8 @@ _REPORTS = {
         (
             "Coupled oscillators, every method",
             "Training through simulators, every method",
+            "Policies that act at every step",
+            "Problems that people have brought",
         ),
     ),
     "motions": (
