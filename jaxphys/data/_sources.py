@@ -219,6 +219,8 @@ def _by_name(
     arrays: Mapping[str, np.ndarray], asked: Mapping[str, str] | None
 ) -> Table | Stored:
     """Columns where every array is some, else arrays by role with three axes."""
+    if not arrays:
+        raise ValueError("the source has no arrays; expected some by name.")
     if len(arrays) == 1:
         return table_or_stored(next(iter(arrays.values())))
     vectors = {name: x for name, x in arrays.items() if x.size > 1 and x.ndim}

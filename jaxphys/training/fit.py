@@ -18,7 +18,14 @@ from tqdm import tqdm
 
 from jaxphys import data as datasets
 from jaxphys import devices, stopping
-from jaxphys.checks import check_count, check_function, check_positive, checked
+from jaxphys.checks import (
+    check_count,
+    check_function,
+    check_key,
+    check_positive,
+    checked,
+    has,
+)
 from jaxphys.training._blas import one_blas_thread
 from jaxphys.training.journal import (
     CHUNK_SECONDS,
@@ -389,7 +396,13 @@ class _Training:
         self.disk.save(self.state, self.journal, notes)
 
 
-@checked(step=check_function)
+@checked(
+    step=check_function,
+    key=check_key,
+    state=has("a TrainState, of init_state", "params", "opt_state", "step"),
+    looks=has("Looks", "check"),
+    storage=has("a Storage", "directory", "resume"),
+)
 def fit(
     step: Callable,
     state: TrainState,
