@@ -30,6 +30,7 @@ NAMES = (
     "growth",
     "poisson_memory",
     "kills",
+    "memory",
     "control",
     "feedback",
 )

@@ -597,6 +597,24 @@ def _kills(results: dict[str, Any]) -> list[str]:
     return _table(header, rows)
 
 
+def _memory(results: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            row["name"],
+            str(row.get("updates", "–")),
+            f"{row['peak_mb']:.0f}",
+            f"{row['before_mb']:.0f}",
+            f"{row['growth_mb_per_minute']:.2f}"
+            if "growth_mb_per_minute" in row
+            else "–",
+            f"{row['data_mb']:.0f}" if "data_mb" in row else "–",
+        ]
+        for row in results["rows"]
+    ]
+    header = ["what", "updates", "peak [MB]", "of it before", "growth [MB/min]"]
+    return _table([*header, "data [MB]"], rows)
+
+
 def _poisson_memory(results: dict[str, Any]) -> list[str]:
     rows = [
         [
@@ -936,4 +954,5 @@ SECTIONS = {
     "growth": ("How the time of a step grows", _growth),
     "poisson_memory": ("Memory of a step on Poisson's equation", _poisson_memory),
     "kills": ("Kills at random moments", _kills),
+    "memory": ("Memory of training, of a large fit and simulation", _memory),
 }

@@ -1161,8 +1161,8 @@ def of_problems() -> Iterator[tuple[str, Row]]:
         ),
     )
     problem = problems.oscillator_control()
-    # Networks of other sizes are refused when they are called, as their shapes are known
-    # only then: test_shapes_that_would_be_broadcast_are_refused.
+    # Networks of other sizes are refused when they are called, which is when their
+    # shapes are known: test_shapes_that_would_be_broadcast_are_refused.
     networks = [
         None,
         3,

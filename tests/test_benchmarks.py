@@ -129,6 +129,7 @@ def test_a_revision_beside_itself_takes_as_long():
         "growth",
         "poisson_memory",
         "kills",
+        "memory",
         "control",
         pytest.param("feedback", marks=pytest.mark.measured),
     ],

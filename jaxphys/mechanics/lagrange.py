@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxphys._jaxpr.curvature import curvature
 from jaxphys._jaxpr.walk import exact_jvp
-from jaxphys.checks import check_function, check_not_negative, checked, has
+from jaxphys.checks import check_function, checked, has
 from jaxphys.linalg import cyclic_solve, symmetric_solve
 from jaxphys.mechanics._checks import Force, of_law, scalar
 from jaxphys.mechanics.hamilton import hamiltonian_vector_field
@@ -113,7 +113,6 @@ def equations_of_motion(
     return equations
 
 
-@checked(regularization=check_not_negative)
 @of_law
 def acceleration(
     lagrangian: Lagrangian,
@@ -264,7 +263,6 @@ def lattice_acceleration(density: Lagrangian) -> Callable[..., Array]:
     return accelerate
 
 
-@checked(regularization=check_not_negative)
 @of_law
 def lagrangian_vector_field(
     lagrangian: Lagrangian,
