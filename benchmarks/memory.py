@@ -39,7 +39,7 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     seconds = 2.0 if smoke else SECONDS
     names = ("adam", "hig_kronecker") if smoke else OPTIMIZERS
     rows, count = (2000, 50) if smoke else (ROWS, TRAJECTORIES)
-    parts = [("train", name, seconds) for name in names]
+    parts: list[tuple[str, Any, Any]] = [("train", name, seconds) for name in names]
     parts += [("fit", rows, 2), ("simulate", count, 0)]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(_alone, parts))

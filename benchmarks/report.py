@@ -598,19 +598,18 @@ def _kills(results: dict[str, Any]) -> list[str]:
 
 
 def _memory(results: dict[str, Any]) -> list[str]:
-    rows = [
-        [
-            row["name"],
-            str(row.get("updates", "–")),
-            f"{row['peak_mb']:.0f}",
-            f"{row['before_mb']:.0f}",
-            f"{row['growth_mb_per_minute']:.2f}"
-            if "growth_mb_per_minute" in row
-            else "–",
-            f"{row['data_mb']:.0f}" if "data_mb" in row else "–",
-        ]
-        for row in results["rows"]
-    ]
+    formats = {
+        "updates": "{}",
+        "peak_mb": "{:.0f}",
+        "before_mb": "{:.0f}",
+        "growth_mb_per_minute": "{:.2f}",
+        "data_mb": "{:.0f}",
+    }
+
+    def shown(row: dict[str, Any]) -> list[str]:
+        return [x.format(row[k]) if k in row else "–" for k, x in formats.items()]
+
+    rows = [[row["name"], *shown(row)] for row in results["rows"]]
     header = ["what", "updates", "peak [MB]", "of it before", "growth [MB/min]"]
     return _table([*header, "data [MB]"], rows)
 

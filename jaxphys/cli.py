@@ -211,10 +211,14 @@ _KINDS = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a file or direc
 def _sentence(box: str) -> str:
     """What is wrong with a command line, of the box in which tyro says so."""
     text = re.sub("[\u2500-\u257f]", "", box)
-    title, *lines = [line.strip() for line in text.splitlines()]
-    hints = [line.split() for line in lines if line.startswith("--")]
-    said = " ".join(lines)
-    option = re.search(r"(?<=Error parsing )\S+(?=:)|(?<=argument ')[^']*", said)
+    lines = [line.strip(" |+") for line in text.splitlines()]
+    # Where there is no Unicode the box is of other signs, and begins with an edge.
+    title, *lines = itertools.dropwhile(lambda line: not line.strip("-"), lines)
+    hints = [line.split() for line in lines if re.match("--\\w", line)]
+    # What is wrong stands between two lines that are empty or of dashes.
+    body = itertools.dropwhile(lambda line: not line.strip("-"), lines)
+    said = " ".join(itertools.takewhile(lambda line: line.strip("-"), body))
+    option = re.search(r"(?<=parsing )--[\w-]+|(?<=argument ')--[\w-]+", said)
     if title == "Unrecognized options":
         unknown = said.removeprefix("Unrecognized options: ").split()[0].rstrip(",")
         near = f"; did you mean {hints[0][0].rstrip(',')}?" if hints else "."
@@ -225,10 +229,14 @@ def _sentence(box: str) -> str:
         return f"{said}."
     if title == "Missing argument":
         return f"{option[0]} has no value."
-    kinds = " ".join(*(hint[1:] for hint in hints[:1])).removeprefix("{None}|")
-    value = re.search(r"(?:from |arguments: |float: |base 10: )(.+?\]|'.*?')", said)
+    kinds = " ".join(hints[0][1:]).removeprefix("{None}|") if hints else ""
+    choices = re.search(r"one of \((.*?)\)", said)
+    expected = choices[1] if choices else _KINDS.get(kinds, kinds)
+    value = re.search(
+        r"(?:from |arguments: |float: |base 10: |choice )(\[.*?\]|'.*?')", said
+    )
     got = f"is {value[1].strip('[]')}" if value else "cannot be read"
-    return f"{option[0]} {got}; expected {_KINDS.get(kinds, kinds)}."
+    return f"{option[0]} {got}; expected {expected or 'another value'}."
 
 
 def _side_by_side(doc: str, **records: Any) -> tuple[type, Any]:

@@ -26,6 +26,7 @@ VALUES: dict[type, tuple[str, ...]] = {
     float: ("x", "nan", "inf", "-1e400", ""),
     bool: ("x", "3"),
     str: ("nothing", "", "9"),
+    # An empty --out is none.
     pathlib.Path: ("missing.csv", "folder", ""),
 }
 
@@ -33,7 +34,11 @@ VALUES: dict[type, tuple[str, ...]] = {
 NOT_POSITIVE = ("0", "-1")
 
 #: Options that take any sign, or zero for none.
-ANY_SIGN = ("seed", "noise", "smooth")
+ANY_SIGN = ("seed", "noise", "window", "weight_decay")
+
+#: Options whose values are all read as they are, or are looked at in other tests: where
+#: results go, and what a function is called with.
+FREE = ("out", "shapes", "example")
 
 #: A right call of each command, to which one wrong option is added.
 CALLS: dict[str, tuple[str, ...]] = {
@@ -41,9 +46,59 @@ CALLS: dict[str, tuple[str, ...]] = {
     "fit": ("fit", "hnn", "--data", "swings.csv", "--steps", "1"),
     "identify": ("identify", "pendulum", "--data", "swings.csv"),
     "simulate": ("simulate", "pendulum", "--duration", "0.1"),
-    "predict": ("predict", "run", "--state", "1", "0", "--duration", "1"),
+    "predict": ("predict", "model.npz", "--state", "1", "0", "--duration", "1"),
     "check": ("check", "law.py:energy"),
 }
+
+
+#: What else may be wrong: names, options that are none, what is missing or too much.
+OTHERS: tuple[tuple[str, ...], ...] = (
+    ("ruin",),
+    ("list", "nothing"),
+    ("list", "oscillators", "hnn"),
+    ("completion",),
+    ("completion", "fish"),
+    ("plot",),
+    ("plot", "missing.csv"),
+    ("plot", "folder"),
+    ("plot", "swings.csv"),
+    ("run",),
+    ("run", "nothing"),
+    ("run", "--steps", "1"),
+    ("run", "oscillators", "--cache"),
+    ("run", "oscillators", "--resume", "--out", "folder"),
+    ("run", "oscillators", "--resume", "--out", "missing.csv"),
+    ("run", "oscillators", "--steps", "1", "--seconds", "1"),
+    ("fit",),
+    ("fit", "nothing", "--data", "swings.csv"),
+    ("fit", "hnn"),
+    ("fit", "auto", "--data", "missing.csv"),
+    ("fit", "hnn", "--resume", "--out", "folder"),
+    ("identify",),
+    ("identify", "nothing", "--data", "swings.csv"),
+    ("identify", "pendulum"),
+    ("identify", "missing.py:energy", "--data", "swings.csv"),
+    ("identify", "law.py:nothing", "--data", "swings.csv"),
+    ("identify", "swings.csv:energy", "--data", "swings.csv"),
+    ("simulate",),
+    ("simulate", "nothing"),
+    ("simulate", "pendulum", "--mass", "x"),
+    ("simulate", "pendulum", "--mass", "nan"),
+    ("simulate", "pendulum", "--mass", "-1"),
+    ("simulate", "pendulum", "--length", "0"),
+    ("predict",),
+    ("predict", "missing.csv", "--state", "1", "0"),
+    ("predict", "folder", "--state", "1", "0"),
+    ("predict", "swings.csv", "--state", "1", "0"),
+    ("predict", "model.npz"),
+    ("predict", "model.npz", "--state", "1"),
+    ("check",),
+    ("check", "missing.py:energy"),
+    ("check", "law.py"),
+    ("check", "law.py:nothing"),
+    *((*call, word) for call in CALLS.values() for word in ("--nothing", "extra")),
+    *((*call, option) for call in CALLS.values() for option in ("--out", "--seed")),
+)
 
 
 def options() -> Iterator[tuple[str, str, type]]:
@@ -74,7 +129,10 @@ def plain(hint: object) -> type:
 
 
 def cases() -> Iterator[tuple[str, ...]]:
+    yield from OTHERS
     for command, name, kind in options():
+        if name in FREE:
+            continue
         flag = f"--{name.replace('_', '-')}"
         values = VALUES[kind]
         if kind in (int, float) and name not in ANY_SIGN:
