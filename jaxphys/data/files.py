@@ -173,7 +173,6 @@ _States = type[PhaseState] | type[TangentState] | None
 _Mass = float | Sequence[float] | np.ndarray | None
 
 
-@checked(path=check_path)
 def read_trajectories(
     path: str | pathlib.Path,
     *,
@@ -243,6 +242,7 @@ def read_trajectories(
       >>> fall.y.p[0, :, 0]
       array([ 0.  , -1.96])
     """
+    check_path("path", path)
     path = pathlib.Path(path)
     suffix = path.suffix.lower()
     if suffix not in (*KINDS, *_TABLES):
