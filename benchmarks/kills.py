@@ -13,6 +13,7 @@ seconds.
 import argparse
 import hashlib
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest.mock
 from typing import Any, NamedTuple
 
 _SMALL = ("--no-progress", "--hidden", "8")
@@ -72,6 +74,8 @@ def run(
     kills = {"control": 2} if smoke else KILLS
     config = {"kills": kills, "seed": 0}
     results = {}
+    if "overhead" in only:
+        return {"niceness": os.nice(0)}, {"kinds": {}, "overhead": overhead(4, 15.0)}
     with tempfile.TemporaryDirectory() as scratch:
         for kind in only or kills:
             place = pathlib.Path(scratch) / kind
@@ -120,6 +124,61 @@ def session(kind: str, kills: int, chance: random.Random, place: pathlib.Path) -
     _wait(process, out, 600.0, at_write=False)
     trouble += _compared(out, reference, process)
     return Tally(done - len(times), writing, times, finished + 1, trouble)
+
+
+def overhead(rounds: int, seconds: float) -> dict[str, Any]:
+    """What keeping states costs at default settings: a training with and without.
+
+    Both are compiled once and take turns in this process.
+
+    Returns:
+      Updates a second of wall clock with states and without, a number for each round;
+      the part of the time that went into writing, and how many states were written.
+    """
+    import jax
+    import optax
+
+    from jaxphys import losses, models, training
+    from jaxphys.training.storage import Disk
+
+    model, tx = models.mlp((4, 20, 20, 4)), optax.adam(1e-3)
+    step = training.make_train_step(model.apply, losses.squared_error, tx)
+    x = jax.random.normal(jax.random.key(1), (1024, 4))
+    state = training.init_state(model.init(jax.random.key(0)), tx)
+    trainer, saved, write = training.Trainer(step, 64), [], Disk.save
+
+    def timed(self: Disk, *given: Any) -> None:
+        begin = time.perf_counter()
+        write(self, *given)
+        saved.append(time.perf_counter() - begin)
+
+    def trained(storage: training.Storage | None) -> tuple[float, float]:
+        begin = time.perf_counter()
+        fit = trainer.fit(
+            state,
+            (x, x),
+            training.Budget(seconds=seconds),
+            storage=storage,
+            progress=False,
+        )
+        took = time.perf_counter() - begin
+        return int(fit.state.step) / took, took
+
+    trained(None)
+    rates: dict[str, list[float]] = {"with": [], "without": []}
+    total = 0.0
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(rounds):
+            rates["without"].append(trained(None)[0])
+            with unittest.mock.patch.object(Disk, "save", timed):
+                rate, took = trained(training.Storage(f"{scratch}/{number}"))
+            rates["with"].append(rate)
+            total += took
+    return {
+        "updates_a_second": rates,
+        "share_of_writing": sum(saved) / total,
+        "saves": len(saved),
+    }
 
 
 def measure(path: pathlib.Path) -> None:

@@ -20,7 +20,7 @@ MARKERS = ("<!-- methods: begin -->", "<!-- methods: end -->")
 #: Benchmark → what its table in the guide of that name stands between.
 TABLES = {
     name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->")
-    for name in ("hamiltonian", "lagrangian", "control", "feedback")
+    for name in ("hamiltonian", "lagrangian", "control", "feedback", "kills")
 }
 
 #: Experiment, its baseline, its model with the published recipe, and the best in as
@@ -107,6 +107,10 @@ def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
     if found is not None:
         page = guides / "feedback.md"
         _fill(page, TABLES["feedback"], _races(found["results"]))
+    found = harness.merged("kills", results_dir)
+    if found is not None:
+        page = root / "docs" / "limitations.md"
+        _fill(page, TABLES["kills"], _kills(found["results"]))
     if measured is not None:
         _fill(
             guides / "control.md",
@@ -594,7 +598,39 @@ def _kills(results: dict[str, Any]) -> list[str]:
         ]
         row += [found["finished"], len(found["trouble"])]
         rows.append([kind, *map(str, row)])
-    return _table(header, rows)
+    return [*_table(header, rows), "", *_overhead(results.get("overhead"))]
+
+
+def _overhead(found: dict[str, Any] | None) -> list[str]:
+    """What keeping states costs, where that was measured."""
+    if not found:
+        return []
+    rates = found["updates_a_second"]
+    ratios = [a / b for a, b in zip(rates["with"], rates["without"], strict=True)]
+    return [
+        f"Writing {found['saves']} states took "
+        f"{100 * found['share_of_writing']:.2f} % of the time of {len(ratios)} "
+        "trainings at default settings; with states there "
+        f"were {statistics.median(ratios):.3f} times as many updates a second as "
+        f"without, from {min(ratios):.3f} to {max(ratios):.3f}."
+    ]
+
+
+def _memory(results: dict[str, Any]) -> list[str]:
+    formats = {
+        "updates": "{}",
+        "peak_mb": "{:.0f}",
+        "before_mb": "{:.0f}",
+        "growth_mb_per_minute": "{:.2f}",
+        "data_mb": "{:.0f}",
+    }
+
+    def shown(row: dict[str, Any]) -> list[str]:
+        return [x.format(row[k]) if k in row else "–" for k, x in formats.items()]
+
+    rows = [[row["name"], *shown(row)] for row in results["rows"]]
+    header = ["what", "updates", "peak [MB]", "of it before", "growth [MB/min]"]
+    return _table([*header, "data [MB]"], rows)
 
 
 def _cases(results: dict[str, Any]) -> list[str]:
@@ -953,4 +989,5 @@ SECTIONS = {
     "poisson_memory": ("Memory of a step on Poisson's equation", _poisson_memory),
     "kills": ("Kills at random moments", _kills),
     "cases": ("Problems that people have brought", _cases),
+    "memory": ("Memory of training, of a large fit and simulation", _memory),
 }

@@ -5,10 +5,13 @@ become messages, and its outcome an exit status.
 """
 
 import argparse
+import contextlib
 import dataclasses
+import io
 import itertools
 import os
 import pathlib
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -177,13 +180,63 @@ def _options(command: str, arguments: list[str], kind: Any, default: Any = None)
     import tyro
 
     jax.config.update("jax_enable_x64", True)
-    return tyro.cli(
+    return _read(
         kind,
         prog=f"jaxphys {command}",
         args=arguments,
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
     )
+
+
+def _read(kind: Any, *, prog: str, **options: Any) -> Any:
+    """What tyro reads; what it cannot read is a ValueError of one sentence."""
+    import tyro
+
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            return tyro.cli(kind, prog=prog, **options)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        said = _sentence(told.getvalue())
+        raise ValueError(f"{said} {prog} --help lists the options.") from None
+
+
+#: What tyro calls the values of options, in words.
+_KINDS = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a file or directory"}
+
+
+def _sentence(box: str) -> str:
+    """What is wrong with a command line, of the box in which tyro says so."""
+    text = re.sub("[\u2500-\u257f]", "", box)
+    lines = [line.strip(" |+") for line in text.splitlines()]
+    # Where there is no Unicode the box is of other signs, and begins with an edge.
+    title, *lines = itertools.dropwhile(lambda line: not line.strip("-"), lines)
+    hints = [line.split() for line in lines if re.match("--\\w", line)]
+    # What is wrong stands between two lines that are empty or of dashes.
+    body = itertools.dropwhile(lambda line: not line.strip("-"), lines)
+    said = " ".join(itertools.takewhile(lambda line: line.strip("-"), body))
+    option = re.search(r"(?<=parsing )--[\w-]+|(?<=argument ')--[\w-]+", said)
+    if title == "Unrecognized options":
+        unknown = said.removeprefix("Unrecognized options: ").split()[0].rstrip(",")
+        near = f"; did you mean {hints[0][0].rstrip(',')}?" if hints else "."
+        return f"unknown option {unknown}{near}"
+    if title == "Required options":
+        return f"{hints[0][0]} is missing."
+    if option is None:
+        return f"{said}."
+    if title == "Missing argument":
+        return f"{option[0]} has no value."
+    kinds = " ".join(hints[0][1:]).removeprefix("{None}|") if hints else ""
+    choices = re.search(r"one of \((.*?)\)", said)
+    expected = choices[1] if choices else _KINDS.get(kinds, kinds)
+    value = re.search(
+        r"(?:from |arguments: |float: |base 10: |choice )(\[.*?\]|'.*?')", said
+    )
+    got = f"is {value[1].strip('[]')}" if value else "cannot be read"
+    return f"{option[0]} {got}; expected {expected or 'another value'}."
 
 
 def _side_by_side(doc: str, **records: Any) -> tuple[type, Any]:
@@ -355,7 +408,7 @@ def _plot(arguments: list[str]) -> int:
             commands.show(drawn)
 
     show = _wants_figures(arguments)
-    tyro.cli(plot, prog="jaxphys plot", args=arguments)
+    _read(plot, prog="jaxphys plot", args=arguments)
     return 0
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys._jaxpr.coupling import groups
-from jaxphys.checks import check_function, checked
+from jaxphys.checks import check_array, check_function, check_numbers, checked
 from jaxphys.linalg import Blocks, positive_roots
 from jaxphys.precision import exact
 from jaxphys.types import Array, PyTree
@@ -63,6 +63,7 @@ def _check_same(name: str, outputs: Array, targets: Array) -> None:
         )
 
 
+@checked(residual=check_numbers)
 def squared_size(residual: Array, targets: PyTree = None) -> Array:
     """|r|² of outputs that are residuals already; the targets are ignored.
 
@@ -280,7 +281,7 @@ def hessian(objective: Callable, values: Array, targets: PyTree) -> Blocks:
     return Blocks(matrices, tuple(map(tuple, index.tolist())))
 
 
-@checked(objective=check_function)
+@checked(objective=check_function, values=check_array)
 def second_derivatives(objective: Callable, values: Array, targets: PyTree) -> Array:
     """The diagonal of ∂²ℓ/∂y², shape (d,), of any sign.
 
@@ -293,7 +294,7 @@ def second_derivatives(objective: Callable, values: Array, targets: PyTree) -> A
     return _of_batch(hessian(objective, values, targets)).diagonal()[0]
 
 
-@checked(objective=check_function)
+@checked(objective=check_function, values=check_array)
 def curvature(objective: Callable, values: Array, targets: PyTree) -> Array:
     """The diagonal of ∂²ℓ/∂y², shape (d,); one if it is not positive.
 
@@ -311,7 +312,7 @@ def _of_batch(sample: Blocks) -> Blocks:
     return dataclasses.replace(sample, entries=sample.entries[None])
 
 
-@checked(objective=check_function)
+@checked(objective=check_function, values=check_array)
 @exact
 def newton_residual(objective: Callable, values: Array, targets: PyTree) -> Array:
     """(∂²ℓ/∂y²)⁻¹ ∂ℓ/∂y: the residual y − y* of a sum of squares.

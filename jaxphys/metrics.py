@@ -12,7 +12,13 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 
-from jaxphys.checks import check_function, checked
+from jaxphys.checks import (
+    check_array,
+    check_function,
+    check_some,
+    check_some_numbers,
+    checked,
+)
 from jaxphys.precision import exact
 from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Step, VectorField
 
@@ -37,6 +43,10 @@ __all__ = [
 def _rows(y: PyTree) -> Array:
     """All components of a trajectory in one array, (T, d)."""
     leaves = jax.tree.leaves(y)
+    if not leaves:
+        raise TypeError("a trajectory is empty; expected arrays (T, …).")
+    for leaf in leaves:
+        check_array("a trajectory", leaf, least=1)
     return jnp.concatenate([x.reshape(x.shape[0], -1) for x in leaves], axis=1)
 
 
@@ -77,6 +87,7 @@ def relative_error(predicted: PyTree, true: PyTree) -> Array:
     return jnp.where(apart > 0, apart / jnp.where(apart > 0, together, 1), 0)
 
 
+@checked(errors=check_some_numbers, t=check_array)
 def geometric_mean(errors: Array, t: Array | None = None) -> Array:
     """exp of the mean log error over time, a scalar; errors of zero are left out.
 
@@ -89,6 +100,10 @@ def geometric_mean(errors: Array, t: Array | None = None) -> Array:
       >>> print(geometric_mean(jnp.array([0.0, 0.25, 1.0])))
       0.5
     """
+    if t is not None and t.shape != errors.shape:
+        raise ValueError(
+            f"t has shape {t.shape}; expected {errors.shape}, as errors has."
+        )
     known = errors > 0
     logs = jnp.log(jnp.where(known, errors, 1))
     if t is None:
@@ -102,6 +117,7 @@ def geometric_mean(errors: Array, t: Array | None = None) -> Array:
     return jnp.where(total > 0, jnp.exp(mean), 0)
 
 
+@checked(threshold=check_some)
 def valid_time(t: Array, errors: Array, threshold: float = 0.1) -> Array:
     """The time until an error first exceeds a threshold, a scalar; all of it if never.
 
@@ -135,6 +151,7 @@ class Drift(NamedTuple):
     of_range: Array
 
 
+@checked(energy=check_some_numbers)
 def energy_drift(energy: Array, potential: Array | None = None) -> Drift:
     """The `Drift` of the true energy along a trajectory.
 
@@ -196,6 +213,7 @@ class Quartiles(NamedTuple):
     high: Array
 
 
+@checked(values=check_some_numbers)
 def quartiles(values: Array) -> Quartiles:
     """The quartiles over the leading axis; NaN counts as infinite.
 
@@ -234,6 +252,7 @@ class Summary(NamedTuple):
     finite: Array
 
 
+@checked(values=check_some_numbers)
 def summary(values: Array) -> Summary:
     """The `Summary` of values, shape (N,).
 

@@ -15,7 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import integrators, mechanics, ode, trees
-from jaxphys.checks import check_count, check_function, check_positive, checked
+from jaxphys.checks import (
+    check_count,
+    check_function,
+    check_key,
+    check_positive,
+    checked,
+    has,
+)
 from jaxphys.data import Chunk, check_trajectories
 from jaxphys.names import check_known
 from jaxphys.types import (
@@ -83,6 +90,12 @@ INTEGRATORS: dict[str, Integrator] = {
 FIXED_STEP = tuple(name for name, each in INTEGRATORS.items() if each.of != "adaptive")
 
 
+def _check_state(name: str, state: Any) -> None:
+    if state not in (PhaseState, TangentState):
+        raise TypeError(f"{name} is {state!r}; expected PhaseState or TangentState.")
+
+
+@checked(dynamics=has("a Dynamics", "vector_field", "state"))
 def make_stepper(dynamics: Dynamics, name: str) -> Callable[[VectorField], Step]:
     """The fixed-step integrator of that name for a motion: `vector_field -> step`.
 
@@ -112,6 +125,7 @@ def make_stepper(dynamics: Dynamics, name: str) -> Callable[[VectorField], Step]
     return lambda field: make(required(dynamics, "energy"))
 
 
+@checked(system=has("a System", "params", "sample"), state=_check_state)
 def of_system(system: System, state: type[State] = PhaseState) -> Dynamics:
     """The system's own motion as a Dynamics; its weights are the system's constants.
 
@@ -162,13 +176,18 @@ def arguments(params: PyTree, u: Array | None) -> Any:
     return params if u is None else (params, u)
 
 
+@checked(dynamics=has("a Dynamics", "vector_field", "state"))
 def chart_of(dynamics: Dynamics) -> Chart:
     """The coordinates in which a motion is integrated: its chart's, or its own."""
     own = Chart(lambda params, y: y, lambda params, z: z, dynamics.vector_field)
     return own if dynamics.chart is None else dynamics.chart
 
 
-@checked(make_step=check_function, substeps=check_count)
+@checked(
+    make_step=check_function,
+    substeps=check_count,
+    dynamics=has("a Dynamics", "vector_field", "state"),
+)
 def follow(
     dynamics: Dynamics,
     make_step: Callable[[VectorField], Step] = integrators.rk4,
@@ -391,7 +410,13 @@ class Simulator:
         return Trajectories(np.zeros(1, kind), TangentState(q, v), TangentState(v, a))
 
 
-@checked(num_trajectories=check_count, rtol=check_positive, atol=check_positive)
+@checked(
+    num_trajectories=check_count,
+    rtol=check_positive,
+    atol=check_positive,
+    system=has("a System", "params", "sample"),
+    key=check_key,
+)
 def simulated(
     system: System,
     key: Array,
@@ -432,7 +457,9 @@ def simulated(
     return simulator.simulated(key, num_trajectories, ts, dtype=dtype)
 
 
-@checked(num_states=check_count)
+@checked(
+    num_states=check_count, system=has("a System", "params", "sample"), key=check_key
+)
 def drawn(
     system: System, key: Array, num_states: int, *, dtype: jnp.dtype | str | None = None
 ) -> Trajectories:

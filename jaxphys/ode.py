@@ -14,7 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix
 
-from jaxphys.checks import check_count, check_function, check_positive, checked
+from jaxphys.checks import (
+    check_count,
+    check_function,
+    check_positive,
+    check_start,
+    check_times,
+    checked,
+)
 from jaxphys.names import check_known
 from jaxphys.precision import exact
 from jaxphys.trees import all_finite, time_dtype
@@ -176,6 +183,8 @@ def solve(
     """
     _check_solver(solver)
     check_known("derivative", derivative, _ADJOINTS)
+    check_start(y0)
+    check_times(ts)
     known = not any(isinstance(t, jax.core.Tracer) for t in jax.tree.leaves(ts))
     times = np.asarray(ts) if known else jnp.asarray(ts)
     if times.ndim != 1 or times.shape[0] < 2:

@@ -25,6 +25,11 @@ def _switch() -> str | None:
     return jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
 
 
+def _check(function: Callable) -> None:
+    if not callable(function):
+        raise TypeError(f"function is {function!r}; expected a function.")
+
+
 def exact(function: Callable) -> Callable:
     """The same function with exact products, unless JAX's switch is set.
 
@@ -34,6 +39,7 @@ def exact(function: Callable) -> Callable:
       >>> print(traced.jaxpr.eqns[0].params["precision"][0])
       HIGHEST
     """
+    _check(function)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **options: Any) -> Any:
@@ -55,6 +61,7 @@ def always_exact(function: Callable) -> Callable:
       >>> print(traced.jaxpr.eqns[0].params["precision"][0])
       HIGHEST
     """
+    _check(function)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **options: Any) -> Any:

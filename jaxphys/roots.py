@@ -14,14 +14,20 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys.checks import check_count, check_function, check_positive, checked
+from jaxphys.checks import (
+    check_count,
+    check_function,
+    check_positive,
+    check_vector,
+    checked,
+)
 from jaxphys.names import check_known
 from jaxphys.precision import exact
 from jaxphys.types import Array
 
-__all__ = ["RootInfo", "find_root"]
+__all__ = ["METHODS", "RootInfo", "find_root"]
 
-_METHODS = ("newton", "fixed_point")
+METHODS = ("newton", "fixed_point")
 
 
 class RootInfo(NamedTuple):
@@ -38,7 +44,12 @@ class RootInfo(NamedTuple):
     residual: Array
 
 
-@checked(residual=check_function, tolerance=check_positive, max_iterations=check_count)
+@checked(
+    residual=check_function,
+    tolerance=check_positive,
+    max_iterations=check_count,
+    guess=check_vector,
+)
 @exact
 def find_root(
     residual: Callable[[Array], Array],
@@ -73,7 +84,9 @@ def find_root(
       >>> print(root.round(4), info.converged)
       [1.4142] True
     """
-    check_known("method", method, _METHODS)
+    check_known("method", method, METHODS)
+    if not jnp.issubdtype(guess.dtype, jnp.floating):
+        raise TypeError(f"guess has dtype {guess.dtype}; expected a floating one.")
     if int(max_iterations) != max_iterations or max_iterations < 1:
         raise ValueError(
             f"max_iterations is {max_iterations}; expected a whole number ≥ 1."

@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 __all__ = [
     "all_finite",
     "cast",
+    "check_dtype",
     "check_one_dtype",
     "ravel",
     "real_dtype",
@@ -52,6 +53,20 @@ def real_dtype(dtype: DTypeLike | None = None) -> np.dtype:
     return wanted
 
 
+def check_dtype(name: str, dtype: DTypeLike) -> None:
+    """A ValueError for a dtype that `real_dtype` does not take, for `checks.checked`.
+
+    Python's `float` is JAX's own dtype, as it is to JAX.
+
+    Example:
+      >>> check_dtype("dtype", "int32")
+      Traceback (most recent call last):
+      ValueError: dtype is int32; expected float32 or float64.
+    """
+    del name
+    real_dtype(None if dtype is float else dtype)
+
+
 def check_one_dtype(tree: Any) -> jnp.dtype:
     """The one real floating dtype of all leaves.
 
@@ -62,7 +77,7 @@ def check_one_dtype(tree: Any) -> jnp.dtype:
       >>> print(check_one_dtype({"w": jnp.ones(2, "float32")}))
       float32
     """
-    dtypes = sorted({str(jnp.result_type(leaf)) for leaf in jax.tree.leaves(tree)})
+    dtypes = sorted({str(_dtype_of(leaf)) for leaf in jax.tree.leaves(tree)})
     if len(dtypes) != 1 or not jnp.issubdtype(jnp.dtype(dtypes[0]), jnp.floating):
         raise ValueError(
             f"parameters have dtypes {dtypes}; expected one real floating dtype. Cast "
@@ -82,7 +97,7 @@ def time_dtype(y: Any) -> jnp.dtype:
       float32
     """
     # Beside the numbers of a state there may be a key of random ones.
-    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(y)]
+    dtypes = [_dtype_of(leaf) for leaf in jax.tree.leaves(y)]
     dtypes = [dtype for dtype in dtypes if jnp.issubdtype(dtype, np.number)]
     dtype = jnp.result_type(*dtypes) if dtypes else np.dtype(bool)
     if not jnp.issubdtype(dtype, jnp.inexact):
@@ -91,6 +106,19 @@ def time_dtype(y: Any) -> jnp.dtype:
             "no whole numbers. Write 1.0 for 1, or cast with .astype(float)."
         )
     return jnp.finfo(dtype).dtype
+
+
+def _dtype_of(leaf: Any) -> Any:
+    """A leaf's dtype, or a TypeError for what is no number, such as a text."""
+    try:
+        if isinstance(leaf, str):
+            raise TypeError
+        return jnp.result_type(leaf)
+    except TypeError:
+        kind = getattr(leaf, "dtype", type(leaf).__name__)
+        raise TypeError(
+            f"a pytree has a leaf of type {kind}; expected arrays of numbers."
+        ) from None
 
 
 def cast(tree: Any, dtype: DTypeLike | None, *, integers: bool = False) -> Any:

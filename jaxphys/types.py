@@ -88,7 +88,12 @@ def tangent_state(flat: Array) -> TangentState:
 
 
 def _halves(name: str, flat: Array) -> tuple[Array, Array]:
-    flat = jnp.asarray(flat)
+    try:
+        flat = jnp.asarray(flat)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} got a {type(flat).__name__}; expected one vector, (2n,)."
+        ) from None
     if flat.ndim != 1 or flat.shape[0] % 2:
         raise ValueError(
             f"{name} got shape {flat.shape}; expected one vector of even length, "
@@ -379,8 +384,13 @@ def required(record: System | Model | Dynamics | Problem, field: str) -> Any:
     """
     if isinstance(record, Model):
         value = record.parts.get(field)
-    else:
+    elif hasattr(record, field):
         value = getattr(record, field)
+    else:
+        raise TypeError(
+            f"got a {type(record).__name__}, which has no {field}; expected a System, "
+            "Dynamics, Problem or Model."
+        )
     if value is None:
         kind = {Model: "model", Dynamics: "motion"}.get(type(record), "record")
         name = getattr(record, "name", f"this {kind}")

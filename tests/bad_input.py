@@ -63,6 +63,8 @@ KINDS: dict[str, list[Any]] = {
     "positive": [*NO_NUMBERS, NAN, INF, 0, -1.0, jnp.ones(2), HUGE],
     "least0": [*NO_NUMBERS, NAN, INF, -1.0, jnp.ones(2)],
     "option": [NAN, INF, 0, -1.0, "1", Odd(), 1j],
+    # Infinity is a bound that binds nothing.
+    "bound": [NAN, -INF, 0, -1.0, "1", Odd(), 1j, jnp.ones(2)],
     "function": [3, "f", Odd(), jnp.ones(2), {}],
     "needed": [None, 3, "f", Odd(), jnp.ones(2), {}],
     "name": [None, 3, "nothing", "", Odd(), b"rk4", ["rk4"]],
@@ -664,7 +666,8 @@ def of_losses() -> Iterator[tuple[str, Row]]:
                 getattr(metrics, name),
                 {"predicted": Q, "true": Q},
                 {
-                    "predicted": [None, "x", Odd(), jnp.ones(3), jnp.ones((2, 1)), {}],
+                    # (2, 1) are two times of one component, as (2,) are.
+                    "predicted": [None, "x", Odd(), jnp.ones(3), jnp.ones((2, 2)), {}],
                     "true": [None, "x", Odd(), jnp.ones(3), Y],
                 },
             ),
@@ -678,7 +681,7 @@ def of_losses() -> Iterator[tuple[str, Row]]:
             {
                 "t": ["x", None, jnp.ones(4), 1.0, Odd()],
                 "errors": ["x", None, jnp.ones(4), 1.0],
-                "threshold": "positive",
+                "threshold": "bound",
             },
         ),
     )
@@ -867,7 +870,7 @@ def of_optim() -> Iterator[tuple[str, Row]]:
                     "rcond": rcond,
                     "method": "name",
                     "iterations": "count",
-                    "memory_limit": "option",
+                    "memory_limit": "bound",
                 },
             ),
         )
@@ -881,7 +884,7 @@ def of_optim() -> Iterator[tuple[str, Row]]:
                 "rcond": rcond,
                 "method": "name",
                 "iterations": "count",
-                "memory_limit": "option",
+                "memory_limit": "bound",
             },
         ),
     )
@@ -892,8 +895,10 @@ def of_optim() -> Iterator[tuple[str, Row]]:
             {},
             {
                 "learning_rate": rate,
-                "damping": "positive",
-                "momentum": [*NO_NUMBERS, NAN, -1.0, 1.0, 2.0],
+                # None is its default.
+                "damping": KINDS["positive"][1:],
+                "decay": [*NO_NUMBERS, NAN, -1.0, 1.0, 2.0],
+                "max_step": KINDS["bound"],
             },
         ),
     )
@@ -905,13 +910,14 @@ def of_optim() -> Iterator[tuple[str, Row]]:
             {
                 "damping": "positive",
                 "min_damping": "positive",
-                "max_damping": "positive",
+                "max_damping": "bound",
                 "decrease": "positive",
                 "increase": "positive",
-                "max_bend": "option",
+                "max_bend": "bound",
                 "method": "name",
                 "iterations": "count",
-                "tolerance": "positive",
+                # Zero asks for all iterations.
+                "tolerance": [*NO_NUMBERS, NAN, INF, -1.0, 1.0],
             },
         ),
     )
@@ -1032,7 +1038,7 @@ def of_training() -> Iterator[tuple[str, Row]]:
                 "outputs": "needed",
                 "objective": "needed",
                 "tx": ["adam", optim.hig, None, 3, Odd(), {}],
-                "memory_limit": "option",
+                "memory_limit": "bound",
             },
         ),
     )
@@ -1102,7 +1108,8 @@ def of_training() -> Iterator[tuple[str, Row]]:
                 "methods": ["nothing", 3, Odd(), [], ["nothing"], [None]],
                 "steps": [2.5, -1, 0, "x", NAN, Odd()],
                 "seeds": [2.5, -1, 0, "x", NAN, None, Odd()],
-                "batch_size": [2.5, -1, "x", NAN, 9, Odd()],
+                # A batch that is larger than the data is filled up, as in `learn`.
+                "batch_size": [2.5, -1, "x", NAN, 0, Odd()],
                 "objective": ["x", 3, Odd(), Q, lambda y, z: y],
             },
         ),
@@ -1154,6 +1161,8 @@ def of_problems() -> Iterator[tuple[str, Row]]:
         ),
     )
     problem = problems.oscillator_control()
+    # Networks of other sizes are refused when they are called, which is when their
+    # shapes are known: test_shapes_that_would_be_broadcast_are_refused.
     networks = [
         None,
         3,
@@ -1161,8 +1170,6 @@ def of_problems() -> Iterator[tuple[str, Row]]:
         Odd(),
         {},
         models.mlp,
-        models.mlp((4, 25)),
-        models.mlp((3, 24)),
     ]
     for name in ("outputs", "residuals", "steered", "network_for"):
         argument = "network" if name == "network_for" else "model"

@@ -130,6 +130,7 @@ def test_a_revision_beside_itself_takes_as_long():
         "poisson_memory",
         "kills",
         "cases",
+        "memory",
         "control",
         pytest.param("feedback", marks=pytest.mark.measured),
     ],

@@ -23,7 +23,7 @@ from jaxphys.commands import completion, identifying, listing, showing
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+TEXTS = [*(ROOT / f"{x}.md" for x in ("README", "CONTRIBUTING", "SECURITY")), *PAGES]
 
 # Pages of the site that are made while it is built, and what they are made of.
 BUILT = {f"benchmarks/{name}.md" for name in ("simulators", "motions", "speed")}

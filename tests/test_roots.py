@@ -136,7 +136,7 @@ def test_a_looser_tolerance_takes_fewer_iterations():
     [
         ({"method": "newtn"}, "Did you mean 'newton'"),
         ({"tolerance": 0.0}, "tolerance is 0.0"),
-        ({"tolerance": -1.0}, "expected a finite number above"),
+        ({"tolerance": -1.0}, "expected a finite number above zero"),
         ({"tolerance": float("nan")}, "tolerance is nan"),
         ({"max_iterations": 0}, "max_iterations is 0"),
         ({"max_iterations": 2.5}, "whole number"),

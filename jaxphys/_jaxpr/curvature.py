@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from jaxphys._jaxpr import walk
 from jaxphys._jaxpr.primitives import Kind, of
+from jaxphys.checks import check_array, check_function, checked
 from jaxphys.types import Array
 
 __all__ = ["Curvature", "curvature"]
@@ -63,6 +64,14 @@ class _Record(NamedTuple):
     second: Callable | None
 
 
+def _check_arrays(name: str, value: tuple[Array, ...]) -> None:
+    if not isinstance(value, tuple | list) or not value:
+        raise TypeError(f"{name} is {value!r}; expected a tuple of arrays.")
+    for each in value:
+        check_array(name, each)
+
+
+@checked(f=check_function, point=_check_arrays, directions=_check_arrays)
 def curvature(
     f: Callable[..., Array], point: tuple[Array, ...], directions: tuple[Array, ...]
 ) -> Curvature:
@@ -85,6 +94,11 @@ def curvature(
       [[4. 2.]
        [2. 0.]]
     """
+    if [x.shape for x in point] != [x.shape[1:] for x in directions]:
+        raise ValueError(
+            f"directions have shapes {[x.shape for x in directions]}; expected (k, "
+            f"*shape) for each of {[x.shape for x in point]}."
+        )
     closed = jax.make_jaxpr(f)(*point)
     shapes = [var.aval.shape for var in closed.jaxpr.outvars]
     if shapes != [()]:

@@ -22,6 +22,7 @@ from jax.extend.core import Literal
 
 from jaxphys._jaxpr import entries, trig, walk
 from jaxphys._jaxpr.primitives import Kind, of
+from jaxphys.checks import check_count, check_function, checked
 from jaxphys.types import Array
 
 __all__ = ["scalarize"]
@@ -39,6 +40,7 @@ _LINEAR = {"cumsum", "dynamic_slice", "gather"}
 _FOLDS = {"reduce_sum": "add", "reduce_max": "max", "reduce_min": "min"}
 
 
+@checked(function=check_function, largest=check_count)
 def scalarize(function: Callable, *, largest: int = 25) -> Callable:
     """The same function of pytrees, computed number by number.
 

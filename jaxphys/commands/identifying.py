@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxphys import data, plots, systems
+from jaxphys.checks import check_count
 from jaxphys.commands.fitting import columns_of
 from jaxphys.commands.loading import function_of, module_of
 from jaxphys.experiments import record
-from jaxphys.learning.constants import Identified, identify
+from jaxphys.learning.constants import KINDS, Identified, identify
 from jaxphys.names import check_known
 from jaxphys.types import System, Trajectories
 
@@ -96,7 +97,14 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     """
     out = pathlib.Path(options.out or record.dated_directory("identify"))
     record.check_empty(out)
+    if options.kind is not None:
+        check_known("kind", options.kind, KINDS)
+    if options.substeps is not None:
+        check_count("substeps", options.substeps)
     start, fixed = _values("start", options.start), _values("fixed", options.fixed)
+    bare = [name for name, value in start.items() if value is None]
+    if bare:
+        raise ValueError(f"start has {bare[0]}; expected NAME=VALUE with a number.")
     given = {k: x for k, x in (start | fixed).items() if x is not None}
     known = _law(law)
     # Those of friction and sensors begin where these say.
@@ -205,14 +213,14 @@ def _begun_report(
 @contextlib.contextmanager
 def _cleared(out: pathlib.Path) -> Iterator[None]:
     """A directory for the report, which goes where what was asked for does not fit."""
-    new = not out.exists()
+    new = [folder for folder in (out, out.parent) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except ValueError:
         (out / "report.json").unlink(missing_ok=True)
-        if new:
-            out.rmdir()
+        for folder in new:
+            folder.rmdir()
         raise
 
 

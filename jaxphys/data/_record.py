@@ -14,6 +14,7 @@ import numpy as np
 from jaxphys.types import PhaseState, TangentState, Trajectories
 
 __all__ = [
+    "check_kind",
     "check_shapes",
     "check_times",
     "check_trajectories",
@@ -52,6 +53,14 @@ def map_arrays(
     return trajectories._replace(y=y, rate=rate, u=u, energy=energy)
 
 
+def check_kind(name: str, value: Trajectories) -> None:
+    """Raise a TypeError where a value is not `Trajectories`, for `checked`."""
+    if not isinstance(value, Trajectories):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; expected Trajectories(t, y)."
+        )
+
+
 def check_trajectories(trajectories: Trajectories) -> Trajectories:
     """The same with NumPy arrays, or an error that says what does not fit.
 
@@ -75,6 +84,10 @@ def check_trajectories(trajectories: Trajectories) -> Trajectories:
 
 
 def _check_kinds(trajectories: Trajectories) -> None:
+    if not isinstance(trajectories, Trajectories):
+        raise TypeError(
+            f"got a {type(trajectories).__name__}; expected Trajectories(t, y)."
+        )
     y, rate = trajectories.y, trajectories.rate
     if not isinstance(y, (PhaseState, TangentState)):
         raise ValueError(
@@ -207,6 +220,11 @@ brackets.
     if isinstance(trajectories, Trajectories):
         raise ValueError(
             f"{name} got one Trajectories; expected a list of them: put it in brackets."
+        )
+    if not isinstance(trajectories, Sequence) or isinstance(trajectories, str):
+        raise TypeError(
+            f"{name} got a {type(trajectories).__name__}; expected a list of "
+            "Trajectories."
         )
     found = [check_trajectories(each) for each in trajectories]
     if not found:

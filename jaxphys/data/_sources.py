@@ -8,6 +8,7 @@ import importlib
 import math
 import os
 import pathlib
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,9 @@ __all__ = ["KINDS", "arrays_in", "numpy_file", "table_or_stored"]
 
 #: Files that hold arrays by name, or a table that another package reads.
 KINDS = (".npz", ".npy", ".mat", ".parquet")
+
+#: Bytes that one byte can unpack to at most, by the format of zlib.
+_DENSEST = 1032
 
 
 def arrays_in(path: pathlib.Path) -> Any:
@@ -71,13 +75,7 @@ def _check_sizes(path: pathlib.Path, file: Any) -> None:
     A few kilobytes can unpack to terabytes, and the header of an array can ask for any
     size, whatever follows.
     """
-    total = sum(member.file_size for member in file.zip.infolist())
-    most = _memory() // 2
-    if total > most:
-        raise ValueError(
-            f"{path} unpacks to {total / 1e9:.3g} GB; at most {most / 1e9:.3g}, half "
-            "of this machine's memory, are read. Divide it into several files."
-        )
+    _check_size(path, sum(member.file_size for member in file.zip.infolist()))
     for member in file.zip.infolist():
         with file.zip.open(member) as raw:
             version = np.lib.format.read_magic(raw)
@@ -90,6 +88,15 @@ def _check_sizes(path: pathlib.Path, file: Any) -> None:
                     f"{path} is cut short: {member.filename} has {member.file_size} "
                     f"bytes, too few for {dtype} of shape {shape}."
                 )
+
+
+def _check_size(path: pathlib.Path, total: int) -> None:
+    most = _memory() // 2
+    if total > most:
+        raise ValueError(
+            f"{path} unpacks to {total / 1e9:.3g} GB; at most {most / 1e9:.3g}, half "
+            "of this machine's memory, are read. Divide it into several files."
+        )
 
 
 def _memory() -> int:
@@ -113,6 +120,7 @@ def _package(name: str, path: pathlib.Path) -> Any:
 
 def _matlab(path: pathlib.Path) -> dict[str, Any]:
     scipy = _package("scipy.io", path)
+    _check_matlab(path)
     try:
         found = scipy.loadmat(path, simplify_cells=True)
     except NotImplementedError as error:
@@ -125,6 +133,34 @@ def _matlab(path: pathlib.Path) -> dict[str, Any]:
     if len(names) == 1 and isinstance(found[names[0]], dict):
         found, names = found[names[0]], list(found[names[0]])
     return {name: np.asarray(found[name]) for name in names}
+
+
+def _check_matlab(path: pathlib.Path) -> None:
+    """Refuse a file whose compressed arrays unpack to more than memory.
+
+    A file of version 5 is 128 bytes, then elements of a kind, a length and contents;
+    those of kind 15 are compressed. What is no such file, SciPy refuses.
+    """
+    size = path.stat().st_size
+    if size * _DENSEST <= _memory() // 2:
+        return
+    total = 0
+    with path.open("rb") as file:
+        order: Any = "big" if file.read(128)[-2:] == b"MI" else "little"
+        while len(tag := file.read(8)) == 8:
+            kind, length = (int.from_bytes(x, order) for x in (tag[:4], tag[4:]))
+            if kind != 15:
+                file.seek(length, os.SEEK_CUR)
+                total += length
+                continue
+            end, unpacker = file.tell() + length, zlib.decompressobj()
+            try:
+                while piece := file.read(min(2**16, end - file.tell())):
+                    total += len(unpacker.decompress(piece))
+                    _check_size(path, total)
+            except zlib.error as error:
+                raise ValueError(f"{path} is damaged; take a copy of it.") from error
+    _check_size(path, total)
 
 
 def table_or_stored(
@@ -183,6 +219,8 @@ def _by_name(
     arrays: Mapping[str, np.ndarray], asked: Mapping[str, str] | None
 ) -> Table | Stored:
     """Columns where every array is some, else arrays by role with three axes."""
+    if not arrays:
+        raise ValueError("the source has no arrays; expected some by name.")
     if len(arrays) == 1:
         return table_or_stored(next(iter(arrays.values())))
     vectors = {name: x for name, x in arrays.items() if x.size > 1 and x.ndim}

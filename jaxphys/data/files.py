@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxphys.checks import check_path, checked
 from jaxphys.data._columns import Table, find_roles
 from jaxphys.data._layout import ARRAYS, Stored, nearest, store, trajectories_of
 from jaxphys.data._record import check_shapes, check_trajectories, pieces_of_rows
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+@checked(path=check_path)
 def save_trajectories(
     path: str | pathlib.Path, trajectories: Trajectories
 ) -> pathlib.Path:
@@ -94,6 +96,7 @@ def save_trajectories(
     return path
 
 
+@checked(path=check_path)
 def load_trajectories(
     path: str | pathlib.Path,
     state: type[PhaseState] | type[TangentState] | None = None,
@@ -239,6 +242,7 @@ def read_trajectories(
       >>> fall.y.p[0, :, 0]
       array([ 0.  , -1.96])
     """
+    check_path("path", path)
     path = pathlib.Path(path)
     suffix = path.suffix.lower()
     if suffix not in (*KINDS, *_TABLES):
@@ -256,6 +260,7 @@ def read_trajectories(
         return _of_source(source, columns, state, mass)
 
 
+@checked(path=check_path)
 def read_inputs(
     path: str | pathlib.Path, columns: Mapping[str, str] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys.checks import check_count, checked
-from jaxphys.data._record import listed, map_arrays, named_arrays
+from jaxphys.checks import check_count, check_key, check_number, check_numbers, checked
+from jaxphys.data._record import check_kind, listed, map_arrays, named_arrays
 from jaxphys.names import check_known
 from jaxphys.types import Array, PyTree, TangentState, Trajectories
 
@@ -59,7 +59,13 @@ def check_finite(data: PyTree) -> None:
 remove or repair these samples.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(data):
-        bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
+        values = np.asarray(leaf)
+        if not jnp.issubdtype(values.dtype, jnp.number) and values.dtype != bool:
+            raise TypeError(
+                f"data{jax.tree_util.keystr(path)} has dtype {values.dtype}; expected "
+                "numbers."
+            )
+        bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             where = tuple(int(i) for i in bad[0])
             raise ValueError(
@@ -68,6 +74,7 @@ remove or repair these samples.
             )
 
 
+@checked(batch_size=check_count)
 def num_batches(data: PyTree, batch_size: int) -> int:
     """Batches in an epoch, or a ValueError where batch_size does not divide the data.
 
@@ -304,6 +311,7 @@ def _check_states(
             )
 
 
+@checked(key=check_key, fraction=check_number)
 def split(
     trajectories: Sequence[Trajectories],
     fraction: float,
@@ -401,6 +409,7 @@ def _select(each: Trajectories, index: Any) -> Trajectories:
 _NOISE = {"q": 0, "p": 1, "v": 2}
 
 
+@checked(key=check_key, sigma=check_numbers, trajectories=check_kind)
 def add_noise(
     trajectories: Trajectories,
     sigma: float | np.ndarray,
@@ -432,6 +441,8 @@ def add_noise(
         raise ValueError(
             f"sigma is {sigma}; expected a number ≥ 0, or {n} of them, one for each q."
         )
+    if fields is not None and not isinstance(fields, Sequence):
+        raise TypeError(f"fields is {fields!r}; expected names, such as ('q',).")
     noisy = {}
     for name in y._fields if fields is None else fields:
         x = getattr(y, check_known("field", name, y._fields))

@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxphys.data._record import check_trajectories, first_few
+from jaxphys.checks import check_count, check_numbers, checked
+from jaxphys.data._record import check_kind, check_trajectories, first_few
 from jaxphys.types import Trajectories
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
 _BLOCK = 2**22
 
 
+@checked(t=check_numbers, x=check_numbers, window=check_count, order=check_count)
 def derivatives(
     t: np.ndarray,
     x: np.ndarray,
@@ -132,6 +134,7 @@ def accelerations(
     return found.astype(dtype)
 
 
+@checked(t=check_numbers, x=check_numbers, window=check_count, order=check_count)
 def smoothed(
     t: np.ndarray, x: np.ndarray, window: int, order: int | None = None
 ) -> np.ndarray:
@@ -321,6 +324,7 @@ def suggest_window(t: np.ndarray, x: np.ndarray) -> int | None:
     return windows[int(np.argmin(relative.mean(axis=1)))]
 
 
+@checked(t=check_numbers, x=check_numbers)
 def noise_levels(t: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Standard deviation of the noise of each column, that of its best window.
 
@@ -373,6 +377,7 @@ def _score(t: np.ndarray, x: np.ndarray, window: int) -> tuple[np.ndarray, np.nd
     return left / (1 - min(1.4 * freedom, 0.99)) ** 2, np.sqrt(left / (1 - freedom))
 
 
+@checked(trajectories=check_kind)
 def with_derivatives(
     trajectories: Trajectories,
     *,

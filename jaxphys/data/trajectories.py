@@ -6,12 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxphys import trees
+from jaxphys.checks import checked
 from jaxphys.data._record import (
+    check_kind,
     check_trajectories,
     listed,
     map_arrays,
     separate_rows,
 )
+from jaxphys.trees import check_dtype
 from jaxphys.types import PhaseState, Trajectories
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
 ]
 
 
+@checked(dtype=check_dtype)
 def cast(
     trajectories: Sequence[Trajectories], dtype: np.dtype | type | str
 ) -> list[Trajectories]:
@@ -39,6 +43,7 @@ def cast(
     def array(x: np.ndarray) -> np.ndarray:
         return trees.cast(np.asarray(x), dtype)
 
+    trajectories = listed("cast", trajectories)
     return [map_arrays(array, x)._replace(t=array(x.t)) for x in trajectories]
 
 
@@ -121,6 +126,7 @@ def _largest(x: np.ndarray) -> np.ndarray:
     return np.max(np.abs(x), axis=1, initial=0.0, where=np.isfinite(x))
 
 
+@checked(trajectories=check_kind)
 def energy_scale(trajectories: Trajectories) -> np.ndarray:
     """The unit of an error in energy, (N, 1): |E(0)|, or the kinetic energy.
 
@@ -142,6 +148,7 @@ def energy_scale(trajectories: Trajectories) -> np.ndarray:
     return np.where(scale > 0, scale, np.ones_like(scale))
 
 
+@checked(trajectories=check_kind)
 def energy_error(trajectories: Trajectories) -> np.ndarray:
     """|E(t) − E(0)| over `energy_scale`, (N, T): how well energy is conserved.
 

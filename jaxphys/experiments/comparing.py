@@ -8,7 +8,7 @@ same first weights, on the same batches, for the same time.
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ import optax
 
 from jaxphys import data as datasets
 from jaxphys import losses, optim, problems, trees
+from jaxphys.checks import check_count, check_function, checked
 from jaxphys.experiments import engine
 from jaxphys.experiments.comparison import Comparison
 from jaxphys.experiments.control.rows import searched
@@ -53,6 +54,12 @@ _SKIPS = 5
 _SECONDS = 10.0
 
 
+def _check_methods(name: str, methods: Any) -> None:
+    if not isinstance(methods, Iterable):
+        raise TypeError(f"{name} is {methods!r}; expected names, such as ('adam',).")
+
+
+@checked(objective=check_function, batch_size=check_count, methods=_check_methods)
 def compare(
     problem: Any = None,
     model: Any = None,

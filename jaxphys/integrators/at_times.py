@@ -6,13 +6,26 @@
 import jax
 import jax.numpy as jnp
 
-from jaxphys.integrators._states import check_start
+from jaxphys.checks import (
+    check_count,
+    check_function,
+    check_start,
+    check_times,
+    checked,
+)
 from jaxphys.trees import time_dtype
 from jaxphys.types import Array, PyTree, Step
 
 __all__ = ["rollout_at"]
 
 
+def _check_substeps(name: str, value: int | Array) -> None:
+    # A number that is an array may change between calls of one program.
+    if not isinstance(value, jax.core.Tracer):
+        check_count(name, value)
+
+
+@checked(step=check_function, substeps=_check_substeps)
 def rollout_at(
     step: Step,
     y0: PyTree,
@@ -49,6 +62,7 @@ def rollout_at(
       [1.0, 0.905, 0.607]
     """
     check_start(y0)
+    check_times(ts)
     y0 = jax.tree.map(jnp.asarray, y0)
     ts = jnp.asarray(ts, time_dtype(y0))
     if ts.ndim != 1 or len(ts) < 2:
@@ -56,9 +70,6 @@ def rollout_at(
             f"ts has shape {ts.shape}; expected at least two times, (T,). For a batch "
             "use jax.vmap."
         )
-    traced = isinstance(substeps, jax.Array)
-    if not traced and (int(substeps) != substeps or substeps < 1):
-        raise ValueError(f"substeps is {substeps}; expected a whole number ≥ 1.")
     lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(controls)}
     if lengths - {(len(ts) - 1,)}:
         raise ValueError(

@@ -16,8 +16,9 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jaxphys.checks import check_count, check_function, check_positive, checked
+from jaxphys.names import check_known
 from jaxphys.precision import exact
-from jaxphys.roots import RootInfo, find_root
+from jaxphys.roots import METHODS, RootInfo, find_root
 from jaxphys.types import (
     Array,
     Lagrangian,
@@ -53,6 +54,10 @@ class ImplicitStep:
         return self.with_info(t, y, dt, args)[0]
 
 
+def _check_method(name: str, value: str) -> None:
+    check_known(name, value, METHODS)
+
+
 def _implicit_runge_kutta(
     f: VectorField, a: Sequence[Sequence[float]], b: Sequence[float], **options
 ) -> ImplicitStep:
@@ -80,7 +85,12 @@ def _implicit_runge_kutta(
     return ImplicitStep(step)
 
 
-@checked(f=check_function, tolerance=check_positive, max_iterations=check_count)
+@checked(
+    f=check_function,
+    tolerance=check_positive,
+    max_iterations=check_count,
+    method=_check_method,
+)
 def implicit_midpoint(
     f: VectorField,
     *,
@@ -113,7 +123,12 @@ def implicit_midpoint(
     return _implicit_runge_kutta(f, [[0.5]], [1.0], method=method, **options)
 
 
-@checked(f=check_function, tolerance=check_positive, max_iterations=check_count)
+@checked(
+    f=check_function,
+    tolerance=check_positive,
+    max_iterations=check_count,
+    method=_check_method,
+)
 def gauss4(
     f: VectorField,
     *,
@@ -195,6 +210,7 @@ def variational(
     return ImplicitStep(step)
 
 
+@checked(step=check_function, project=check_function)
 def projected(step: Step, project: Callable[[PyTree, PyTree], PyTree]) -> Step:
     """A step followed by `project(y, args)`, back onto the constraints.
 

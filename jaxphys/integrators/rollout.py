@@ -14,8 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys._jaxpr import scalars
-from jaxphys.checks import check_count, check_function, check_number, checked
-from jaxphys.integrators._states import check_start
+from jaxphys.checks import (
+    check_count,
+    check_function,
+    check_number,
+    check_start,
+    checked,
+)
 from jaxphys.integrators.implicit import ImplicitStep
 from jaxphys.trees import all_finite, time_dtype
 from jaxphys.types import Array, PyTree, Step
@@ -38,6 +43,7 @@ class RolloutInfo(NamedTuple):
     failed_at: Array
 
 
+@checked(dt=check_number, num_steps=check_count, substeps=check_count)
 def check_time_step(dt, num_steps: int, substeps: int = 1) -> None:
     """Raise a ValueError for an invalid time grid."""
     if not isinstance(dt, jax.core.Tracer) and not (np.isfinite(dt) and dt != 0):

@@ -47,7 +47,15 @@ def splitting(
 
     Reference: Hairer, Lubich & Wanner, Geometric Numerical Integration, § II.5.
     """
-    pairs = [(float(c), float(d)) for c, d in coefficients]
+    try:
+        pairs = [(float(c), float(d)) for c, d in coefficients]
+    except (TypeError, ValueError):
+        pairs = []
+    if not pairs:
+        raise TypeError(
+            f"coefficients are {coefficients!r}; expected pairs (drift, kick) of "
+            "numbers, one at least."
+        )
     for name, column in zip(("drifts", "kicks"), zip(*pairs, strict=True), strict=True):
         if not math.isclose(sum(column), 1, abs_tol=1e-12):
             raise ValueError(

@@ -11,9 +11,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys.checks import check_count, check_function, check_number, checked
+from jaxphys.checks import (
+    check_count,
+    check_function,
+    check_number,
+    check_share,
+    check_vector,
+    checked,
+)
 from jaxphys.linalg.spectral import Spectrum, gram_power
 from jaxphys.precision import always_exact
+from jaxphys.trees import check_dtype
 from jaxphys.types import Array
 
 __all__ = [
@@ -40,7 +48,7 @@ class Krylov(NamedTuple):
     off: Array
 
 
-@checked(product=check_function, iterations=check_count)
+@checked(product=check_function, iterations=check_count, start=check_vector)
 @always_exact
 def lanczos(product: Callable[[Array], Array], start: Array, iterations: int) -> Krylov:
     """Lanczos' tridiagonalization of a symmetric K, every vector made orthogonal twice.
@@ -101,7 +109,13 @@ def _extended(product: Callable, number: Array | int, space: Krylov) -> Krylov:
     )
 
 
-@checked(product=check_function, power=check_number, iterations=check_count)
+@checked(
+    product=check_function,
+    power=check_number,
+    iterations=check_count,
+    cotangent=check_vector,
+    rcond=check_share,
+)
 @always_exact
 def lanczos_power(
     product: Callable[[Array], Array],
@@ -147,7 +161,7 @@ class Solved(NamedTuple):
     iterations: Array
 
 
-@checked(product=check_function, iterations=check_count)
+@checked(product=check_function, iterations=check_count, rhs=check_vector)
 @always_exact
 def lanczos_solve(
     product: Callable[[Array], Array],
@@ -212,7 +226,9 @@ def lanczos_solve(
     return Solved(inside @ space.basis, left, count)
 
 
-@checked(product=check_function, size=check_count, probes=check_count)
+@checked(
+    product=check_function, size=check_count, probes=check_count, dtype=check_dtype
+)
 @always_exact
 def hutchinson_trace(
     product: Callable[[Array], Array], size: int, dtype, probes: int = 8

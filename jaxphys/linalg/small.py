@@ -5,6 +5,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxphys.checks import (
+    check_array,
+    check_matrix,
+    check_not_negative,
+    check_vector,
+    checked,
+)
 from jaxphys.precision import always_exact
 from jaxphys.types import Array
 
@@ -30,6 +37,7 @@ def double(dtype) -> jnp.dtype:
 _WHOLE = 512
 
 
+@checked(rows=check_matrix)
 @always_exact
 def self_product(rows: Array) -> Array:
     """A Aᵀ of A of shape (m, k): each entry below the diagonal is computed once.
@@ -89,6 +97,7 @@ def tall_product(matrix: Array) -> Array:
     return jax.lax.platform_dependent(matrix, cpu=blocked, default=plain)
 
 
+@checked(gram=check_matrix, damping=check_not_negative)
 @always_exact
 def damped_solver(gram: Array, damping: Array) -> Callable[[Array], Array]:
     """w ↦ (K + λ I)⁻¹ w by one Cholesky factorization; K of shape (m, m), w (m,)."""
@@ -97,6 +106,7 @@ def damped_solver(gram: Array, damping: Array) -> Callable[[Array], Array]:
     return lambda w: jax.scipy.linalg.cho_solve(factor, w.astype(gram.dtype))
 
 
+@checked(root=check_matrix, damping=check_not_negative)
 @always_exact
 def damped_root_solver(root: Array, damping: Array) -> Callable[[Array], Array]:
     """w ↦ (Rᵀ R + λ I)⁻¹ w without squaring R: QR of (R; √λ I); R (k, n), w (n,)."""
@@ -107,6 +117,7 @@ def damped_root_solver(root: Array, damping: Array) -> Callable[[Array], Array]:
     return lambda w: solve(factor, solve(factor, w.astype(root.dtype), trans="T"))
 
 
+@checked(matrix=check_matrix, rhs=check_array)
 @always_exact
 def symmetric_solve(matrix: Array, rhs: Array, *, positive: bool = False) -> Array:
     """M⁻¹ b for a symmetric matrix, in closed form up to 3 × 3.
@@ -153,6 +164,7 @@ def symmetric_solve(matrix: Array, rhs: Array, *, positive: bool = False) -> Arr
     return jnp.linalg.solve(matrix, rhs)
 
 
+@checked(diagonal=check_vector, off=check_vector, rhs=check_array)
 @always_exact
 def cyclic_solve(diagonal: Array, off: Array, rhs: Array) -> Array:
     """M⁻¹ b for a symmetric tridiagonal matrix closed to a ring, in linear time.
@@ -173,6 +185,11 @@ def cyclic_solve(diagonal: Array, off: Array, rhs: Array) -> Array:
       >>> print(jnp.round(ring, 6))
       [ 2. -1.  2. -1.]
     """
+    if not diagonal.shape == off.shape == rhs.shape:
+        raise ValueError(
+            f"got diagonal of shape {diagonal.shape}, off of {off.shape} and rhs of "
+            f"{rhs.shape}; expected three times (n,)."
+        )
     corner = off[-1]
     first = -diagonal[0]
     # M = T + u wᵀ with u = (first, 0 …, corner), w = (1, 0 …, corner / first).

@@ -14,7 +14,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys.checks import check_number, checked
+from jaxphys.checks import (
+    check_matrix,
+    check_number,
+    check_numbers,
+    check_share,
+    check_vector,
+    checked,
+)
 from jaxphys.linalg.small import double, self_product
 from jaxphys.names import check_known
 from jaxphys.precision import always_exact
@@ -54,7 +61,12 @@ class Spectrum(NamedTuple):
     largest: Array
 
 
-@checked(power=check_number)
+@checked(
+    power=check_number,
+    rcond=check_share,
+    jacobian=check_numbers,
+    cotangent=check_numbers,
+)
 @always_exact
 def spectral_direction(
     jacobian: Array,
@@ -101,7 +113,9 @@ def spectral_direction(
     return spectrum.direction
 
 
-@checked(power=check_number)
+@checked(
+    power=check_number, jacobian=check_matrix, cotangent=check_vector, rcond=check_share
+)
 @always_exact
 def spectral(
     jacobian: Array,
@@ -202,10 +216,22 @@ def gram_rcond(dtype, rows: int) -> float:
     return float(jnp.finfo(dtype).eps * rows) ** 0.5
 
 
+@checked(rcond=check_share)
 def check_rcond(rcond: float | Array) -> None:
     """A ValueError for a cut-off outside of [0, 1); a traced one is not checked."""
     if not isinstance(rcond, jax.core.Tracer) and not 0 <= rcond < 1:
         raise ValueError(f"rcond is {rcond}; expected a number in [0, 1).")
+
+
+def _check_fits(gram: Array, cotangent: Array) -> None:
+    size = gram.shape[0]
+    if gram.shape != (size, size):
+        raise ValueError(f"gram has shape {gram.shape}; expected a square matrix.")
+    if cotangent.shape != (size,):
+        raise ValueError(
+            f"cotangent has shape {cotangent.shape}; expected ({size},), as gram has "
+            f"{gram.shape}."
+        )
 
 
 def masked_power(values: Array, power: float, keep: Array) -> Array:
@@ -214,7 +240,9 @@ def masked_power(values: Array, power: float, keep: Array) -> Array:
     return jnp.where(keep, jnp.where(keep, values, 1) ** power, 0)
 
 
-@checked(power=check_number)
+@checked(
+    power=check_number, gram=check_matrix, cotangent=check_vector, rcond=check_share
+)
 @always_exact
 def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spectrum:
     """(J Jᵀ)^((κ−1)/2) g from the Gram matrix: map it back with Jᵀ to get J^κ g.
@@ -229,6 +257,7 @@ def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spe
     Returns:
       A `Spectrum` whose direction has shape (m,), in the Gram matrix's dtype.
     """
+    _check_fits(gram, cotangent)
     eigenvalues, vectors = jnp.linalg.eigh(gram, symmetrize_input=False)
     # Rounding leaves eigenvalues of a positive matrix slightly below zero.
     squares = jnp.maximum(eigenvalues, 0)
@@ -245,6 +274,7 @@ def gram_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spe
 _NEWTON_STEPS = 64
 
 
+@checked(matrix=check_matrix)
 @always_exact
 def inverse_fourth_root(matrix: Array) -> Array:
     """A^(−1/4) of a symmetric positive definite A, by products of matrices alone.
@@ -267,6 +297,8 @@ def inverse_fourth_root(matrix: Array) -> Array:
     Reference: Guo & Higham, A Schur–Newton method for the matrix pth root and its
     inverse, SIAM J. Matrix Anal. Appl. 28, 2006, section 3.
     """
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"matrix has shape {matrix.shape}; expected a square one.")
     identity = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
     # Newton's method converges from eigenvalues in (0, 5).
     scale = 2.5 / jnp.linalg.norm(matrix)
@@ -289,6 +321,7 @@ def inverse_fourth_root(matrix: Array) -> Array:
     return jax.lax.while_loop(unfinished, improve, start)[0]
 
 
+@checked(power=check_number)
 def quarters(power: float) -> int:
     """n of (κ − 1)/2 = −n/4, or a ValueError where κ is not 1 − n/2.
 
@@ -304,7 +337,9 @@ def quarters(power: float) -> int:
     return int(count)
 
 
-@checked(power=check_number)
+@checked(
+    power=check_number, gram=check_matrix, cotangent=check_vector, rcond=check_share
+)
 @always_exact
 def newton_power(gram: Array, cotangent: Array, power: float, rcond: float) -> Spectrum:
     """`gram_power` by products of matrices, for devices where eigenvectors are slow.
@@ -325,6 +360,7 @@ def newton_power(gram: Array, cotangent: Array, power: float, rcond: float) -> S
       A `Spectrum`; its rank is Σ σ²/(σ² + c²), rounded, its largest singular value
       that of power iterations.
     """
+    _check_fits(gram, cotangent)
     count = quarters(power)
     size = jnp.linalg.norm(gram)
     empty = size == 0

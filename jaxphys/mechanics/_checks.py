@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from jaxphys.checks import check_function, check_number, checked
+from jaxphys.checks import check_function, check_not_negative, checked
 from jaxphys.types import Array, PyTree
 
 Force = Callable[[Array, PyTree, PyTree], Array]
@@ -14,7 +14,7 @@ of_law = checked(
     lagrangian=check_function,
     force=check_function,
     dissipation=check_function,
-    regularization=check_number,
+    regularization=check_not_negative,
 )
 
 

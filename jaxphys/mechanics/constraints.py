@@ -12,7 +12,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys.checks import check_count, check_function, check_number, checked
+from jaxphys.checks import (
+    check_count,
+    check_function,
+    check_not_negative,
+    checked,
+)
 from jaxphys.linalg import symmetric_solve
 from jaxphys.mechanics.lagrange import equations_of_motion
 from jaxphys.precision import exact
@@ -48,7 +53,7 @@ class Constrained(NamedTuple):
 @checked(
     lagrangian=check_function,
     constraint=check_function,
-    stabilization=check_number,
+    stabilization=check_not_negative,
     projections=check_count,
 )
 def constrained(

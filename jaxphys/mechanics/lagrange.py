@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxphys._jaxpr.curvature import curvature
 from jaxphys._jaxpr.walk import exact_jvp
-from jaxphys.checks import check_function, checked
+from jaxphys.checks import check_function, checked, has
 from jaxphys.linalg import cyclic_solve, symmetric_solve
 from jaxphys.mechanics._checks import Force, of_law, scalar
 from jaxphys.mechanics.hamilton import hamiltonian_vector_field
@@ -305,6 +305,7 @@ def lagrangian_vector_field(
     return field
 
 
+@checked(system=has("a System", "params", "sample"))
 def vector_field(system: System) -> VectorField:
     """A system's equations of motion, with its dissipation and its external force.
 

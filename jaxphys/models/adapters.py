@@ -15,11 +15,14 @@ from flax import linen, nnx
 from jax.typing import DTypeLike
 
 from jaxphys import trees
+from jaxphys.checks import check_function, checked, has
+from jaxphys.trees import check_dtype
 from jaxphys.types import Array, Model, PyTree
 
 __all__ = ["as_model", "from_equinox", "from_linen", "from_nnx"]
 
 
+@checked(module=has("a module of linen", "init", "apply"), dtype=check_dtype)
 def from_linen(
     module: linen.Module, *example: Array, dtype: DTypeLike | None = None
 ) -> Model:
@@ -57,6 +60,7 @@ def from_linen(
     return Model(init, apply)
 
 
+@checked(module=check_function, dtype=check_dtype)
 def from_nnx(
     module: Callable[[nnx.Rngs], nnx.Module] | nnx.Module,
     *,
@@ -101,6 +105,7 @@ def from_nnx(
     return Model(init, apply, {"module": whole})
 
 
+@checked(module=check_function, dtype=check_dtype)
 def from_equinox(
     module: Callable[..., Any], *, dtype: DTypeLike | None = None
 ) -> Model:

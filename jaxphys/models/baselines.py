@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
-from jaxphys.checks import check_count, checked
+from jaxphys.checks import check_count, check_whole, checked
 from jaxphys.models.coordinates import Normalization, coordinates, network
 from jaxphys.precision import exact
 from jaxphys.types import (
@@ -23,7 +23,7 @@ from jaxphys.types import (
 __all__ = ["neural_ode", "second_order"]
 
 
-@checked(num_coordinates=check_count)
+@checked(num_coordinates=check_count, num_controls=check_whole)
 def neural_ode(
     num_coordinates: int,
     num_controls: int = 0,
@@ -64,7 +64,7 @@ def neural_ode(
     return Dynamics(net.init, field, state, None, num_controls)
 
 
-@checked(num_coordinates=check_count)
+@checked(num_coordinates=check_count, num_controls=check_whole)
 def second_order(
     num_coordinates: int,
     num_controls: int = 0,

@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from jaxphys.checks import check_sizes, checked
 from jaxphys.models.adapters import as_model
 from jaxphys.models.networks import mlp
 from jaxphys.precision import exact
+from jaxphys.trees import check_dtype
 from jaxphys.types import Array, Model, PyTree
 
 __all__ = [
@@ -169,19 +171,37 @@ def coordinates(
         raise ValueError(
             f"num_coordinates is {number}; expected a whole number ≥ 1, the size of q."
         )
-    periodic = (False,) * number if periodic is None else tuple(map(bool, periodic))
+    periodic = (False,) * number if periodic is None else _bools(periodic)
     if len(periodic) != number:
         raise ValueError(
             f"periodic has {len(periodic)} entries; expected one for each of "
             f"{number} coordinates."
         )
     units = _identity(number) if units is None else units
+    if not isinstance(units, Normalization):
+        raise TypeError(
+            f"normalization is a {type(units).__name__}; expected a Normalization."
+        )
     for name, x in units._asdict().items():
         if np.shape(x) != (number,):
             raise ValueError(
                 f"normalization.{name} has shape {np.shape(x)}; expected ({number},)."
             )
     return Coordinates(number, periodic, units)
+
+
+def _bools(periodic: Sequence[bool]) -> tuple[bool, ...]:
+    """The same as a tuple; zeros and ones are bools as well."""
+    try:
+        given = () if isinstance(periodic, str) else tuple(periodic)
+        known = bool(given) and all(x in (0, 1) for x in given)
+    except TypeError:
+        known = False
+    if not known:
+        raise TypeError(
+            f"periodic is {periodic!r}; expected one bool for each coordinate."
+        )
+    return tuple(map(bool, given))
 
 
 def check_smooth(activation: str, what: str = "an energy") -> None:
@@ -194,6 +214,7 @@ def check_smooth(activation: str, what: str = "an energy") -> None:
         )
 
 
+@checked(hidden=check_sizes, dtype=check_dtype)
 def network(
     num_inputs: int,
     num_outputs: int = 1,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import mechanics
-from jaxphys.checks import check_count, checked
+from jaxphys.checks import check_count, check_whole, checked
 from jaxphys.models.adapters import as_model
 from jaxphys.models.coordinates import Normalization, coordinates, network
 from jaxphys.models.structured import positive_matrix
@@ -25,7 +25,7 @@ __all__ = ["forced"]
 _INPUTS = ("direct", "learned")
 
 
-@checked(num_coordinates=check_count)
+@checked(num_coordinates=check_count, num_controls=check_whole)
 def forced(
     model: Any,
     num_coordinates: int,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys.checks import check_positive, checked
+from jaxphys.checks import check_not_negative, check_positive, checked
 from jaxphys.models.coordinates import check_smooth, network
 from jaxphys.models.lnn import REGULARIZATION
 from jaxphys.models.networks import LAGRANGIAN
@@ -30,7 +30,7 @@ class FieldUnits(NamedTuple):
 _ONE = FieldUnits()
 
 
-@checked(spacing=check_positive)
+@checked(spacing=check_positive, regularization=check_not_negative)
 def lattice(
     spacing: float = 1.0,
     *,

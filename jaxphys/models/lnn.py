@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxphys import mechanics
-from jaxphys.checks import check_count, checked
+from jaxphys.checks import check_count, check_not_negative, checked
 from jaxphys.models.adapters import as_model
 from jaxphys.models.coordinates import (
     Normalization,
@@ -38,7 +38,7 @@ __all__ = ["REGULARIZATION", "lagrangian_dynamics", "lnn"]
 REGULARIZATION = 1.0
 
 
-@checked(num_coordinates=check_count)
+@checked(num_coordinates=check_count, regularization=check_not_negative)
 def lnn(
     num_coordinates: int,
     *,

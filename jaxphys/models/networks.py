@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from flax import linen
 from jax.typing import DTypeLike
 
-from jaxphys.checks import check_count, checked
+from jaxphys.checks import check_count, check_sizes, checked
 from jaxphys.models.adapters import from_linen
 from jaxphys.names import check_known
 from jaxphys.precision import exact
+from jaxphys.trees import check_dtype
 from jaxphys.types import Array, Model, PyTree
 
 __all__ = [
@@ -106,6 +107,7 @@ class _MLP(linen.Module):
         return layers[-1](x)
 
 
+@checked(sizes=check_sizes, dtype=check_dtype)
 def mlp(
     sizes: Sequence[int],
     *,
@@ -188,7 +190,7 @@ class _Convolution(linen.Module):
         return field.reshape(-1)
 
 
-@checked(size=check_count, reach=check_count)
+@checked(size=check_count, reach=check_count, channels=check_sizes, dtype=check_dtype)
 def convolution(
     size: int,
     channels: Sequence[int],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxphys.checks import check_count, checked
+from jaxphys.checks import check_count, check_whole, checked
 from jaxphys.models.coordinates import (
     Normalization,
     coordinates,
@@ -28,7 +28,7 @@ __all__ = ["port_hamiltonian"]
 _ENERGIES: dict[str, Callable[..., Model]] = {"structured": structured, "plain": hnn}
 
 
-@checked(num_coordinates=check_count)
+@checked(num_coordinates=check_count, num_controls=check_whole)
 def port_hamiltonian(
     num_coordinates: int,
     num_controls: int = 1,

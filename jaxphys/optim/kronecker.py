@@ -25,7 +25,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import linalg, trees
-from jaxphys.checks import check_count, check_number, check_positive, checked
+from jaxphys.checks import (
+    check_count,
+    check_number,
+    check_positive,
+    check_share,
+    checked,
+)
 from jaxphys.optim import routes
 from jaxphys.optim.factors import Block
 from jaxphys.optim.weighted import per_largest, roots_of
@@ -168,6 +174,7 @@ def _applied(kind: str, powers: tuple[Array, ...], gradient: Array) -> Array:
     damping=check_positive,
     refresh=check_count,
     largest_side=check_count,
+    average=check_share,
 )
 def scale_by_kronecker(
     *,

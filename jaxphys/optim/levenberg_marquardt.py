@@ -19,6 +19,14 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import trees
+from jaxphys.checks import (
+    check_count,
+    check_number,
+    check_positive,
+    check_share,
+    check_some,
+    checked,
+)
 from jaxphys.optim import routes
 from jaxphys.optim.damped import LeastSquares, solver
 from jaxphys.optim.info import StepInfo
@@ -51,6 +59,17 @@ class DampedState(NamedTuple):
     info: StepInfo
 
 
+@checked(
+    damping=check_number,
+    min_damping=check_positive,
+    max_damping=check_some,
+    decrease=check_positive,
+    increase=check_positive,
+    max_bend=check_some,
+    iterations=check_count,
+    tolerance=check_share,
+    memory_limit=check_some,
+)
 def levenberg_marquardt(
     *,
     damping: float = 1.0,

@@ -17,7 +17,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import linalg, losses
-from jaxphys.checks import check_count, check_function, check_positive, checked
+from jaxphys.checks import (
+    check_count,
+    check_function,
+    check_positive,
+    check_share,
+    checked,
+)
 from jaxphys.precision import exact
 from jaxphys.types import Array
 
@@ -29,6 +35,7 @@ __all__ = ["local_inverse", "sip"]
     objective=check_function,
     step_size=check_positive,
     invert=check_function,
+    rcond=check_share,
 )
 def sip(
     simulate: Callable[[Array, Array], Array],
@@ -98,7 +105,12 @@ class _Search(NamedTuple):
     damping: Array
 
 
-@checked(simulate=check_function, residual=check_function, iterations=check_count)
+@checked(
+    simulate=check_function,
+    residual=check_function,
+    iterations=check_count,
+    damping=check_positive,
+)
 def local_inverse(
     simulate: Callable[[Array, Array], Array],
     *,

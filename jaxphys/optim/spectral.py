@@ -21,7 +21,14 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import linalg, trees
-from jaxphys.checks import check_count, check_number, check_rate, checked
+from jaxphys.checks import (
+    check_count,
+    check_number,
+    check_rate,
+    check_share,
+    check_some,
+    checked,
+)
 from jaxphys.optim import routes
 from jaxphys.optim.info import StepInfo
 from jaxphys.optim.weighted import Weighted, per_largest, roots_of
@@ -46,7 +53,12 @@ class SpectralState(NamedTuple):
     info: StepInfo
 
 
-@checked(power=check_number, iterations=check_count)
+@checked(
+    power=check_number,
+    iterations=check_count,
+    rcond=check_share,
+    memory_limit=check_some,
+)
 def scale_by_spectral(
     *,
     power: float,
@@ -201,6 +213,7 @@ def _unit(steepest: Array, batch: int, largest: Array, power) -> Array:
     return jnp.where(stiffness > 0, 1 / jnp.where(stiffness > 0, stiffness, 1), 0)
 
 
+@checked(rcond=check_share)
 def hig(
     learning_rate: optax.ScalarOrSchedule = 1.0,
     *,
@@ -255,6 +268,7 @@ def hig(
     )
 
 
+@checked(rcond=check_share)
 def gauss_newton(
     learning_rate: optax.ScalarOrSchedule = 1.0,
     *,

@@ -12,7 +12,14 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import trees
-from jaxphys.checks import check_rate
+from jaxphys.checks import (
+    check_count,
+    check_positive,
+    check_rate,
+    check_share,
+    check_some,
+    checked,
+)
 from jaxphys.optim import routes
 from jaxphys.optim.damped import solver
 from jaxphys.optim.info import StepInfo
@@ -36,6 +43,14 @@ class SpringState(NamedTuple):
     info: StepInfo
 
 
+@checked(
+    damping=check_positive,
+    decay=check_share,
+    max_step=check_some,
+    iterations=check_count,
+    tolerance=check_share,
+    memory_limit=check_some,
+)
 def spring(
     learning_rate: optax.ScalarOrSchedule = 1.0,
     *,

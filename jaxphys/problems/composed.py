@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from jaxphys.checks import checked, has
 from jaxphys.models.adapters import as_model
 from jaxphys.precision import exact
 from jaxphys.types import Array, Model, Problem, PyTree, required
@@ -13,6 +14,7 @@ from jaxphys.types import Array, Model, Problem, PyTree, required
 __all__ = ["closed_loop", "network_for", "outputs", "residuals"]
 
 
+@checked(problem=has("a Problem", "num_inputs", "simulate", "objective"))
 def network_for(problem: Problem, network: Any) -> Model:
     """The network of a problem as a `Model`, in whatever form it is handed over.
 
@@ -34,6 +36,7 @@ def network_for(problem: Problem, network: Any) -> Model:
     return as_model(network, jax.ShapeDtypeStruct((problem.num_inputs,), "float32"))
 
 
+@checked(problem=has("a Problem", "num_inputs", "simulate", "objective"))
 def outputs(problem: Problem, model: Any) -> Callable[[PyTree, Array], Array]:
     """The network and then the physics, as `outputs(params, inputs) -> (d,)`.
 
@@ -113,6 +116,7 @@ def _acting(problem: Problem, model: Model, params: PyTree, inputs: Array) -> An
     return control
 
 
+@checked(problem=has("a Problem", "num_inputs", "simulate", "objective"))
 def residuals(
     problem: Problem, model: Any
 ) -> Callable[[PyTree, tuple[Array, Array]], Array]:

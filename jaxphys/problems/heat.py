@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 from jaxphys import losses
 from jaxphys.checks import check_count, check_positive, checked
 from jaxphys.precision import exact
+from jaxphys.trees import check_dtype
 from jaxphys.types import Array, Problem
 
 __all__ = ["boxes", "concentrate", "cooled", "decay", "diffuse", "heat"]
@@ -101,7 +102,9 @@ def cooled(
     return first.reshape(num_samples, -1), last.reshape(num_samples, -1)
 
 
-@checked(size=check_count, amount=check_positive, floor=check_positive)
+@checked(
+    size=check_count, amount=check_positive, floor=check_positive, dtype=check_dtype
+)
 def heat(
     size: int = 64,
     *,

@@ -17,9 +17,17 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxphys import integrators, mechanics
-from jaxphys.checks import check_count, check_number, check_positive, checked
+from jaxphys.checks import (
+    check_count,
+    check_not_negative,
+    check_number,
+    check_positive,
+    checked,
+    has,
+)
 from jaxphys.names import check_known
 from jaxphys.optim import linearise
+from jaxphys.trees import check_dtype
 from jaxphys.types import (
     Array,
     Model,
@@ -114,6 +122,10 @@ def _driven_field(system: System) -> VectorField:
     dt=check_positive,
     substeps=check_count,
     amplitude=check_number,
+    dtype=check_dtype,
+    system=has("a System", "params", "sample"),
+    noise=check_not_negative,
+    release=has("a TangentState", "q", "v"),
 )
 def identification(
     system: System,
@@ -163,6 +175,8 @@ def identification(
 
     Reference: Ljung, System Identification: Theory for the User, 2nd ed. 1999, § 7.
     """
+    if not isinstance(unknown, Sequence):
+        raise TypeError(f"unknown is {unknown!r}; expected names of constants.")
     actual = truth(system, unknown, release, dtype)
     if not 0 <= noise < jnp.inf:
         raise ValueError(f"noise is {noise}; expected a standard deviation ≥ 0.")

@@ -19,6 +19,7 @@ from jax.typing import DTypeLike
 from jaxphys import losses
 from jaxphys.checks import check_number, check_positive, checked
 from jaxphys.precision import exact
+from jaxphys.trees import check_dtype
 from jaxphys.types import Array, Problem
 
 __all__ = ["exponential", "rotated_sine", "scaled_waves"]
@@ -30,7 +31,7 @@ def _uniform(key: Array, shape: tuple[int, ...], low, high, dtype) -> Array:
     return drawn.astype(dtype)
 
 
-@checked(scale=check_positive)
+@checked(scale=check_positive, dtype=check_dtype)
 def scaled_waves(scale: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> Problem:
     """The toy of half-inverse gradients: learn (sin 6x, cos 9x), x ~ U[−1, 1).
 
@@ -79,7 +80,12 @@ def scaled_waves(scale: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> Prob
     )
 
 
-@checked(conditioning=check_positive, angle=check_number, scale=check_positive)
+@checked(
+    conditioning=check_positive,
+    angle=check_number,
+    scale=check_positive,
+    dtype=check_dtype,
+)
 def rotated_sine(
     conditioning: float = 32.0,
     angle: float = 45.0,
@@ -155,7 +161,7 @@ def rotated_sine(
     )
 
 
-@checked(low=check_number)
+@checked(low=check_number, dtype=check_dtype)
 def exponential(low: float = -12.0, *, dtype: DTypeLike = jnp.float32) -> Problem:
     """y = exp u, for u between `low` and 0: gradients vanish where u is low.
 

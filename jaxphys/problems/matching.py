@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys import integrators
-from jaxphys.checks import check_count, check_function, checked
+from jaxphys.checks import check_count, check_function, checked, has
 from jaxphys.data import Accelerated, Chunk, Moment
 from jaxphys.motion import arguments, follow
 from jaxphys.precision import exact
@@ -40,6 +40,7 @@ def rate_vector(dynamics: Dynamics, rate: PyTree) -> Array:
     return rate[1]
 
 
+@checked(dynamics=has("a Dynamics", "vector_field", "state"))
 def derivative_matching(
     dynamics: Dynamics, scale: Array | float | tuple[float, ...] = 1.0
 ) -> Callable[[PyTree, Moment], Array]:
@@ -71,6 +72,7 @@ def derivative_matching(
     return outputs
 
 
+@checked(dynamics=has("a Dynamics", "vector_field", "state"))
 def torque_matching(
     dynamics: Dynamics, scale: Array | float | tuple[float, ...] = 1.0
 ) -> Callable[[PyTree, Accelerated], Array]:
@@ -103,7 +105,12 @@ def torque_matching(
     return outputs
 
 
-@checked(make_step=check_function, substeps=check_count, observe=check_function)
+@checked(
+    make_step=check_function,
+    substeps=check_count,
+    observe=check_function,
+    dynamics=has("a Dynamics", "vector_field", "state"),
+)
 def trajectory_matching(
     dynamics: Dynamics,
     make_step: Callable[[VectorField], Step] = integrators.rk4,

@@ -15,6 +15,7 @@ from jaxphys import integrators, losses, mechanics, systems
 from jaxphys.checks import check_count, check_number, check_positive, checked
 from jaxphys.names import check_known
 from jaxphys.precision import exact
+from jaxphys.trees import check_dtype
 from jaxphys.types import Array, PhaseState, Problem, System, required
 
 __all__ = ["chain", "motion", "oscillator_control", "stability_limit"]
@@ -88,6 +89,7 @@ def _arguments(system: System, control: Array, state: Array, dt: float) -> dict:
     num_steps=check_count,
     dt=check_positive,
     gain=check_number,
+    dtype=check_dtype,
 )
 def oscillator_control(
     num_oscillators: int = 2,

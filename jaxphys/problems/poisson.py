@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxphys import losses
 from jaxphys.checks import check_count, checked
 from jaxphys.precision import exact
+from jaxphys.trees import check_dtype
 from jaxphys.types import Array, Problem
 
 __all__ = ["eigenvalues", "laplacian", "poisson", "sines", "smooth_fields", "solve"]
@@ -77,7 +78,7 @@ def smooth_fields(key: Array, num_samples: int, size: int, dtype: DTypeLike) -> 
     return basis @ (jnp.asarray(amplitudes, dtype) * drawn.astype(dtype)) @ basis
 
 
-@checked(size=check_count)
+@checked(size=check_count, dtype=check_dtype)
 def poisson(size: int = 8, *, dtype: DTypeLike = jnp.float32) -> Problem:
     """The problem of inverting the Laplacian on a size × size grid.
 

@@ -25,6 +25,7 @@ from jax.typing import DTypeLike
 from jaxphys import integrators, losses
 from jaxphys.checks import check_count, check_positive, checked
 from jaxphys.precision import exact
+from jaxphys.trees import check_dtype
 from jaxphys.types import Array, Problem
 
 __all__ = [
@@ -207,7 +208,9 @@ def populations(path: Array, levels: int = 5) -> Array:
     return jnp.abs(path @ states.T) ** 2
 
 
-@checked(num_points=check_count, num_steps=check_count, dt=check_positive)
+@checked(
+    num_points=check_count, num_steps=check_count, dt=check_positive, dtype=check_dtype
+)
 def quantum_dipole(
     num_points: int = 14,
     *,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxphys import losses
+from jaxphys.checks import checked, has
 from jaxphys.problems.composed import network_for, outputs, residuals
 from jaxphys.types import Array, Problem, PyTree
 
@@ -57,6 +58,7 @@ def _with_targets(data: tuple[PyTree, PyTree], length: int) -> tuple[PyTree, PyT
     return data[0], data
 
 
+@checked(problem=has("a Problem", "num_inputs", "simulate", "objective"))
 def steered(
     problem: Problem,
     model: Any,

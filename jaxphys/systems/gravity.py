@@ -153,6 +153,10 @@ def kepler(mu: float = 1.0, softening: float = 0.0) -> System:
 
 def _gravity(name: str, masses, gravity, softening, sample, **rest) -> System:
     masses = jnp.asarray(masses, float)
+    if not isinstance(masses, jax.core.Tracer) and not np.all(
+        np.isfinite(masses) & (np.asarray(masses) > 0)
+    ):
+        raise ValueError(f"masses are {masses}; expected finite numbers above zero.")
     if masses.ndim != 1 or masses.shape[0] < 2:
         raise ValueError(
             f"masses have shape {masses.shape}; expected one per body, (n,), n ≥ 2."

@@ -13,12 +13,10 @@ from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from tqdm import tqdm
 
+from jaxphys import checks, devices, stopping
 from jaxphys import data as datasets
-from jaxphys import devices, stopping
-from jaxphys.checks import check_count, check_function, check_positive, checked
 from jaxphys.training._blas import one_blas_thread
 from jaxphys.training.journal import (
     CHUNK_SECONDS,
@@ -59,9 +57,9 @@ class Budget(NamedTuple):
                 "epochs and seconds."
             )
         ((name, value),) = given.items()
-        check_positive(name, value)
+        checks.check_positive(name, value)
         if name == "steps":
-            check_count(name, value)
+            checks.check_count(name, value)
         return self
 
     def in_steps(self, batches: int) -> int | None:
@@ -128,8 +126,8 @@ class Trainer:
     """
 
     def __init__(self, step: Callable, batch_size: int, *, skips: int = 0):
-        self.batch_size = check_count("batch_size", batch_size)
-        self.skips = check_count("skips", skips, 0)
+        self.batch_size = checks.check_count("batch_size", batch_size)
+        self.skips = checks.check_count("skips", skips, 0)
         self._loop = make_loop(step, self.batch_size, self.skips)
         # Compiled for the first training that needs it.
         self._slowed_loop = make_loop(step, self.batch_size, self.skips, slowed=True)
@@ -152,7 +150,7 @@ class Trainer:
         about = {
             "samples": datasets.num_samples(data),
             "batch_size": self.batch_size,
-            "order": None if key is None else np.asarray(_numbers(key)).tolist(),
+            "order": None if key is None else jax.random.key_data(key).tolist(),
         }
         disk = Disk(storage, about)
         training = _Training(self, state, batches, budget, looks, disk)
@@ -389,7 +387,13 @@ class _Training:
         self.disk.save(self.state, self.journal, notes)
 
 
-@checked(step=check_function)
+@checks.checked(
+    step=checks.check_function,
+    key=checks.check_key,
+    state=checks.has("a TrainState, of init_state", "params", "opt_state", "step"),
+    looks=checks.has("Looks", "check"),
+    storage=checks.has("a Storage", "directory", "resume"),
+)
 def fit(
     step: Callable,
     state: TrainState,
@@ -456,11 +460,6 @@ def fit(
         storage=storage,
         progress=progress,
     )
-
-
-def _numbers(key: Array) -> Array:
-    """A random key, old or new, as the numbers it is."""
-    return jax.random.key_data(key)
 
 
 def _array(x: Any) -> Any:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxphys import data as datasets
 from jaxphys import trees
-from jaxphys.checks import check_count, check_function, checked
+from jaxphys.checks import check_count, check_function, check_whole, checked
 from jaxphys.training.step import TrainState
 from jaxphys.types import Array, PyTree
 
@@ -52,7 +52,7 @@ def skip_update(old: TrainState, new: TrainState) -> TrainState:
     return TrainState(old.params, memory, new.step)
 
 
-@checked(step=check_function, batch_size=check_count)
+@checked(step=check_function, batch_size=check_count, skips=check_whole)
 def make_loop(
     step: Callable, batch_size: int, skips: int = 0, *, slowed: bool = False
 ) -> Callable:

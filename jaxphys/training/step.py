@@ -16,7 +16,7 @@ import optax
 from jaxphys import data as datasets
 from jaxphys import devices, losses, optim, trees
 from jaxphys._jaxpr.products import warn_of_inexact
-from jaxphys.checks import check_function, checked
+from jaxphys.checks import check_function, check_some, checked
 from jaxphys.linalg import Blocks
 from jaxphys.optim import linearise
 from jaxphys.optim.routes import block_bytes
@@ -69,6 +69,14 @@ class Info(NamedTuple):
 def init_state(params: PyTree, tx: optax.GradientTransformation) -> TrainState:
     """The state before the first step."""
     _check_transformation(tx)
+    if not jax.tree.leaves(params) or not all(
+        hasattr(x, "dtype") or isinstance(x, float | int)
+        for x in jax.tree.leaves(params)
+    ):
+        raise TypeError(
+            "params has no arrays, or leaves that are none; expected a pytree of "
+            "arrays."
+        )
     return TrainState(params, tx.init(params), jnp.zeros((), jnp.int32))
 
 
@@ -80,7 +88,7 @@ def _check_transformation(tx: Any) -> None:
         raise TypeError(f"tx is {what}; expected an optax transformation, say {cure}.")
 
 
-@checked(outputs=check_function, objective=check_function)
+@checked(outputs=check_function, objective=check_function, memory_limit=check_some)
 def make_train_step(
     outputs: Callable[[PyTree, PyTree], Array],
     objective: Callable[[Array, PyTree], Array],
@@ -121,6 +129,11 @@ def make_train_step(
             raise ValueError(
                 f"the objective gave shape {per_sample.shape[1:]} for one sample; "
                 "expected a scalar. Sum over components."
+            )
+        if not jnp.issubdtype(per_sample.dtype, jnp.floating):
+            raise TypeError(
+                f"the objective of these data is of dtype {per_sample.dtype}; expected "
+                "real numbers, such as |r|² of complex outputs."
             )
         return jnp.mean(per_sample)
 

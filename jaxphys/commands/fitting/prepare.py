@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxphys import data
+from jaxphys.checks import check_count, check_not_negative
 from jaxphys.commands.fitting.options import (
     PUSHED,
     USUAL_SECONDS,
@@ -20,6 +21,7 @@ from jaxphys.commands.fitting.options import (
     state_of,
 )
 from jaxphys.learning import LAGRANGIANS, Recipe, arguments_for, count_weights
+from jaxphys.models.networks import ACTIVATIONS
 from jaxphys.names import check_known
 from jaxphys.types import Trajectories
 
@@ -99,6 +101,12 @@ def prepare(model: str, options: FitOptions) -> Prepared:
       ValueError: for data and options that do not fit this model.
       FileNotFoundError: where there is no such file.
     """
+    for name in ("rows", "substeps"):
+        if getattr(options, name) is not None:
+            check_count(name, getattr(options, name))
+    check_not_negative("noise", options.noise)
+    if options.activation is not None:
+        check_known("activation", options.activation, ACTIVATIONS)
     check_known("mode", options.mode, _MODES)
     check_known("inputs", options.inputs, _INPUTS)
     check_known("hold_out_by", options.hold_out_by, ("auto", "trajectory", "time"))

@@ -10,7 +10,7 @@
 
 from jaxphys.learning.constants.errors import Errors
 from jaxphys.learning.constants.identify import identify
-from jaxphys.learning.constants.law import FRICTIONS, SENSORS
+from jaxphys.learning.constants.law import FRICTIONS, KINDS, SENSORS
 from jaxphys.learning.constants.result import Identified
 
-__all__ = ["FRICTIONS", "SENSORS", "Errors", "Identified", "identify"]
+__all__ = ["FRICTIONS", "KINDS", "SENSORS", "Errors", "Identified", "identify"]

@@ -26,7 +26,7 @@ from jaxphys.types import (
     Trajectories,
 )
 
-__all__ = ["FRICTIONS", "SENSORS", "law_of", "named_leaves"]
+__all__ = ["FRICTIONS", "KINDS", "SENSORS", "law_of", "named_leaves"]
 
 #: Frictions that may be added to an energy: Rayleigh's function of one coordinate.
 FRICTIONS: dict[str, Callable[[Array, Array, float], Array]] = {
@@ -35,6 +35,9 @@ FRICTIONS: dict[str, Callable[[Array, Array, float], Array]] = {
     "coulomb": lambda c, v, small: c * jnp.sqrt(v**2 + small**2),
     "quadratic": lambda d, v, small: d * jnp.abs(v) ** 3 / 3,
 }
+
+#: What a function of one's own may be.
+KINDS = ("hamiltonian", "lagrangian", "field")
 
 #: What a sensor may do: shown = scale · true + offset.
 SENSORS = ("offset_q", "scale_q", "offset_v", "scale_v", "offset_p", "scale_p")
@@ -227,7 +230,7 @@ def _given(
             'such as {"mass": 1.0, "stiffness": 2.0}.'
         )
     kind = kind or _kind_of(law)
-    check_known("kind", kind, ("hamiltonian", "lagrangian", "field"))
+    check_known("kind", kind, KINDS)
     return constants, _Energies(**{kind: law})
 
 
