@@ -302,7 +302,9 @@ def _predict(arguments: list[str]) -> int:
 
     show = _wants_figures(arguments)
     if not arguments or arguments[0].startswith("-"):
-        raise ValueError("predict needs the directory of a fit, such as runs/fit-….")
+        raise ValueError(
+            "predict needs the directory of a fit or of identify, such as runs/fit-…."
+        )
     options = _options("predict RUN", arguments[1:], commands.PredictOptions)
     if show:
         options = dataclasses.replace(options, plot=True)

@@ -10,7 +10,8 @@
 | `fit_laws` | `jaxphys fit auto` | which law: several fitted and ranked |
 | `look` | `jaxphys fit --dry-run` | what these measurements are like |
 | `identify_constants` | `jaxphys identify` | constants of a known law |
-| `predict` | `jaxphys predict` | the motion of a fitted model from a state |
+| `predict` | `jaxphys predict` | the motion of a fitted model or law from a state |
+| `load_law` | | a law of `identify` with its constants, from its directory |
 | `simulate` | `jaxphys simulate` | a system by name: trajectories and figures |
 | `plot` | `jaxphys plot` | the comparison of stored runs |
 | `check_function` | `jaxphys check` | what is wrong with a function's gradient |
@@ -35,6 +36,7 @@ from jaxphys.commands.identifying import (
     IdentifyOptions,
     identify_constants,
 )
+from jaxphys.commands.laws import load_law
 from jaxphys.commands.listing import listing
 from jaxphys.commands.plotting import plot
 from jaxphys.commands.predicting import Predicted, PredictOptions, predict
@@ -61,6 +63,7 @@ __all__ = [
     "fit_laws",
     "identify_constants",
     "listing",
+    "load_law",
     "look",
     "plot",
     "predict",

@@ -3,16 +3,14 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxphys import data, plots, systems
+from jaxphys import data, plots
 from jaxphys.commands.fitting import columns_of
-from jaxphys.commands.loading import function_of, module_of
+from jaxphys.commands.laws import constants_of, known_law, law_facts
 from jaxphys.experiments import record
 from jaxphys.learning.constants import Identified, identify
-from jaxphys.names import check_known
 from jaxphys.types import System, Trajectories
 
 __all__ = ["Identification", "IdentifyOptions", "identify_constants"]
@@ -98,7 +96,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     record.check_empty(out)
     start, fixed = _values("start", options.start), _values("fixed", options.fixed)
     given = {k: x for k, x in (start | fixed).items() if x is not None}
-    known = _law(law)
+    known = known_law(law)
     # Those of friction and sensors begin where these say.
     names = (*options.friction, *options.sensors)
     extras = {k: given.pop(k) for k in list(given) if k in names}
@@ -109,7 +107,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
                 "a function as a law needs --start NAME=VALUE for each of its "
                 "constants, such as --start mass=1 stiffness=2."
             )
-        constants = _constants(given)
+        constants = constants_of(given)
     measured = data.read_trajectories(options.data, columns=columns_of(options.columns))
     look = data.look(measured, periodic=options.periodic, conservative=False)
     print(f"{look.text}\n", flush=True)
@@ -130,19 +128,12 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
             substeps=options.substeps,
         )
     print(found)
-    record.write_json(
-        out / "report.json", begun | {"status": "finished"} | found.report()
-    )
+    report = begun | {"status": "finished"} | found.report()
+    report["model"] = law_facts(law, options.kind, found)
+    record.write_json(out / "report.json", report)
     _draw(law, look, found, out)
-    print(f"report and figure in {out}")
+    print(f"report and figure in {out}; to go on: jaxphys predict {out} --state …")
     return Identification(found, look, out)
-
-
-def _law(law: str) -> System | Callable:
-    """A system by name, or a function of a file."""
-    if ":" not in law:
-        return systems.get(check_known("system", law, systems.names()))
-    return function_of(*module_of(law))
 
 
 def _values(option: str, asked: Sequence[str]) -> dict[str, float | None]:
@@ -224,14 +215,3 @@ def _draw(law: str, look: data.Look, found: Identified, out: pathlib.Path) -> No
     label = law.rpartition(":")[2].replace("_", " ")
     figure = plots.followed_motion(measured, {label: found.shown[longest]})
     plots.save(figure, out / "motion.png")
-
-
-def _constants(given: Mapping[str, float]) -> Any:
-    """A NamedTuple of these constants, which are also read as those of a dict."""
-    make: Any = namedtuple  # a type checker wants to see its names written out
-    base = make("Constants", given)
-
-    def read(self: Any, key: Any) -> Any:
-        return getattr(self, key) if isinstance(key, str) else tuple(self)[key]
-
-    return type("Constants", (base,), {"__slots__": (), "__getitem__": read})(**given)

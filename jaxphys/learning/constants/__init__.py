@@ -4,13 +4,23 @@
 |---|---|
 | `law` | an energy or a vector field, friction and sensors, as one vector field |
 | `errors` | standard errors, and what is not determined, in words |
+| `bound` | `BoundLaw`: the law with these constants, to be called and followed |
 | `result` | `Identified`, printed as a table |
 | `identify` | all of it in a row, by `jaxphys.learning.shooting` |
 """
 
+from jaxphys.learning.constants.bound import BoundLaw, Followed
 from jaxphys.learning.constants.errors import Errors
 from jaxphys.learning.constants.identify import identify
 from jaxphys.learning.constants.law import FRICTIONS, SENSORS
 from jaxphys.learning.constants.result import Identified
 
-__all__ = ["FRICTIONS", "SENSORS", "Errors", "Identified", "identify"]
+__all__ = [
+    "FRICTIONS",
+    "SENSORS",
+    "BoundLaw",
+    "Errors",
+    "Followed",
+    "Identified",
+    "identify",
+]

@@ -26,7 +26,14 @@ from jaxphys.types import (
     Trajectories,
 )
 
-__all__ = ["FRICTIONS", "SENSORS", "law_of", "named_leaves"]
+__all__ = [
+    "FRICTIONS",
+    "SENSORS",
+    "Measured",
+    "law_of",
+    "measured_by",
+    "named_leaves",
+]
 
 #: Frictions that may be added to an energy: Rayleigh's function of one coordinate.
 FRICTIONS: dict[str, Callable[[Array, Array, float], Array]] = {
@@ -38,6 +45,42 @@ FRICTIONS: dict[str, Callable[[Array, Array, float], Array]] = {
 
 #: What a sensor may do: shown = scale · true + offset.
 SENSORS = ("offset_q", "scale_q", "offset_v", "scale_v", "offset_p", "scale_p")
+
+
+class Measured(NamedTuple):
+    """What is measured of a motion, without the numbers.
+
+    Attributes:
+      state: `PhaseState` or `TangentState`.
+      num_coordinates: n.
+      num_controls: the size of the input u; 0 for none.
+      derived: whether velocities are derivatives of the positions.
+      slow: the speed below which a Coulomb friction is smooth.
+    """
+
+    state: type[State]
+    num_coordinates: int
+    num_controls: int
+    derived: bool
+    slow: float
+
+
+def measured_by(data: Trajectories) -> Measured:
+    """What is measured in these trajectories.
+
+    Example:
+      >>> t = np.linspace(0.0, 1.0, 5)[:, None]
+      >>> fall = TangentState(-4.9 * t[None] ** 2, -9.8 * t[None])
+      >>> measured_by(Trajectories(t[:, 0], fall)).num_coordinates
+      1
+    """
+    return Measured(
+        type(data.y),
+        data.y.q.shape[2],
+        0 if data.u is None else data.u.shape[2],
+        "v" in data.meta.get("derived", ()),
+        1e-2 * float(np.std(np.asarray(data.y[1], float))) or 1e-6,
+    )
 
 
 def named_leaves(tree: PyTree) -> list[str]:
@@ -63,7 +106,7 @@ def named_leaves(tree: PyTree) -> list[str]:
 def law_of(
     law: System | Callable,
     constants: PyTree,
-    data: Trajectories,
+    seen: Measured,
     *,
     kind: str | None,
     friction: Sequence[str] | Mapping[str, float],
@@ -75,7 +118,7 @@ def law_of(
       law: a system, an energy H(params, q, p) or L(params, q, v), or a vector field
         f(t, y, params), of states or of vectors (2n,).
       constants: where to begin, as the law takes them; None for a system's own.
-      data: of which it is the law; says what is measured.
+      seen: what is measured of the motion.
       kind: "hamiltonian", "lagrangian" or "field"; None to tell by the names of the
         function's arguments.
       friction: names from `FRICTIONS`, one constant a coordinate each; or name →
@@ -85,10 +128,10 @@ def law_of(
     Raises:
       ValueError: where law, constants and data do not fit.
     """
-    n = data.y.q.shape[2]
-    params, energies = _given(law, constants, kind, type(data.y), n)
+    state, n = seen.state, seen.num_coordinates
+    params, energies = _given(law, constants, kind, state, n)
     flat, unravel = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, float), params))
-    extras = _extras(friction, sensors, n, type(data.y))
+    extras = _extras(friction, sensors, n, state)
     names = [*named_leaves(params), *extras]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -101,24 +144,18 @@ def law_of(
     def split(c: Array) -> tuple[PyTree, dict[str, Array]]:
         return unravel(c[:k]), dict(zip(extras, c[k:], strict=True))
 
-    speed = np.asarray(data.y[1], float)
-    small = 1e-2 * float(np.std(speed)) or 1e-6
-    field, observe, enter = _motion(
-        energies, data, split, tuple(friction), small, len(names)
-    )
+    field, observe, enter = _motion(energies, seen, split, tuple(friction), len(names))
 
     def shown(c: Array, z: Array) -> Array:
-        return _sensed(split(c)[1], observe(c, z), type(data.y), n)
+        return _sensed(split(c)[1], observe(c, z), state, n)
 
-    derived = "v" in data.meta.get("derived", ())
-
-    def entered(c: Array, seen: Array) -> Array:
+    def entered(c: Array, told: Array) -> Array:
         extras = split(c)[1]
-        if derived:
+        if seen.derived:
             # Velocities that are derivatives of positions have the scale of these.
             scale = _of_each(extras, "scale_q", n)
-            seen = seen if scale is None else seen.at[n:].divide(scale)
-        return enter(c, _unsensed(extras, seen, type(data.y), n))
+            told = told if scale is None else told.at[n:].divide(scale)
+        return enter(c, _unsensed(extras, told, state, n))
 
     start = np.concatenate([np.asarray(flat, float), list(extras.values())])
     return Law(
@@ -128,8 +165,23 @@ def law_of(
         shown,
         entered,
         lambda c: split(jnp.asarray(c))[0],
-        data.u is not None,
+        seen.num_controls > 0,
+        *_own_energies(energies, state, split),
     )
+
+
+def _own_energies(energies, state: type[State], split) -> tuple:
+    """The kind of state in which a law moves, its energy and its Lagrangian."""
+
+    def of_constants(energy: Callable) -> Callable:
+        return lambda c, q, rate: energy(split(c)[0], q, rate)
+
+    if energies.lagrangian is not None:
+        lagrangian = of_constants(energies.lagrangian)
+        return TangentState, mechanics.energy(lagrangian), lagrangian
+    if energies.hamiltonian is not None:
+        return PhaseState, of_constants(energies.hamiltonian), None
+    return state, None, None
 
 
 def _extras(
@@ -256,20 +308,20 @@ def _kind_of(law: Callable) -> str:
     )
 
 
-def _motion(energies, data, split, friction, small, size):
+def _motion(energies, seen, split, friction, size):
     """(field, observe, enter) of vectors z, without sensors."""
-    n, pushed = data.y.q.shape[2], data.u is not None
+    n, pushed = seen.num_coordinates, seen.num_controls > 0
     if energies.field is not None:
         if friction:
             raise ValueError(
                 "friction is added to an energy; a vector field has its own: write it "
                 "there."
             )
-        inputs = data.u.shape[2] if pushed else 0
-        return _field_motion(energies.field, type(data.y), split, n, (size, inputs))
-    if pushed and data.u.shape[2] != n:
+        sizes = size, seen.num_controls
+        return _field_motion(energies.field, seen.state, split, n, sizes)
+    if pushed and seen.num_controls != n:
         raise ValueError(
-            f"u has {data.u.shape[2]} columns and q {n}; inputs that push an energy "
+            f"u has {seen.num_controls} columns and q {n}; inputs that push an energy "
             "are generalized forces, one a coordinate. Give a vector field f(t, y, "
             "(params, u)) in its place."
         )
@@ -281,7 +333,7 @@ def _motion(energies, data, split, friction, small, size):
             total = total + energies.dissipation(params, q, v)
         for name in friction:
             each = _of_each(extras, name, n)
-            total = total + jnp.sum(FRICTIONS[name](jnp.asarray(each), v, small))
+            total = total + jnp.sum(FRICTIONS[name](jnp.asarray(each), v, seen.slow))
         return total
 
     def force(t, y, args):
@@ -297,11 +349,9 @@ def _motion(energies, data, split, friction, small, size):
     }
     if energies.lagrangian is not None:
         return _energy_motion(
-            energies.lagrangian, _OF_VELOCITIES, type(data.y), split, acting
+            energies.lagrangian, _OF_VELOCITIES, seen.state, split, acting
         )
-    return _energy_motion(
-        energies.hamiltonian, _OF_MOMENTA, type(data.y), split, acting
-    )
+    return _energy_motion(energies.hamiltonian, _OF_MOMENTA, seen.state, split, acting)
 
 
 def _vector(field: Callable, state: type[State]) -> Callable:
