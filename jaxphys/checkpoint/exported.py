@@ -86,7 +86,7 @@ def export_motion(
     (count,) = export.symbolic_shape("N")
     states = [jax.ShapeDtypeStruct((count, num_coordinates), kind)] * 2
     inputs = [jax.ShapeDtypeStruct((count, m), kind)] if m else []
-    functions = {
+    functions: dict[str, Any] = {
         "vector_field": _bytes(field, jax.ShapeDtypeStruct((), kind), *states, *inputs)
     }
     energy = dynamics.energy
