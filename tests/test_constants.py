@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pages import Page
 
 from jaxphys import cli, commands, data, integrators, systems
 from jaxphys.learning.constants import identify
@@ -414,11 +415,12 @@ def oscillation(tmp_path_factory):
     t = np.linspace(0, 12, 121)
     columns = np.stack([t, np.cos(1.5 * t), -1.5 * np.sin(1.5 * t)], axis=1)
     columns[:, 1:] += 0.01 * random.normal(size=(121, 2))
-    table(folder / "a.csv", "t,q,v", columns)
+    table(folder / "a.csv", "t,<script>,v", columns)
     text = "def L(c, q, v):\n    return (v @ v - c.k * q @ q) / 2\n"
     (folder / "law.py").write_text(text)
     law, run = f"{folder / 'law.py'}:L", folder / "run"
     found = ["--data", str(folder / "a.csv"), "--start", "k=2", "--out", str(run)]
+    found += ["--columns", "<script>:q"]
     assert cli.main(["identify", law, *found]) == 0
     return run
 
@@ -445,6 +447,21 @@ def test_an_identified_law_is_predicted_with_bands_of_its_errors(oscillation, ca
     assert (oscillation / "prediction.png").exists()
     assert cli.main(["predict", str(oscillation), "--state", "1"]) == 2
     assert "1 positions q and then 1 of v" in capsys.readouterr().err
+
+
+def test_an_identification_leaves_a_page_with_constants_and_all_that_led_to_them(
+    oscillation,
+):
+    text = (oscillation / "report.html").read_text()
+    page = Page.of(text)
+    report = json.loads((oscillation / "report.json").read_text())
+    k, error = report["constants"]["k"], report["standard_errors"]["k"]
+    assert ["k", f"{k:.5f}", f"± {error:.2g}"] in page.rows
+    for line in ("121 points", "noise, and its part of the spread", "numpy"):
+        assert line in page.text
+    assert f"--data {oscillation.parent / 'a.csv'} --columns '<script>:q'" in page.text
+    assert report["versions"]["jax"] in page.text
+    assert page.figures == 1
 
 
 def test_an_identified_law_is_loaded_as_an_energy_and_a_motion(oscillation):

@@ -8,7 +8,19 @@ from typing import Any, NamedTuple
 
 from jaxphys import data, plots
 from jaxphys.commands.fitting import columns_of
+from jaxphys.commands.fitting.pages import data_section
+from jaxphys.commands.fitting.resuming import digest
 from jaxphys.commands.laws import constants_of, known_law, law_facts
+from jaxphys.commands.pages import (
+    command_line,
+    figures,
+    number,
+    paragraph,
+    section,
+    table,
+    warned,
+    write_page,
+)
 from jaxphys.experiments import record
 from jaxphys.learning.constants import Identified, identify
 from jaxphys.types import System, Trajectories
@@ -75,7 +87,7 @@ class Identification(NamedTuple):
 
 
 def identify_constants(law: str, options: IdentifyOptions) -> Identification:
-    """Find the constants of a law, print them, and write report.json and motion.png.
+    """Find the constants of a law, print them, and write report.html and report.json.
 
     What ends before its time leaves a report.json whose status is `interrupted`.
 
@@ -132,6 +144,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     report["model"] = law_facts(law, options.kind, found)
     record.write_json(out / "report.json", report)
     _draw(law, look, found, out)
+    _write_page(law, options, look, found, out)
     print(f"report and figure in {out}; to go on: jaxphys predict {out} --state …")
     return Identification(found, look, out)
 
@@ -205,6 +218,47 @@ def _cleared(out: pathlib.Path) -> Iterator[None]:
         if new:
             out.rmdir()
         raise
+
+
+def _write_page(
+    law: str,
+    options: IdentifyOptions,
+    look: data.Look,
+    found: Identified,
+    out: pathlib.Path,
+) -> None:
+    """report.html: the constants with errors, and all that led to them."""
+    names = look.trajectories[0].y._fields
+    n = look.trajectories[0].y.q.shape[2]
+    columns = [x if n == 1 else f"{x}{i + 1}" for x in names for i in range(n)]
+    numbers = zip(columns, found.rms_of_columns, found.missed, strict=False)
+    rows = [[x, number(rms), number(missed)] for x, rms, missed in numbers]
+    constants = found.rows()
+    file = pathlib.Path(options.data)
+    parts = [
+        warned(found.warnings),
+        section(
+            "The constants",
+            paragraph("With one standard error each, if the noise is independent."),
+            table([["constant", "value", "error"], *constants]),
+        ),
+        section(
+            "How good the law is",
+            paragraph(
+                "What is left of each column, root mean square, and the same in units "
+                "of the noise that the column has by itself: one is as good as any law "
+                "can be."
+            ),
+            table([["column", "left", "in units of its noise"], *rows]),
+            figures(out, {"motion.png": "The longest motion, and the law's."}),
+        ),
+        data_section(look, file.name, digest(file)),
+    ]
+    title = f"Constants of {law.rpartition(':')[2]} by {file.name}"
+    command = command_line(f"identify {law}", options)
+    versions = record.versions()
+    page = out / "report.html"
+    write_page(page, title, parts, command=command, versions=versions)
 
 
 def _draw(law: str, look: data.Look, found: Identified, out: pathlib.Path) -> None:

@@ -210,7 +210,8 @@ class Identified(NamedTuple):
             "warnings": self.warnings,
         }
 
-    def __str__(self) -> str:
+    def rows(self) -> list[list[str]]:
+        """Name, value and error of each constant, for people."""
         rows = []
         every = zip(self.names, self.values, self.errors.standard, strict=True)
         for name, x, error in every:
@@ -218,7 +219,10 @@ class Identified(NamedTuple):
                 rows.append([name, "–", "not determined"])
             else:
                 rows.append([name, _digits(x, error), f"± {error:.2g}"])
-        rows += [[name, f"{x:.6g}", "fixed"] for name, x in self.fixed.items()]
+        return rows + [[name, f"{x:.6g}", "fixed"] for name, x in self.fixed.items()]
+
+    def __str__(self) -> str:
+        rows = self.rows()
         width = [max(len(row[i]) for row in rows) for i in range(2)]
         lines = [
             f"{name:<{width[0]}}  {x:>{width[1]}}  {error}" for name, x, error in rows
