@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import Page
+from html_page import Page
 
 from jaxphys import cli, commands, data, integrators, systems
 from jaxphys.learning.constants import identify

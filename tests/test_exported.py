@@ -65,7 +65,7 @@ def test_the_snippet_of_the_guide_runs_without_jaxphys(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["delan", pytest.param("neural_ode", marks=pytest.mark.long)]
+    "kind", ["neural_ode", pytest.param("delan", marks=pytest.mark.long)]
 )
 def test_inputs_platforms_and_derivatives_come_along(kind, tmp_path):
     learned = model_in(tmp_path, kind, num_controls=1)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import Page
+from html_page import Page
 from PIL import Image
 
 from jaxphys import (

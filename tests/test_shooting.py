@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import Page
+from html_page import Page
 
 from jaxphys import cli, data, integrators, learning, models
 from jaxphys.learning.shooting import Search, deviations, law_of_motion

@@ -10,7 +10,8 @@ import numpy as np
 from jaxphys.integrators import rk4, rollout_at
 from jaxphys.learning.constants.bound import BoundLaw
 from jaxphys.learning.constants.errors import Errors
-from jaxphys.learning.constants.law import FRICTIONS, Measured
+from jaxphys.learning.constants.extras import FRICTIONS
+from jaxphys.learning.constants.law import Measured
 from jaxphys.learning.shooting.law import Law
 from jaxphys.types import Array, PyTree, Trajectories
 
