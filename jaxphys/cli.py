@@ -1,4 +1,4 @@
-"""The command line: `jaxphys list | run | fit | identify | predict | simulate | …`.
+"""The command line: `jaxphys list | run | fit | identify | predict | export | …`.
 
 Every command is a function of `jaxphys.commands`; here its options are read, its errors
 become messages, and its outcome an exit status.
@@ -40,19 +40,22 @@ commands:
   fit auto --data FILE        which law? several kinds fitted, ranked, recommended
   identify LAW --data FILE    constants of a system, or of FILE.py:FUNCTION
   predict RUN --state ...     follow a fitted model from a state: a table
+  export RUN [--out FILE]     what was fitted, as a file that JAX alone runs
   simulate SYSTEM [options]   integrate a system: trajectories, figures, an animation
   plot DIR ... [--out FILE]   draw the comparison of stored runs
   check FILE:FUNCTION         what is wrong with the gradient of your own function
   completion SHELL            a script for bash or zsh that completes all this
 
 COMMAND NAME --help lists the options of each. --show opens the figures at the end.
-What is compiled is kept between runs: --cache DIR moves it, --cache off leaves it.
-Over several devices: --devices N; in each process of several: --distributed."""
+What is compiled is kept: --cache DIR|off. Over devices: --devices N, --distributed."""
 
 _NO_MEMORY = (
     "memory is full; lower the batch size, the number of samples or trajectories, or "
     "the size of the network. What was written before is whole."
 )
+
+#: Commands whose options are those of a name that comes first.
+_NAMED = ("run", "fit", "identify", "predict", "export", "simulate", "check")
 
 #: The exit status of a command that Ctrl-C ended; after SIGTERM it is 143.
 _INTERRUPTED = 130
@@ -75,14 +78,14 @@ def main(arguments: list[str] | None = None) -> int:
         "fit": _fit,
         "identify": _identify,
         "predict": _predict,
+        "export": _export,
         "simulate": _simulate,
         "plot": _plot,
         "completion": _completion,
         "check": _check,
         "--version": _version,
     }
-    named = arguments[0] in ("run", "fit", "identify", "predict", "simulate", "check")
-    if named and arguments[1:2] in (["-h"], ["--help"]):
+    if arguments[0] in _NAMED and arguments[1:2] in (["-h"], ["--help"]):
         print(USAGE)
         return 0
     with stopping.process():
@@ -355,13 +358,25 @@ def _predict(arguments: list[str]) -> int:
 
     show = _wants_figures(arguments)
     if not arguments or arguments[0].startswith("-"):
-        raise ValueError("predict needs the directory of a fit, such as runs/fit-….")
+        raise ValueError(
+            "predict needs the directory of a fit or of identify, such as runs/fit-…."
+        )
     options = _options("predict RUN", arguments[1:], commands.PredictOptions)
     if show:
         options = dataclasses.replace(options, plot=True)
     done = commands.predict(arguments[0], options)
     if show:
         commands.show(done.out.with_suffix(".png"))
+    return 0
+
+
+def _export(arguments: list[str]) -> int:
+    from jaxphys import commands
+
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError("export needs the directory of a fit, or of identify.")
+    options = _options("export RUN", arguments[1:], commands.ExportOptions)
+    commands.export(arguments[0], options)
     return 0
 
 

@@ -1289,6 +1289,11 @@ def of_data() -> Iterator[tuple[str, Row]]:
             f"data.{name}",
             Row(getattr(data, name), {argument: seen}, {argument: "record"}),
         )
+    moving = seen._replace(rate=seen.y)
+    yield (
+        "data.integrated",
+        Row(data.integrated, {"trajectories": moving}, {"trajectories": "record"}),
+    )
     several = ["x", None, 3, Odd(), [3], ["x"], [], [None]]
     for name in ("moments", "unwrapped", "look"):
         yield (

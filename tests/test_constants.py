@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from html_page import Page
 
-from jaxphys import cli, data, integrators, systems
+from jaxphys import cli, commands, data, integrators, systems
 from jaxphys.learning.constants import identify
 from jaxphys.learning.constants.errors import errors_of
 from jaxphys.learning.shooting.least_squares import levenberg_marquardt
@@ -401,3 +402,117 @@ def test_the_command_prints_and_writes_constants(tmp_path, capsys):
     )
     assert "has no function sing; it has swing" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+# What was found is used
+
+
+@pytest.fixture(scope="module")
+def oscillation(tmp_path_factory):
+    """The constant of q″ = −k q, a law of a file, found from a noisy record."""
+    folder = tmp_path_factory.mktemp("oscillation")
+    random = np.random.default_rng(4)
+    t = np.linspace(0, 12, 121)
+    columns = np.stack([t, np.cos(1.5 * t), -1.5 * np.sin(1.5 * t)], axis=1)
+    columns[:, 1:] += 0.01 * random.normal(size=(121, 2))
+    table(folder / "a.csv", "t,<script>,v", columns)
+    text = "def L(c, q, v):\n    return (v @ v - c.k * q @ q) / 2\n"
+    (folder / "law.py").write_text(text)
+    law, run = f"{folder / 'law.py'}:L", folder / "run"
+    found = ["--data", str(folder / "a.csv"), "--start", "k=2", "--out", str(run)]
+    found += ["--columns", "<script>:q"]
+    assert cli.main(["identify", law, *found]) == 0
+    return run
+
+
+def table(path, names, columns):
+    np.savetxt(path, columns, delimiter=",", header=names, comments="")
+
+
+def test_an_identified_law_is_predicted_with_bands_of_its_errors(oscillation, capsys):
+    """q = cos(√k t) has the error |∂q/∂k| σ = t |sin √k t| σ / 2√k."""
+    asked = ["--state", "1", "0", "--duration", "30", "--plot"]
+    assert cli.main(["predict", str(oscillation), *asked]) == 0
+    assert "by the errors of the constants" in capsys.readouterr().out
+    file = oscillation / "prediction.csv"
+    rows = np.genfromtxt(file, delimiter=",", names=True)
+    assert rows.dtype.names == ("t", "q", "v", "q_error", "v_error", "energy")
+    report = json.loads((oscillation / "report.json").read_text())
+    k, error = report["constants"]["k"], report["standard_errors"]["k"]
+    rate, t = np.sqrt(k), rows["t"]
+    np.testing.assert_allclose(rows["q"], np.cos(rate * t), atol=1e-4)
+    wanted = error * t * np.abs(np.sin(rate * t)) / (2 * rate)
+    np.testing.assert_allclose(rows["q_error"], wanted, atol=1e-3 * wanted.max())
+    np.testing.assert_allclose(rows["energy"], k / 2, rtol=1e-4)
+    assert (oscillation / "prediction.png").exists()
+    assert cli.main(["predict", str(oscillation), "--state", "1"]) == 2
+    assert "1 positions q and then 1 of v" in capsys.readouterr().err
+
+
+def test_an_identification_leaves_a_page_with_constants_and_all_that_led_to_them(
+    oscillation,
+):
+    text = (oscillation / "report.html").read_text()
+    page = Page.of(text)
+    report = json.loads((oscillation / "report.json").read_text())
+    k, error = report["constants"]["k"], report["standard_errors"]["k"]
+    assert ["k", f"{k:.5f}", f"± {error:.2g}"] in page.rows
+    for line in ("121 points", "noise, and its part of the spread", "numpy"):
+        assert line in page.text
+    assert f"--data {oscillation.parent / 'a.csv'} --columns '<script>:q'" in page.text
+    assert report["versions"]["jax"] in page.text
+    assert page.figures == 1
+
+
+def test_an_identified_law_is_loaded_as_an_energy_and_a_motion(oscillation):
+    law = commands.load_law(oscillation)
+    (k,) = law.params.values()
+    q, v = jnp.array([0.5]), jnp.array([0.3])
+    assert float(law(q, v)) == pytest.approx((0.3**2 + k * 0.5**2) / 2)
+    assert float(law.given.k) == k
+    rate = law.dynamics.vector_field(0.0, TangentState(q, v), law.params)
+    np.testing.assert_allclose(rate.v, -k * q, rtol=1e-10)
+    file = oscillation.parent / "law.py"
+    text = file.read_text()
+    file.write_text(text.replace("/ 2", ""))
+    with pytest.warns(UserWarning, match=r"law\.py has changed since"):
+        changed = commands.load_law(oscillation)
+    assert float(changed(q, v)) == pytest.approx(2 * float(law(q, v)))
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        commands.load_law(oscillation)
+    other = commands.load_law(oscillation, lambda c, q, v: v @ v - c.k * q @ q)
+    assert float(other(q, v)) == pytest.approx(0.3**2 - k * 0.5**2 + 2 * k * 0.5**2)
+    file.write_text(text)
+    with pytest.raises(FileNotFoundError, match="there is no run"):
+        commands.load_law(oscillation / "none")
+    with pytest.raises(ValueError, match="is not what jaxphys identify leaves"):
+        commands.load_law(oscillation.parent)
+
+
+def test_a_law_with_inputs_friction_and_sensors_is_predicted_under_them(tmp_path):
+    truth = {"m": 0.7, "k": 2.3, "viscous": 0.2, "coulomb": 0.0}
+    (seen,) = driven(TangentState, truth)
+    arrays = (seen.t[:, None], 1.1 * seen.y.q[0], seen.y.v[0], seen.u[0])
+    columns = np.concatenate(arrays, axis=1)
+    table(tmp_path / "a.csv", "t,q,v,u", columns)
+    table(tmp_path / "u.csv", "t,u", columns[:, [0, 3]])
+    options = commands.IdentifyOptions(
+        tmp_path / "a.csv",
+        friction=("viscous",),
+        sensors=("scale_q",),
+        out=tmp_path / "run",
+    )
+    found = commands.identify_constants("mass_spring", options).found
+    law = commands.load_law(tmp_path / "run")
+    assert law.params == dict(zip(found.law.names, found.every.tolist(), strict=True))
+    assert law.standard_errors == pytest.approx(found.standard_errors)
+    scale = law.params["scale_q"]
+    assert scale == pytest.approx(1.1, rel=0.01)
+    start = tuple((found.starts[0] * [scale, 1.0]).tolist())
+    asked = commands.PredictOptions(start, dt=0.1, input=tmp_path / "u.csv")
+    predicted = commands.predict(tmp_path / "run", asked).trajectories
+    off = predicted.y.q[0] - columns[:, [1]]
+    assert np.sqrt(np.mean(off**2)) < 4e-3
+    with pytest.raises(ValueError, match="this law needs inputs u"):
+        law.follow(seen.t, np.zeros(2))

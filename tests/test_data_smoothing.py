@@ -279,3 +279,23 @@ def test_constant_inputs_are_their_own_average():
         found = data.averaged_inputs(motion(u=u), window).u
         np.testing.assert_allclose(found, u, rtol=1e-12)
     assert data.averaged_inputs(motion(), 5).u is None
+
+
+def test_states_from_clean_rates_have_one_small_error_a_trajectory():
+    """Noise σ becomes one offset of σ/√T, whatever the times are."""
+    random = np.random.default_rng(0)
+    t = np.cumsum(random.uniform(0.05, 0.15, 30))
+    phase = 2 * t[None, :, None] + random.uniform(0, 6, (400, 1, 1))
+    clean = PhaseState(np.sin(phase), np.cos(phase))
+    rate = PhaseState(2 * clean.p, -2 * clean.q)
+    noisy = PhaseState(*(x + 0.1 * random.normal(size=x.shape) for x in clean))
+    found = data.integrated(Trajectories(t, noisy, rate))
+    for x, y in zip(found.y, clean, strict=True):
+        off = x - y
+        assert np.max(np.std(off, axis=1)) < 1e-3
+        assert np.std(off.mean(axis=1)) == pytest.approx(0.1 / np.sqrt(30), rel=0.1)
+    with pytest.raises(ValueError, match="no rates to integrate"):
+        data.integrated(Trajectories(t, noisy))
+    short = PhaseState(*(x[:, :3] for x in noisy))
+    with pytest.raises(ValueError, match="got 3 times; expected 4 or more"):
+        data.integrated(Trajectories(t[:3], short, short))

@@ -18,7 +18,7 @@ import pytest
 
 import jaxphys
 from jaxphys import cli, experiments, models, systems
-from jaxphys.commands import completion, identifying, listing, showing
+from jaxphys.commands import completion, laws, listing, showing
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -233,7 +233,7 @@ def test_figures_are_opened_where_there_is_a_display(tmp_path, monkeypatch, caps
 
 def test_constants_of_a_law_in_a_file_are_read_either_way():
     """c.mass and c["mass"], inside of compiled functions and of derivatives, too."""
-    constants = identifying._constants({"mass": 2.0, "stiffness": 3.0})
+    constants = laws.constants_of({"mass": 2.0, "stiffness": 3.0})
     slope = jax.jit(jax.grad(lambda c: c["mass"] * c.stiffness + c[0]))(constants)
     assert (slope.mass, slope["stiffness"]) == (4.0, 2.0)
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from html_page import Page
 from PIL import Image
 
 from jaxphys import (
@@ -101,6 +102,16 @@ def test_it_leaves_a_report_figures_and_no_half_written_file(fitted):
     report = report_of(fitted)
     assert report["options"]["data"].endswith("swing.csv")
     assert report["training"]["updates"] == 16
+    page = Page.of((fitted / "report.html").read_text())
+    assert page.figures == len(list(fitted.glob("*.png")))
+    found = report["baseline"]
+    assert max(found["rms"]) < min(found["constant"])
+    for name, *numbers in zip(*found.values(), strict=True):
+        assert [name, *(f"{x:.4g}" for x in numbers)] in page.rows
+    assert ["hidden layers", "12, 12", "asked for"] in page.rows
+    for text in ("--chunk 5 --steps 16 --hidden 12 12", "swing.csv, SHA-256", "jaxlib"):
+        assert text in page.text
+    assert all(line in page.text for line in report["data"]["look"]["warnings"])
 
 
 @pytest.mark.long

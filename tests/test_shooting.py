@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from html_page import Page
 
 from jaxphys import cli, data, integrators, learning, models
 from jaxphys.learning.shooting import Search, deviations, law_of_motion
@@ -102,7 +103,10 @@ def test_a_damped_pendulum_is_told_from_a_conservative_one(tmp_path, capsys):
         report["measured_energy_change"], abs=0.05
     )
     assert abs(wrong["energy_change"]) < 0.05
-    assert (out / "ranking.png").exists()
+    page = Page.of((out / "report.html").read_text())
+    assert page.figures == 2
+    assert [row[0] for row in page.rows[1:3]] == ["port_hamiltonian", wrong["law"]]
+    assert f"Recommended: port_hamiltonian, {report['reason']}." in page.text
     assert cli.main(["fit", "hnn", "auto", "--data", str(path)]) == 2
     assert "law" in capsys.readouterr().err
 

@@ -4,11 +4,13 @@
 |---|---|
 | `states` | training states, to go on from: `save`, `restore` |
 | `learned` | models with their weights, to be used: `save_model`, `load` |
+| `exported` | motions that JAX alone runs: `export_motion` |
 
-Both are written whole or not at all, and hold numbers and JSON, from which nothing is
+All are written whole or not at all, and hold numbers and JSON, from which nothing is
 run.
 """
 
+from jaxphys.checkpoint.exported import EXPORT_FORMAT, PLATFORMS, export_motion
 from jaxphys.checkpoint.learned import FORMAT, KINDS, Learned, build, load, save_model
 from jaxphys.checkpoint.states import (
     STATE_FORMAT,
@@ -20,13 +22,16 @@ from jaxphys.checkpoint.states import (
 )
 
 __all__ = [
+    "EXPORT_FORMAT",
     "FORMAT",
     "KINDS",
+    "PLATFORMS",
     "STATE_FORMAT",
     "Learned",
     "build",
     "clear",
     "exists",
+    "export_motion",
     "latest_step",
     "load",
     "restore",

@@ -10,7 +10,9 @@
 | `fit_laws` | `jaxphys fit auto` | which law: several fitted and ranked |
 | `look` | `jaxphys fit --dry-run` | what these measurements are like |
 | `identify_constants` | `jaxphys identify` | constants of a known law |
-| `predict` | `jaxphys predict` | the motion of a fitted model from a state |
+| `predict` | `jaxphys predict` | the motion of a fitted model or law from a state |
+| `load_law` | | a law of `identify` with its constants, from its directory |
+| `export` | `jaxphys export` | what was fitted, as a file that JAX alone runs |
 | `simulate` | `jaxphys simulate` | a system by name: trajectories and figures |
 | `plot` | `jaxphys plot` | the comparison of stored runs |
 | `check_function` | `jaxphys check` | what is wrong with a function's gradient |
@@ -22,6 +24,7 @@ is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
 
 from jaxphys.commands.checking import CheckOptions, check_function
 from jaxphys.commands.completion import completion
+from jaxphys.commands.exporting import ExportOptions, export
 from jaxphys.commands.fitting import (
     Chosen,
     FitOptions,
@@ -35,6 +38,7 @@ from jaxphys.commands.identifying import (
     IdentifyOptions,
     identify_constants,
 )
+from jaxphys.commands.laws import load_law
 from jaxphys.commands.listing import listing
 from jaxphys.commands.plotting import plot
 from jaxphys.commands.predicting import Predicted, PredictOptions, predict
@@ -45,6 +49,7 @@ from jaxphys.experiments import Run, RunOptions, run
 __all__ = [
     "CheckOptions",
     "Chosen",
+    "ExportOptions",
     "FitOptions",
     "Fitted",
     "Identification",
@@ -57,10 +62,12 @@ __all__ = [
     "Simulated",
     "check_function",
     "completion",
+    "export",
     "fit",
     "fit_laws",
     "identify_constants",
     "listing",
+    "load_law",
     "look",
     "plot",
     "predict",

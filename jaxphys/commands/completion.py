@@ -7,6 +7,7 @@ import dataclasses
 
 from jaxphys import experiments, systems
 from jaxphys.commands.checking import CheckOptions
+from jaxphys.commands.exporting import ExportOptions
 from jaxphys.commands.fitting import AUTO, MODELS, FitOptions
 from jaxphys.commands.identifying import IdentifyOptions
 from jaxphys.commands.predicting import PredictOptions
@@ -57,6 +58,7 @@ def completion(shell: str) -> str:
         "fit": ((AUTO, *MODELS), _options(FitOptions, "--show")),
         "identify": (systems.names(), _options(IdentifyOptions, "--show")),
         "predict": ((), _options(PredictOptions, "--show")),
+        "export": ((), _options(ExportOptions)),
         "simulate": (systems.names(), _options(SimulateOptions, "--show")),
         "plot": ((), ("--out", "--show")),
         "check": ((), _options(CheckOptions)),

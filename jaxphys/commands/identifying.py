@@ -3,14 +3,25 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxphys import data, plots, systems
+from jaxphys import data, plots
 from jaxphys.checks import check_count
 from jaxphys.commands.fitting import columns_of
-from jaxphys.commands.loading import function_of, module_of
+from jaxphys.commands.fitting.pages import data_section
+from jaxphys.commands.fitting.resuming import digest
+from jaxphys.commands.laws import constants_of, known_law, law_facts
+from jaxphys.commands.pages import (
+    command_line,
+    figures,
+    number,
+    paragraph,
+    section,
+    table,
+    warned,
+    write_page,
+)
 from jaxphys.experiments import record
 from jaxphys.learning.constants import KINDS, Identified, identify
 from jaxphys.names import check_known
@@ -78,7 +89,7 @@ class Identification(NamedTuple):
 
 
 def identify_constants(law: str, options: IdentifyOptions) -> Identification:
-    """Find the constants of a law, print them, and write report.json and motion.png.
+    """Find the constants of a law, print them, and write report.html and report.json.
 
     What ends before its time leaves a report.json whose status is `interrupted`.
 
@@ -106,7 +117,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     if bare:
         raise ValueError(f"start has {bare[0]}; expected NAME=VALUE with a number.")
     given = {k: x for k, x in (start | fixed).items() if x is not None}
-    known = _law(law)
+    known = known_law(law)
     # Those of friction and sensors begin where these say.
     names = (*options.friction, *options.sensors)
     extras = {k: given.pop(k) for k in list(given) if k in names}
@@ -117,7 +128,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
                 "a function as a law needs --start NAME=VALUE for each of its "
                 "constants, such as --start mass=1 stiffness=2."
             )
-        constants = _constants(given)
+        constants = constants_of(given)
     measured = data.read_trajectories(options.data, columns=columns_of(options.columns))
     look = data.look(measured, periodic=options.periodic, conservative=False)
     print(f"{look.text}\n", flush=True)
@@ -138,19 +149,13 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
             substeps=options.substeps,
         )
     print(found)
-    record.write_json(
-        out / "report.json", begun | {"status": "finished"} | found.report()
-    )
+    report = begun | {"status": "finished"} | found.report()
+    report["model"] = law_facts(law, options.kind, found)
+    record.write_json(out / "report.json", report)
     _draw(law, look, found, out)
-    print(f"report and figure in {out}")
+    _write_page(law, options, look, found, out)
+    print(f"report and figure in {out}; to go on: jaxphys predict {out} --state …")
     return Identification(found, look, out)
-
-
-def _law(law: str) -> System | Callable:
-    """A system by name, or a function of a file."""
-    if ":" not in law:
-        return systems.get(check_known("system", law, systems.names()))
-    return function_of(*module_of(law))
 
 
 def _values(option: str, asked: Sequence[str]) -> dict[str, float | None]:
@@ -224,6 +229,47 @@ def _cleared(out: pathlib.Path) -> Iterator[None]:
         raise
 
 
+def _write_page(
+    law: str,
+    options: IdentifyOptions,
+    look: data.Look,
+    found: Identified,
+    out: pathlib.Path,
+) -> None:
+    """report.html: the constants with errors, and all that led to them."""
+    names = look.trajectories[0].y._fields
+    n = look.trajectories[0].y.q.shape[2]
+    columns = [x if n == 1 else f"{x}{i + 1}" for x in names for i in range(n)]
+    numbers = zip(columns, found.rms_of_columns, found.missed, strict=False)
+    rows = [[x, number(rms), number(missed)] for x, rms, missed in numbers]
+    constants = found.rows()
+    file = pathlib.Path(options.data)
+    parts = [
+        warned(found.warnings),
+        section(
+            "The constants",
+            paragraph("With one standard error each, if the noise is independent."),
+            table([["constant", "value", "error"], *constants]),
+        ),
+        section(
+            "How good the law is",
+            paragraph(
+                "What is left of each column, root mean square, and the same in units "
+                "of the noise that the column has by itself: one is as good as any law "
+                "can be."
+            ),
+            table([["column", "left", "in units of its noise"], *rows]),
+            figures(out, {"motion.png": "The longest motion, and the law's."}),
+        ),
+        data_section(look, file.name, digest(file)),
+    ]
+    title = f"Constants of {law.rpartition(':')[2]} by {file.name}"
+    command = command_line(f"identify {law}", options)
+    versions = record.versions()
+    page = out / "report.html"
+    write_page(page, title, parts, command=command, versions=versions)
+
+
 def _draw(law: str, look: data.Look, found: Identified, out: pathlib.Path) -> None:
     """The longest of the measured motions, and the one that was found for it."""
     lengths = [len(each.t) for each in found.shown]
@@ -232,14 +278,3 @@ def _draw(law: str, look: data.Look, found: Identified, out: pathlib.Path) -> No
     label = law.rpartition(":")[2].replace("_", " ")
     figure = plots.followed_motion(measured, {label: found.shown[longest]})
     plots.save(figure, out / "motion.png")
-
-
-def _constants(given: Mapping[str, float]) -> Any:
-    """A NamedTuple of these constants, which are also read as those of a dict."""
-    make: Any = namedtuple  # a type checker wants to see its names written out
-    base = make("Constants", given)
-
-    def read(self: Any, key: Any) -> Any:
-        return getattr(self, key) if isinstance(key, str) else tuple(self)[key]
-
-    return type("Constants", (base,), {"__slots__": (), "__getitem__": read})(**given)

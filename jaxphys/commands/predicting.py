@@ -1,20 +1,22 @@
-"""`jaxphys predict`: the motion of a fitted model from a state, as a table."""
+"""`jaxphys predict`: the motion of a fitted model or law from a state, as a table."""
 
 import dataclasses
 import math
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import checkpoint, data, plots
+from jaxphys.commands.laws import load_law, report_of_law
 from jaxphys.data import Chunk
 from jaxphys.experiments.measures import dtype_of
 from jaxphys.files import replacing
+from jaxphys.learning.constants import BoundLaw
 from jaxphys.motion import follow, make_stepper
-from jaxphys.types import Trajectories
+from jaxphys.types import State, Trajectories
 
 __all__ = ["PredictOptions", "Predicted", "predict"]
 
@@ -24,10 +26,11 @@ _ROWS, _SUBSTEPS = 1000, 4
 
 @dataclasses.dataclass(frozen=True)
 class PredictOptions:
-    """Follow a fitted model from a state.
+    """Follow a fitted model, or a law with the constants found for it, from a state.
 
     Attributes:
-      state: where to begin, q₁ … qₙ and then p₁ … pₙ, or v₁ … vₙ of a Lagrangian.
+      state: where to begin, q₁ … qₙ and then p₁ … pₙ, or v₁ … vₙ of a Lagrangian;
+        of a law of `identify` as the sensors show it.
       duration: how long; with input, by default as long as that.
       dt: time from one row of the table to the next; by default that of the data which
         the model was fitted to, or more for very long tables.
@@ -51,17 +54,23 @@ class Predicted(NamedTuple):
     Attributes:
       trajectories: the motion, N = 1, with its energy where the model has one.
       out: the table.
+      errors: one standard deviation of q and of v or p, (T, 2n), by the errors of the
+        constants of a law that was identified; None for a fitted model.
     """
 
     trajectories: Trajectories
     out: pathlib.Path
+    errors: np.ndarray | None = None
 
 
 def predict(run: str | pathlib.Path, options: PredictOptions) -> Predicted:
     """Follow a fitted model, and write its motion as a table of t, q, p or v.
 
+    Of a law whose constants were identified the table has one standard deviation of
+    each column too, by the errors of the constants: q_error, and v_error or p_error.
+
     Args:
-      run: the directory of a fit, or its model file.
+      run: the directory of a fit or of an identification, or the fit's model file.
       options: the state, and how long.
 
     Returns:
@@ -71,16 +80,35 @@ def predict(run: str | pathlib.Path, options: PredictOptions) -> Predicted:
       ValueError: for options that do not fit the model.
       FileNotFoundError: where there is no such run.
     """
-    learned = checkpoint.load(run)
+    report = report_of_law(run)
+    if report is not None:
+        found, errors = _followed_law(load_law(run), report, options)
+    else:
+        found, errors = _followed(checkpoint.load(run), options), None
+    run = pathlib.Path(run)
+    beside = run if run.is_dir() else run.parent
+    out = pathlib.Path(options.out or beside / "prediction.csv")
+    _write(found, errors, out)
+    print(f"{len(found.t)} rows to t = {found.t[-1]:.6g} in {out}")
+    if errors is not None:
+        print(
+            f"one standard deviation at the end, by the errors of the constants: "
+            f"{', '.join(f'{x:.2g}' for x in errors[-1])}"
+        )
+    if options.plot:
+        picture = out.with_suffix(".png")
+        plots.save(plots.motion(found, bands=errors), picture)
+        print(f"figure in {picture}")
+    return Predicted(found, out, errors)
+
+
+def _followed(learned: checkpoint.Learned, options: PredictOptions) -> Trajectories:
+    """The motion of a fitted model."""
     dynamics = learned.dynamics
     n = int(learned.arguments["num_coordinates"])
-    second = dynamics.state._fields[1]
-    if len(options.state) != 2 * n or not all(map(math.isfinite, options.state)):
-        raise ValueError(
-            f"state has {len(options.state)} values; expected {2 * n} finite ones, "
-            f"{n} positions q and then {n} of {second}."
-        )
-    t, u = _times(options, learned, dynamics.num_controls)
+    _check_state(options, n, dynamics.state)
+    step = (learned.notes or {}).get("look", {}).get("step")
+    t, u = _times(options, f"a {learned.kind}", step, dynamics.num_controls)
     dtype = dtype_of(learned.params)
     q, other = jnp.split(jnp.asarray(options.state, dtype), 2)
     path = jax.jit(follow(dynamics, make_stepper(dynamics, "rk4"), _SUBSTEPS))
@@ -89,27 +117,45 @@ def predict(run: str | pathlib.Path, options: PredictOptions) -> Predicted:
     later = path(learned.params, Chunk(jnp.asarray(t, dtype), start, held))
     y = jax.tree.map(lambda a, b: np.concatenate([a[None], b])[None], start, later)
     found = Trajectories(t, y, u=None if u is None else u[None])
-    (found,) = data.separate(found)
-    if len(found.t) < len(t):
-        print(f"the motion is not finite after t = {found.t[-1]:.6g}; it ends there")
+    found = _finite(found)
     if dynamics.energy is not None:
         energy = jax.jit(jax.vmap(dynamics.energy, (None, 0, 0)))
         states = (jnp.asarray(x[0], dtype) for x in found.y)
         found = found._replace(energy=np.asarray(energy(learned.params, *states))[None])
-    run = pathlib.Path(run)
-    beside = run if run.is_dir() else run.parent
-    out = pathlib.Path(options.out or beside / "prediction.csv")
-    _write(found, out)
-    print(f"{len(found.t)} rows to t = {found.t[-1]:.6g} in {out}")
-    if options.plot:
-        picture = out.with_suffix(".png")
-        plots.save(plots.motion(found), picture)
-        print(f"figure in {picture}")
-    return Predicted(found, out)
+    return found
+
+
+def _followed_law(
+    law: BoundLaw, report: dict[str, Any], options: PredictOptions
+) -> tuple[Trajectories, np.ndarray]:
+    """The motion of an identified law, and its errors."""
+    measured = law.measured
+    _check_state(options, measured.num_coordinates, measured.state)
+    step = report["data"].get("step")
+    t, u = _times(options, "a law", step, measured.num_controls)
+    found, errors = law.follow(t, np.array(options.state, float), u)
+    found = _finite(found)
+    return found, errors[: len(found.t)]
+
+
+def _check_state(options: PredictOptions, n: int, state: type[State]) -> None:
+    if len(options.state) != 2 * n or not all(map(math.isfinite, options.state)):
+        raise ValueError(
+            f"state has {len(options.state)} values; expected {2 * n} finite ones, "
+            f"{n} positions q and then {n} of {state._fields[1]}."
+        )
+
+
+def _finite(found: Trajectories) -> Trajectories:
+    """A motion as far as it is finite."""
+    (whole,) = data.separate(found)
+    if len(whole.t) < len(found.t):
+        print(f"the motion is not finite after t = {whole.t[-1]:.6g}; it ends there")
+    return whole
 
 
 def _times(
-    options: PredictOptions, learned: checkpoint.Learned, controls: int
+    options: PredictOptions, what: str, step: float | None, controls: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The times of the rows, and the inputs there."""
     for name in ("duration", "dt"):
@@ -119,7 +165,7 @@ def _times(
     given = None
     if options.input is not None:
         if not controls:
-            raise ValueError(f"a {learned.kind} without inputs takes no input file.")
+            raise ValueError(f"{what} without inputs takes no input file.")
         given = _read_input(options.input, controls)
     if options.duration is None and given is None:
         raise ValueError("duration is missing: say how long to follow the motion.")
@@ -128,7 +174,7 @@ def _times(
     if duration is None and given is not None:
         duration = float(given[0][-1]) - first
     duration = float(duration or 0.0)
-    dt = options.dt or max(_own_step(learned) or duration / _ROWS, duration / 1e5)
+    dt = options.dt or max(step or duration / _ROWS, duration / 1e5)
     count = max(math.ceil(duration / dt - 1e-9), 1)
     t = first + duration * np.arange(count + 1) / count
     if not controls:
@@ -146,12 +192,6 @@ def _times(
     return t, values[np.clip(rows, 0, len(times) - 1)]
 
 
-def _own_step(learned: checkpoint.Learned) -> float | None:
-    """The usual time step of the data that a model was fitted to."""
-    step = (learned.notes or {}).get("look", {}).get("step")
-    return float(step) if step else None
-
-
 def _read_input(path: pathlib.Path, controls: int) -> tuple[np.ndarray, np.ndarray]:
     """Times and inputs (T, m) of a file."""
     t, u = data.read_inputs(path)
@@ -162,7 +202,7 @@ def _read_input(path: pathlib.Path, controls: int) -> tuple[np.ndarray, np.ndarr
     return t, u
 
 
-def _write(found: Trajectories, out: pathlib.Path) -> None:
+def _write(found: Trajectories, errors: np.ndarray | None, out: pathlib.Path) -> None:
     """The table, whole or not at all."""
     names, columns = ["t"], [found.t[:, None]]
     arrays = {**found.y._asdict()} | ({} if found.u is None else {"u": found.u})
@@ -170,6 +210,10 @@ def _write(found: Trajectories, out: pathlib.Path) -> None:
         m = x.shape[2]
         names += [name] if m == 1 else [f"{name}{i + 1}" for i in range(m)]
         columns.append(x[0])
+    if errors is not None:
+        n = found.y.q.shape[2]
+        names += [f"{name}_error" for name in names[1 : 1 + 2 * n]]
+        columns.append(errors)
     if found.energy is not None:
         names.append("energy")
         columns.append(found.energy[0][:, None])

@@ -6,6 +6,7 @@
 | `files` | your own measurements, and the file layout of the library |
 | `look` | what measurements are like, and what may be wrong with them |
 | `smoothing` | time derivatives, and smoothing of noisy data |
+| `integrated` | states from clean rates |
 | `samples` | moments and pieces of motions, held-out parts, the order of samples |
 
 The record itself is `jaxphys.types.Trajectories`, also named here.
@@ -19,6 +20,7 @@ from jaxphys.data.files import (
     save_trajectories,
     trajectories_from,
 )
+from jaxphys.data.integrated import integrated
 from jaxphys.data.look import Look, look, unwrapped
 from jaxphys.data.samples import (
     Accelerated,
@@ -73,6 +75,7 @@ __all__ = [
     "energy_error",
     "energy_scale",
     "epoch_order",
+    "integrated",
     "load_trajectories",
     "look",
     "moments",

@@ -64,9 +64,22 @@ def numpy_file(path: pathlib.Path) -> Any:
             return file
         try:
             _check_sizes(path, file)
-            return {name: file[name] for name in file.files}
+            return {name: _array(path, file, name) for name in file.files}
         except files.DAMAGE as error:
             raise ValueError(f"{path} is damaged; take a copy of it.") from error
+
+
+def _array(path: pathlib.Path, file: Any, name: str) -> np.ndarray:
+    """An array of an archive, unless it is one of Python's objects."""
+    try:
+        return file[name]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise ValueError(
+            f"{path} has Python's objects in {name}, which are not read, as reading "
+            "them may run anything; save plain arrays of numbers."
+        ) from error
 
 
 def _check_sizes(path: pathlib.Path, file: Any) -> None:

@@ -9,6 +9,7 @@
 | `shooting` | `learn_whole`: weights and starts together, over whole records |
 | `laws` | `which_law`: several kinds of law ranked by their rollouts |
 | `constants` | `identify`: the constants of a law that is known, with errors |
+| `beside` | `known_and_learned`: constants, and what the law misses, together |
 | `many` | `learn_many`: one network by several learning rates and seeds, all at once |
 """
 
@@ -18,6 +19,7 @@ from jaxphys.learning.arguments import (
     count_weights,
     usual_hidden,
 )
+from jaxphys.learning.beside import KnownAndLearned, known_and_learned
 from jaxphys.learning.laws import LAWS, Ranking, which_law
 from jaxphys.learning.learner import Learner
 from jaxphys.learning.many import Many, learn_many
@@ -30,6 +32,7 @@ __all__ = [
     "LAGRANGIANS",
     "LAWS",
     "OPTIMIZERS",
+    "KnownAndLearned",
     "Learner",
     "Many",
     "Ranking",
@@ -38,6 +41,7 @@ __all__ = [
     "arguments_for",
     "count_weights",
     "everything",
+    "known_and_learned",
     "learn",
     "learn_many",
     "learn_whole",

@@ -275,14 +275,23 @@ def phase_portraits(trajectories: Trajectories) -> Figure:
 
 
 @mpl.rc_context(STYLE)
-def motion(trajectories: Trajectories) -> Figure:
-    """Every coordinate over time, one below the other; six of a lattice."""
+def motion(trajectories: Trajectories, *, bands: np.ndarray | None = None) -> Figure:
+    """Every coordinate over time, one below the other; six of a lattice.
+
+    Args:
+      trajectories: the motion.
+      bands: half the width of a band around the first of them, (T, n) or more.
+    """
     n = trajectories.y.q.shape[2]
     shown = range(n) if n <= _MANY else np.linspace(0, n - 1, 6).astype(int)
     size = (7.5, max(3.0, 0.9 + 1.35 * len(shown)))
     figure, grid = _panels.panels(len(shown), 1, size, sharex=True)
     for i, panel in zip(shown, grid[:, 0], strict=True):
         time_series(panel, trajectories, int(i))
+        if bands is not None:
+            q, half = trajectories.y.q[0, :, i], bands[:, i]
+            shade = {"color": panel.lines[0].get_color(), "alpha": 0.25, "linewidth": 0}
+            panel.fill_between(trajectories.t, q - half, q + half, **shade)
         panel.label_outer()
     figure.align_ylabels()
     return _titled(figure, trajectories)

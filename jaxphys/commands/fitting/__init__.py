@@ -6,6 +6,7 @@
 | `prepare` | from a file to data that are ready, and to a recipe and a model for them |
 | `judge` | `Follower`: a model's motion beside what was measured |
 | `report` | report.json, the report for people, and the figures |
+| `pages` | report.html, all of it on one page |
 | `resuming` | `stored`, the options of a fit that goes on |
 | `choosing` | which law: several fitted, ranked, and one recommended |
 | `command` | all of it in a row |

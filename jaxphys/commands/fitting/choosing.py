@@ -9,6 +9,7 @@ import jax
 from jaxphys import checkpoint, data, files, plots
 from jaxphys.commands.fitting import report as reports
 from jaxphys.commands.fitting.options import FitOptions
+from jaxphys.commands.fitting.pages import ranking_page
 from jaxphys.commands.fitting.prepare import columns_of, masses_of
 from jaxphys.experiments import record
 from jaxphys.learning.laws import LAWS, Ranking, which_law
@@ -43,8 +44,8 @@ class Chosen(NamedTuple):
 def fit_laws(laws: Sequence[str], options: FitOptions) -> Chosen:
     """Fit several laws to a file, rank them, and write what is recommended.
 
-    In the directory are ranking.json, ranking.png, record.png, and model.npz, which
-    `jaxphys predict` and `jaxphys.checkpoint.load` take.
+    In the directory are report.html for people, ranking.json, ranking.png, record.png,
+    and model.npz, which `jaxphys predict` and `jaxphys.checkpoint.load` take.
 
     Args:
       laws: names of `jaxphys.learning.LAWS`, or "auto" alone for those that fit the
@@ -85,6 +86,8 @@ def fit_laws(laws: Sequence[str], options: FitOptions) -> Chosen:
     record.write_json(out / "ranking.json", report | found.report())
     _save(found, options, out)
     _draw(found, out)
+    command = f"fit {' '.join(laws)}"
+    ranking_page(found, options, command, out, report["versions"])
     print(
         f"table, figures and the model of {found.recommended} in {out}; to go on: "
         f"jaxphys predict {out} --state …"

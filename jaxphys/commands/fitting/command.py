@@ -18,6 +18,7 @@ from jaxphys.commands.fitting import report as reports
 from jaxphys.commands.fitting import resuming
 from jaxphys.commands.fitting.judge import Follower
 from jaxphys.commands.fitting.options import MODELS, WHOLE_SECONDS, FitOptions
+from jaxphys.commands.fitting.pages import baseline_of, fit_page
 from jaxphys.commands.fitting.prepare import (
     BEGINNING,
     Prepared,
@@ -54,8 +55,8 @@ class Fitted(NamedTuple):
 def fit(model: str, options: FitOptions) -> Fitted:
     """Fit a model to a file of trajectories, print the report, and write the results.
 
-    In the directory are report.json, model.npz, and the figures losses.png, motion.png
-    and, of one coordinate with an energy, energy.png.
+    In the directory are report.html for people, report.json, model.npz, and the figures
+    losses.png, motion.png and, of one coordinate with an energy, energy.png.
 
     Args:
       model: one of `commands.fitting.MODELS`, such as "hnn" or "lnn".
@@ -176,10 +177,11 @@ def _left(
         checkpoint.save_model(path, model, arguments, params, notes)
     follower = Follower(dynamics)
     held_out = reports.judged(model, options, ready, follower, params)
-    report |= {"held_out": held_out}
+    report |= {"held_out": held_out, "baseline": baseline_of(ready, follower, params)}
     record.write_json(out / "report.json", report)
     print(reports.text_of(report))
     reports.draw(model, ready, follower, trained, params, out)
+    fit_page(model, options, ready, arguments, report, out)
     return report
 
 

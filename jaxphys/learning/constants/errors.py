@@ -30,12 +30,15 @@ class Errors(NamedTuple):
       correlations: (k, k), of those that are determined; else NaN off the diagonal.
       undetermined: names of the constants that these data do not determine.
       combinations: in words, what is determined of them.
+      covariance: (k, k), without the directions that are not determined, along which
+        what was measured does not change.
     """
 
     standard: np.ndarray
     correlations: np.ndarray
     undetermined: tuple[str, ...]
     combinations: tuple[str, ...]
+    covariance: np.ndarray
 
 
 def errors_of(J: np.ndarray, values: np.ndarray, names: Sequence[str]) -> Errors:
@@ -72,6 +75,7 @@ def errors_of(J: np.ndarray, values: np.ndarray, names: Sequence[str]) -> Errors
         correlations,
         tuple(n for n, open_ in zip(names, undetermined, strict=True) if open_),
         tuple(_in_words(row, names, values) for row in _reduced(null)),
+        inverse * np.outer(size, size),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxphys.data import check_trajectories
 from jaxphys.learning.constants.errors import errors_of
-from jaxphys.learning.constants.law import law_of
+from jaxphys.learning.constants.law import Measured, law_of, measured_by
 from jaxphys.learning.constants.result import Identified
 from jaxphys.learning.shooting.law import Law
 from jaxphys.learning.shooting.search import Search, State
@@ -93,9 +93,8 @@ def identify(
     if inputs not in ("held", "linear"):
         raise ValueError(f'inputs is {inputs!r}; expected "held" or "linear".')
     seen = _checked(trajectories)
-    made = law_of(
-        law, constants, seen[0], kind=kind, friction=friction, sensors=sensors
-    )
+    what = measured_by(seen[0])
+    made = law_of(law, constants, what, kind=kind, friction=friction, sensors=sensors)
     free, low, high = _limits(made, fixed, bounds or {})
     if rows is not None and rows < 2:
         raise ValueError(f"rows is {rows}; expected 2 or more in a piece.")
@@ -108,7 +107,7 @@ def identify(
         linear=inputs == "linear",
         rows=rows,
     )
-    return _result(search, search.found(substeps))
+    return _result(search, search.found(substeps), what, inputs == "linear")
 
 
 def _checked(trajectories: Sequence[Trajectories]) -> list[Trajectories]:
@@ -180,15 +179,17 @@ def _state(
     return np.asarray(initial, float)
 
 
-def _result(search: Search, state: State) -> Identified:
+def _result(
+    search: Search, state: State, measured: Measured, linear: bool
+) -> Identified:
     """Errors, correlations, and what is not determined."""
     law, free = search.law, search.free
     every = dict(zip(law.names, state.c.tolist(), strict=True))
     names = [n for n, f in zip(law.names, free, strict=True) if f]
     left, pieces = search.left(state), search.shooting.pieces
     number = pieces.counts.sum(axis=(0, 1))
-    measured = number > 0
-    columns = np.sqrt(np.sum(left**2, axis=(0, 1))[measured] / number[measured])
+    used = number > 0
+    columns = np.sqrt(np.sum(left**2, axis=(0, 1))[used] / number[used])
     substeps = search.shooting.substeps
     steps = np.concatenate([np.diff(x.t) for x in search.seen])
     return Identified(
@@ -205,11 +206,13 @@ def _result(search: Search, state: State) -> Identified:
         substeps=substeps,
         shown=search.shown(state),
         at_bound=_at_bound(search, state, names),
-        missed=tuple(np.round(columns / search.own_noise[measured], 1).tolist()),
-        missed_part=tuple((columns / search.spread[measured]).tolist()),
+        missed=tuple(np.round(columns / search.own_noise[used], 1).tolist()),
+        missed_part=tuple((columns / search.spread[used]).tolist()),
         law=law,
         every=state.c,
         step=float(np.median(steps)) / substeps,
+        measured=measured,
+        linear=linear,
     )
 
 

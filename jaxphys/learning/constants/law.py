@@ -14,6 +14,13 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jaxphys import mechanics
+from jaxphys.learning.constants.extras import (
+    FRICTIONS,
+    extras_of,
+    of_each,
+    sensed,
+    unsensed,
+)
 from jaxphys.learning.shooting.law import Law
 from jaxphys.names import check_known
 from jaxphys.types import (
@@ -26,21 +33,69 @@ from jaxphys.types import (
     Trajectories,
 )
 
-__all__ = ["FRICTIONS", "KINDS", "SENSORS", "law_of", "named_leaves"]
+__all__ = [
+    "KINDS",
+    "Learned",
+    "Measured",
+    "law_of",
+    "measured_by",
+    "named_leaves",
+]
 
-#: Frictions that may be added to an energy: Rayleigh's function of one coordinate.
-FRICTIONS: dict[str, Callable[[Array, Array, float], Array]] = {
-    "viscous": lambda b, v, small: b * v**2 / 2,
-    # Smooth where the velocity changes its sign.
-    "coulomb": lambda c, v, small: c * jnp.sqrt(v**2 + small**2),
-    "quadratic": lambda d, v, small: d * jnp.abs(v) ** 3 / 3,
-}
 
 #: What a function of one's own may be.
 KINDS = ("hamiltonian", "lagrangian", "field")
 
-#: What a sensor may do: shown = scale · true + offset.
-SENSORS = ("offset_q", "scale_q", "offset_v", "scale_v", "offset_p", "scale_p")
+
+class Measured(NamedTuple):
+    """What is measured of a motion, without the numbers.
+
+    Attributes:
+      state: `PhaseState` or `TangentState`.
+      num_coordinates: n.
+      num_controls: the size of the input u; 0 for none.
+      derived: whether velocities are derivatives of the positions.
+      slow: the speed below which a Coulomb friction is smooth.
+    """
+
+    state: type[State]
+    num_coordinates: int
+    num_controls: int
+    derived: bool
+    slow: float
+
+
+class Learned(NamedTuple):
+    """What is learned beside a law: a term of its energy, or a force.
+
+    Attributes:
+      weights: to begin with.
+      energy: `energy(weights, q, p)`, or of (q, v), added to that of the law; or None.
+      rate: `rate(weights, q, p) -> (n,)`, or of (q, v), added to the rates of p, which
+        are forces, or to those of v, which are accelerations; or None.
+    """
+
+    weights: PyTree
+    energy: Callable[..., Array] | None = None
+    rate: Callable[..., Array] | None = None
+
+
+def measured_by(data: Trajectories) -> Measured:
+    """What is measured in these trajectories.
+
+    Example:
+      >>> t = np.linspace(0.0, 1.0, 5)[:, None]
+      >>> fall = TangentState(-4.9 * t[None] ** 2, -9.8 * t[None])
+      >>> measured_by(Trajectories(t[:, 0], fall)).num_coordinates
+      1
+    """
+    return Measured(
+        type(data.y),
+        data.y.q.shape[2],
+        0 if data.u is None else data.u.shape[2],
+        "v" in data.meta.get("derived", ()),
+        1e-2 * float(np.std(np.asarray(data.y[1], float))) or 1e-6,
+    )
 
 
 def named_leaves(tree: PyTree) -> list[str]:
@@ -66,11 +121,12 @@ def named_leaves(tree: PyTree) -> list[str]:
 def law_of(
     law: System | Callable,
     constants: PyTree,
-    data: Trajectories,
+    seen: Measured,
     *,
     kind: str | None,
     friction: Sequence[str] | Mapping[str, float],
     sensors: Sequence[str] | Mapping[str, float],
+    learned: Learned | None = None,
 ) -> Law:
     """What was given as one vector field of one vector of constants.
 
@@ -78,20 +134,21 @@ def law_of(
       law: a system, an energy H(params, q, p) or L(params, q, v), or a vector field
         f(t, y, params), of states or of vectors (2n,).
       constants: where to begin, as the law takes them; None for a system's own.
-      data: of which it is the law; says what is measured.
+      seen: what is measured of the motion.
       kind: "hamiltonian", "lagrangian" or "field"; None to tell by the names of the
         function's arguments.
       friction: names from `FRICTIONS`, one constant a coordinate each; or name →
         where to begin.
       sensors: names from `SENSORS`, likewise.
+      learned: what is learned beside the law; its weights are the last constants.
 
     Raises:
       ValueError: where law, constants and data do not fit.
     """
-    n = data.y.q.shape[2]
-    params, energies = _given(law, constants, kind, type(data.y), n)
+    state, n = seen.state, seen.num_coordinates
+    params, energies = _given(law, constants, kind, state, n)
     flat, unravel = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, float), params))
-    extras = _extras(friction, sensors, n, type(data.y))
+    extras = extras_of(friction, sensors, n, state)
     names = [*named_leaves(params), *extras]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -99,31 +156,36 @@ def law_of(
             f"two constants are {twice[0]}; rename that of the law, as friction and "
             "sensors have theirs."
         )
-    k = len(flat)
+    k, known = len(flat), len(names)
+    weights, unravel_weights = ravel_pytree(() if learned is None else learned.weights)
+    names += [f"w{i}" for i in range(len(weights))]
 
     def split(c: Array) -> tuple[PyTree, dict[str, Array]]:
-        return unravel(c[:k]), dict(zip(extras, c[k:], strict=True))
+        return unravel(c[:k]), dict(zip(extras, c[k:known], strict=True))
 
-    speed = np.asarray(data.y[1], float)
-    small = 1e-2 * float(np.std(speed)) or 1e-6
-    field, observe, enter = _motion(
-        energies, data, split, tuple(friction), small, len(names)
+    def of_weights(part: Callable | None) -> Callable | None:
+        if part is None:
+            return None
+        return lambda c, *at: part(unravel_weights(c[known:]), *at)
+
+    energies = energies._replace(
+        more=of_weights(learned and learned.energy),
+        push=of_weights(learned and learned.rate),
     )
+    field, observe, enter = _motion(energies, seen, split, tuple(friction), len(names))
 
     def shown(c: Array, z: Array) -> Array:
-        return _sensed(split(c)[1], observe(c, z), type(data.y), n)
+        return sensed(split(c)[1], observe(c, z), state, n)
 
-    derived = "v" in data.meta.get("derived", ())
-
-    def entered(c: Array, seen: Array) -> Array:
+    def entered(c: Array, told: Array) -> Array:
         extras = split(c)[1]
-        if derived:
+        if seen.derived:
             # Velocities that are derivatives of positions have the scale of these.
-            scale = _of_each(extras, "scale_q", n)
-            seen = seen if scale is None else seen.at[n:].divide(scale)
-        return enter(c, _unsensed(extras, seen, type(data.y), n))
+            scale = of_each(extras, "scale_q", n)
+            told = told if scale is None else told.at[n:].divide(scale)
+        return enter(c, unsensed(extras, told, state, n))
 
-    start = np.concatenate([np.asarray(flat, float), list(extras.values())])
+    start = np.concatenate([np.asarray(flat, float), list(extras.values()), weights])
     return Law(
         tuple(names),
         start,
@@ -131,62 +193,20 @@ def law_of(
         shown,
         entered,
         lambda c: split(jnp.asarray(c))[0],
-        data.u is not None,
+        seen.num_controls > 0,
+        *_own_energies(energies, state, split),
     )
 
 
-def _extras(
-    friction: Sequence[str] | Mapping[str, float],
-    sensors: Sequence[str] | Mapping[str, float],
-    n: int,
-    state: type[State],
-) -> dict[str, float]:
-    """Names and first values of the constants of friction and sensors."""
-    for name in friction:
-        check_known("friction", name, list(FRICTIONS))
-    for name in sensors:
-        check_known("sensor", name, SENSORS)
-        if name[-1] not in state._fields:
-            raise ValueError(
-                f"sensors has {name}, and the data have {' and '.join(state._fields)}; "
-                "leave it out."
-            )
-    numbers = [""] if n == 1 else [str(i + 1) for i in range(n)]
-    usual = {name: float(name.startswith("scale")) for name in (*friction, *sensors)}
-    for given in (friction, sensors):
-        if isinstance(given, Mapping):
-            usual |= {name: float(x) for name, x in given.items()}
-    return {f"{name}{i}": x for name, x in usual.items() for i in numbers}
+def _own_energies(energies, state: type[State], split) -> tuple:
+    """The kind of state in which a law moves, its energy and its Lagrangian."""
 
-
-def _of_each(extras: Mapping[str, Array], name: str, n: int) -> Array | None:
-    """The constants of a name for every coordinate, (n,), or None without them."""
-    numbers = [""] if n == 1 else [str(i + 1) for i in range(n)]
-    if name + numbers[0] not in extras:
-        return None
-    return jnp.stack([extras[name + i] for i in numbers])
-
-
-def _sensed(extras: Mapping[str, Array], x: Array, state: type[State], n: int) -> Array:
-    parts = []
-    for field, part in zip(state._fields, jnp.split(x, 2), strict=True):
-        scale = _of_each(extras, f"scale_{field}", n)
-        offset = _of_each(extras, f"offset_{field}", n)
-        part = part if scale is None else scale * part
-        parts.append(part if offset is None else part + offset)
-    return jnp.concatenate(parts)
-
-
-def _unsensed(
-    extras: Mapping[str, Array], x: Array, state: type[State], n: int
-) -> Array:
-    parts = []
-    for field, part in zip(state._fields, jnp.split(x, 2), strict=True):
-        scale = _of_each(extras, f"scale_{field}", n)
-        offset = _of_each(extras, f"offset_{field}", n)
-        part = part if offset is None else part - offset
-        parts.append(part if scale is None else part / scale)
-    return jnp.concatenate(parts)
+    if energies.lagrangian is not None:
+        lagrangian = energies.of_constants(energies.lagrangian, split)
+        return TangentState, mechanics.energy(lagrangian), lagrangian
+    if energies.hamiltonian is not None:
+        return PhaseState, energies.of_constants(energies.hamiltonian, split), None
+    return state, None, None
 
 
 class _Energies(NamedTuple):
@@ -197,6 +217,18 @@ class _Energies(NamedTuple):
     field: Callable | None = None
     force: Callable | None = None
     dissipation: Callable | None = None
+    #: What is learned beside it, functions of all constants: a term, and a force.
+    more: Callable | None = None
+    push: Callable | None = None
+
+    def of_constants(self, given: Callable, split: Callable) -> Callable:
+        """An energy as a function of all constants, with what is learned beside it."""
+
+        def energy(c: Array, q: Array, rate: Array) -> Array:
+            known = given(split(c)[0], q, rate)
+            return known if self.more is None else known + self.more(c, q, rate)
+
+        return energy
 
 
 def _given(
@@ -259,20 +291,26 @@ def _kind_of(law: Callable) -> str:
     )
 
 
-def _motion(energies, data, split, friction, small, size):
+def _motion(energies, seen, split, friction, size):
     """(field, observe, enter) of vectors z, without sensors."""
-    n, pushed = data.y.q.shape[2], data.u is not None
+    n, pushed = seen.num_coordinates, seen.num_controls > 0
     if energies.field is not None:
         if friction:
             raise ValueError(
                 "friction is added to an energy; a vector field has its own: write it "
                 "there."
             )
-        inputs = data.u.shape[2] if pushed else 0
-        return _field_motion(energies.field, type(data.y), split, n, (size, inputs))
-    if pushed and data.u.shape[2] != n:
+        sizes = size, seen.num_controls
+        known, *shown = _field_motion(energies.field, seen.state, split, n, sizes)
+        if energies.more is not None:
+            raise ValueError(
+                "a term of an energy is learned beside an energy; of a vector field a "
+                'force is: learned="force".'
+            )
+        return _pushed(known, energies.push), *shown
+    if pushed and seen.num_controls != n:
         raise ValueError(
-            f"u has {data.u.shape[2]} columns and q {n}; inputs that push an energy "
+            f"u has {seen.num_controls} columns and q {n}; inputs that push an energy "
             "are generalized forces, one a coordinate. Give a vector field f(t, y, "
             "(params, u)) in its place."
         )
@@ -283,8 +321,8 @@ def _motion(energies, data, split, friction, small, size):
         if energies.dissipation is not None:
             total = total + energies.dissipation(params, q, v)
         for name in friction:
-            each = _of_each(extras, name, n)
-            total = total + jnp.sum(FRICTIONS[name](jnp.asarray(each), v, small))
+            each = of_each(extras, name, n)
+            total = total + jnp.sum(FRICTIONS[name](jnp.asarray(each), v, seen.slow))
         return total
 
     def force(t, y, args):
@@ -299,12 +337,24 @@ def _motion(energies, data, split, friction, small, size):
         "force": force if pushed or energies.force is not None else None,
     }
     if energies.lagrangian is not None:
-        return _energy_motion(
-            energies.lagrangian, _OF_VELOCITIES, type(data.y), split, acting
-        )
-    return _energy_motion(
-        energies.hamiltonian, _OF_MOMENTA, type(data.y), split, acting
-    )
+        energy = energies.of_constants(energies.lagrangian, split)
+        known, *shown = _energy_motion(energy, _OF_VELOCITIES, seen.state, acting)
+        return _pushed(known, energies.push), *shown
+    energy = energies.of_constants(energies.hamiltonian, split)
+    known, *shown = _energy_motion(energy, _OF_MOMENTA, seen.state, acting)
+    return _pushed(known, energies.push), *shown
+
+
+def _pushed(field: Callable, push: Callable | None) -> Callable:
+    """A field of vectors with further rates of v or p."""
+    if push is None:
+        return field
+
+    def both(t: Array, z: Array, args: Any) -> Array:
+        q, rate = jnp.split(z, 2)
+        return field(t, z, args) + jnp.concatenate([0 * q, push(args[0], q, rate)])
+
+    return both
 
 
 def _vector(field: Callable, state: type[State]) -> Callable:
@@ -335,20 +385,20 @@ _OF_VELOCITIES = _Form(
 _OF_MOMENTA = _Form(PhaseState, mechanics.hamiltonian_vector_field, mechanics.velocity)
 
 
-def _energy_motion(given: Callable, form: _Form, measured: type[State], split, acting):
+def _energy_motion(energy: Callable, form: _Form, measured: type[State], acting):
     """An energy's vector field, and how what is measured is seen in its states."""
 
-    def energy(args, q, rate):
-        return given(split(args[0])[0], q, rate)
+    def of_arguments(args, q, rate):
+        return energy(args[0], q, rate)
 
-    field = _vector(form.field(energy, **acting), form.state)
+    field = _vector(form.field(of_arguments, **acting), form.state)
     if measured is form.state:
         return field, _same, _same
-    other = form.other(given)
+    other = form.other(energy)
 
     def observe(c: Array, z: Array) -> Array:
         q, rate = jnp.split(z, 2)
-        return jnp.concatenate([q, other(split(c)[0], q, rate)])
+        return jnp.concatenate([q, other(c, q, rate)])
 
     def enter(c: Array, seen: Array) -> Array:
         return _inverted(lambda z: observe(c, z), seen)

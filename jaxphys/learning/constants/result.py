@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys.integrators import rk4, rollout_at
+from jaxphys.learning.constants.bound import BoundLaw
 from jaxphys.learning.constants.errors import Errors
-from jaxphys.learning.constants.law import FRICTIONS
+from jaxphys.learning.constants.extras import FRICTIONS
+from jaxphys.learning.constants.law import Measured
 from jaxphys.learning.shooting.law import Law
 from jaxphys.types import Array, PyTree, Trajectories
 
@@ -46,6 +48,8 @@ class Identified(NamedTuple):
       law: the motion as one vector field of one vector of constants.
       every: all constants in the order of `law.names`, fixed and open ones included.
       step: the time step with which the motion was integrated.
+      measured: what was measured.
+      linear: whether inputs change linearly to the next time, or are held.
     """
 
     names: tuple[str, ...]
@@ -66,6 +70,8 @@ class Identified(NamedTuple):
     law: Law
     every: np.ndarray
     step: float
+    measured: Measured
+    linear: bool
 
     def follow(
         self, ts: np.ndarray, start: np.ndarray | None = None, u: Any = None
@@ -109,6 +115,21 @@ class Identified(NamedTuple):
         inputs = None if u is None else np.asarray(u, float)[None]
         kind = type(self.shown[0].y)
         return Trajectories(ts, kind(q, other), u=inputs)
+
+    def bound(self, name: str = "law") -> BoundLaw:
+        """The law bound to these constants: an energy, a motion, and its errors."""
+        places = [self.law.names.index(each) for each in self.names]
+        covariance = np.zeros((len(self.every), len(self.every)))
+        covariance[np.ix_(places, places)] = self.errors.covariance
+        return BoundLaw(
+            name,
+            self.law,
+            self.every,
+            covariance,
+            self.measured,
+            self.step,
+            self.linear,
+        )
 
     @property
     def constants(self) -> dict[str, float]:
@@ -190,7 +211,8 @@ class Identified(NamedTuple):
             "warnings": self.warnings,
         }
 
-    def __str__(self) -> str:
+    def rows(self) -> list[list[str]]:
+        """Name, value and error of each constant, for people."""
         rows = []
         every = zip(self.names, self.values, self.errors.standard, strict=True)
         for name, x, error in every:
@@ -198,7 +220,10 @@ class Identified(NamedTuple):
                 rows.append([name, "–", "not determined"])
             else:
                 rows.append([name, _digits(x, error), f"± {error:.2g}"])
-        rows += [[name, f"{x:.6g}", "fixed"] for name, x in self.fixed.items()]
+        return rows + [[name, f"{x:.6g}", "fixed"] for name, x in self.fixed.items()]
+
+    def __str__(self) -> str:
+        rows = self.rows()
         width = [max(len(row[i]) for row in rows) for i in range(2)]
         lines = [
             f"{name:<{width[0]}}  {x:>{width[1]}}  {error}" for name, x, error in rows

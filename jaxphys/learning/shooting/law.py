@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxphys import trees
 from jaxphys.motion import arguments, chart_of
-from jaxphys.types import Array, Dynamics, PyTree
+from jaxphys.types import Array, Dynamics, PhaseState, PyTree, State
 
 __all__ = ["Law", "law_of_motion"]
 
@@ -29,6 +29,9 @@ class Law(NamedTuple):
       enter: `enter(constants, shown) -> z`, the state that shows this.
       params: `params(constants)`, in the form in which they were given.
       takes_input: whether u acts.
+      state: the kind of state of which z has the two halves.
+      energy: `energy(constants, q, p)`, or of (q, v); None where there is none.
+      lagrangian: `lagrangian(constants, q, v)`, or None.
     """
 
     names: tuple[str, ...]
@@ -38,6 +41,9 @@ class Law(NamedTuple):
     enter: Callable[[Array, Array], Array]
     params: Callable[[Any], PyTree]
     takes_input: bool
+    state: type[State] = PhaseState
+    energy: Callable[..., Array] | None = None
+    lagrangian: Callable[..., Array] | None = None
 
 
 def law_of_motion(motion: Dynamics, params: PyTree, n: int) -> Law:

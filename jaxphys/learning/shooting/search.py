@@ -36,6 +36,9 @@ _WORSE = 3.0
 #: many between two times.
 _STEP_ERROR, _MOST_STEPS = 1e-4, 256
 
+#: What is penalized has at least this size, so that it does not vanish for good.
+_LEAST_PART = 0.1
+
 #: The precision of a prior stays within these, in units of weights of size one.
 _LOOSEST, _TIGHTEST = 1e-6, 1e8
 
@@ -49,8 +52,10 @@ class Plan(NamedTuple):
       tolerance: of the fall of the misfit in one step, which ends a stage.
       rounds: how often noise and prior are found anew at the end.
       step_error: the error of integration that is allowed, in units of the noise.
-      groups: of each free constant the number of its group, which has a prior; None
-        for no prior at all.
+      groups: of each free constant the number of its group, which has a prior, or −1
+        for the loosest; None for no prior at all.
+      penalty: `penalty(c) -> (r, J)`, (m,) and (m, k) by the free constants: what is
+        to be small, in units of one, beside the misfit. The evidence finds its weight.
       over: asked before each step: whether there is no time for it.
       told: called with each stage's (weight, misfit in units of the noise).
     """
@@ -61,6 +66,7 @@ class Plan(NamedTuple):
     rounds: int = 3
     step_error: float = _STEP_ERROR
     groups: np.ndarray | None = None
+    penalty: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
     over: Callable[[], bool] = lambda: False
     told: Callable[[float, float], None] = lambda weight, misfit: None
 
@@ -76,6 +82,7 @@ class State(NamedTuple):
       joined: whether each trajectory is one piece in effect.
       precision: of the prior of each free constant, (k,).
       determined: how many of the free constants the data determine.
+      penalty: the weight of the plan's penalty.
     """
 
     c: np.ndarray
@@ -85,6 +92,7 @@ class State(NamedTuple):
     joined: bool
     precision: np.ndarray
     determined: float
+    penalty: float = 1.0
 
 
 def rows_of(seen: Sequence[Trajectories]) -> int:
@@ -225,8 +233,9 @@ class Search:
             return c, x[k:].reshape(shape)
 
         def linearised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            r, J = self.shooting.residuals(*split(x), state.noise, unit)
-            return r, J * moving
+            c, starts = split(x)
+            r, J = self.shooting.residuals(c, starts, state.noise, unit)
+            return self._penalized(state, c, r, J * moving)
 
         wide = np.full(state.starts.size, np.inf)
         none = np.zeros(state.starts.size)
@@ -250,25 +259,46 @@ class Search:
         """The prior by the evidence: how much of each group the data determine."""
         if self.plan.groups is None or self.plan.over():
             return state
-        B = beside_starts(self.jacobian(state), len(state.precision))
+        B = beside_starts(self.jacobian(state, penalized=False), len(state.precision))
         B = B / np.sqrt(state.precision)
         K = B @ B.T
         K[np.diag_indices(len(K))] += 1
         determined = np.clip(np.sum(B * np.linalg.solve(K, B), axis=0), 0.0, 1.0)
         precision = self._precision(state.c[self.free], determined)
-        return state._replace(precision=precision, determined=float(determined.sum()))
+        state = state._replace(precision=precision, determined=float(determined.sum()))
+        if self.plan.penalty is None:
+            return state
+        r, _ = self.plan.penalty(state.c)
+        learned = float(determined[np.asarray(self.plan.groups) >= 0].sum())
+        weight = learned / max(float(np.mean(r**2)), _LEAST_PART**2)
+        return state._replace(penalty=weight)
+
+    def _penalized(
+        self, state: State, c: np.ndarray, r: np.ndarray, J: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals and Jacobian with the rows of the plan's penalty."""
+        if self.plan.penalty is None or not np.all(np.isfinite(r)):
+            return r, J
+        small, slopes = self.plan.penalty(c)
+        scale = np.sqrt(state.penalty / len(small))
+        rows = np.zeros((len(small), J.shape[1]))
+        rows[:, : slopes.shape[1]] = scale * slopes
+        return np.concatenate([r, scale * small]), np.concatenate([J, rows])
 
     def _precision(self, w: np.ndarray, determined: np.ndarray) -> np.ndarray:
         groups = np.asarray(self.plan.groups)
-        total = np.bincount(groups, determined)
-        size = np.maximum(np.bincount(groups, w**2), 1e-300)
-        return np.clip(total / size, _LOOSEST, _TIGHTEST)[groups]
+        own = np.maximum(groups, 0)
+        total = np.bincount(own, determined * (groups >= 0))
+        size = np.maximum(np.bincount(own, w**2 * (groups >= 0)), 1e-300)
+        found = np.clip(total / size, _LOOSEST, _TIGHTEST)[own]
+        return np.where(groups >= 0, found, _LOOSEST)
 
-    def jacobian(self, state: State) -> np.ndarray:
+    def jacobian(self, state: State, *, penalized: bool = True) -> np.ndarray:
         """Of all residuals in units of the noise by free constants and starts."""
         unit = self._unit(state) / state.weight
-        _, J = self.shooting.residuals(state.c, state.starts, state.noise, unit)
-        return J * self._moving()
+        r, J = self.shooting.residuals(state.c, state.starts, state.noise, unit)
+        J = J * self._moving()
+        return self._penalized(state, state.c, r, J)[1] if penalized else J
 
     def _unit(self, state: State) -> np.ndarray:
         """Sizes of states that are to their spread as the noise is to the data's."""

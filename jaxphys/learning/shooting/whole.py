@@ -22,7 +22,7 @@ from jaxphys.learning.shooting.search import Plan, Search, State
 from jaxphys.training import one_blas_thread
 from jaxphys.types import Dynamics, PyTree, Trajectories
 
-__all__ = ["Whole", "learn_whole"]
+__all__ = ["Whole", "covariance_of", "learn_whole"]
 
 #: Weights of the rows that join pieces, in units of the noise.
 _WEIGHTS = (1e-1, 1.0, 1e1, 1e2, 1e3)
@@ -229,14 +229,17 @@ def learn_whole(
         stages=stages,
         seconds=time.perf_counter() - began,
         status="interrupted" if stop.asked else "finished",
-        covariance=_covariance(search, state),
+        covariance=covariance_of(search, state),
         law=law,
         c=state.c,
     )
 
 
-def _covariance(search: Search, state: State) -> np.ndarray | None:
-    """Of all weights, and of the starts of the trajectories."""
+def covariance_of(search: Search, state: State) -> np.ndarray | None:
+    """The covariance of free constants, and of the starts of the trajectories.
+
+    None where they are very many.
+    """
     k, first = len(state.precision), search.shooting.pieces.first
     d = state.starts.shape[1]
     if k + state.starts.size > _MOST:

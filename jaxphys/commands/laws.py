@@ -1,0 +1,184 @@
+"""Laws that `jaxphys identify` found the constants of, back from its report.json.
+
+The report names the law, a system or FILE.py:NAME, and has its constants with their
+covariance. A system is one of jaxphys; a file of Python is run again, as it was when
+its constants were found.
+"""
+
+import json
+import pathlib
+import warnings
+from collections import namedtuple
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxphys import systems
+from jaxphys.commands.fitting.resuming import digest
+from jaxphys.commands.loading import function_of, module_of
+from jaxphys.learning.constants import BoundLaw, Identified
+from jaxphys.learning.constants.law import Measured, law_of
+from jaxphys.names import check_known
+from jaxphys.types import PhaseState, System, TangentState
+
+__all__ = ["constants_of", "known_law", "law_facts", "load_law", "report_of_law"]
+
+_STATES = {kind.__name__: kind for kind in (PhaseState, TangentState)}
+
+
+def known_law(law: str) -> System | Callable:
+    """A system by name, or a function of a file.
+
+    Raises:
+      FileNotFoundError: where there is no such file.
+      ValueError: for an unknown name, and for what is no function.
+
+    Example:
+      >>> known_law("pendulum").name
+      'pendulum'
+    """
+    if ":" not in law:
+        return systems.get(check_known("system", law, systems.names()))
+    return function_of(*module_of(law))
+
+
+def constants_of(given: Mapping[str, float]) -> Any:
+    """A NamedTuple of these constants, which are also read as those of a dict.
+
+    Example:
+      >>> c = constants_of({"mass": 2.0})
+      >>> c.mass == c["mass"] == c[0]
+      True
+    """
+    make: Any = namedtuple  # a type checker wants to see its names written out
+    base = make("Constants", given)
+
+    def read(self: Any, key: Any) -> Any:
+        return getattr(self, key) if isinstance(key, str) else tuple(self)[key]
+
+    return type("Constants", (base,), {"__slots__": (), "__getitem__": read})(**given)
+
+
+def law_facts(law: str, kind: str | None, found: Identified) -> dict[str, Any]:
+    """What report.json needs so that `load_law` has the law again.
+
+    Args:
+      law: as it was named.
+      kind: of the function, where that was given.
+      found: its constants.
+    """
+    bound = found.bound()
+    path, colon, name = law.rpartition(":")
+    place = f"{pathlib.Path(path).resolve()}:{name}" if colon else law
+    return {
+        "place": place,
+        "sha256": digest(path) if colon else None,
+        "kind": kind,
+        "values": bound.params,
+        "covariance": bound.covariance.tolist(),
+        "state": bound.measured.state.__name__,
+        "measured": list(bound.measured[1:]),
+        "step": bound.step,
+        "linear": bound.linear,
+    }
+
+
+def report_of_law(run: str | pathlib.Path) -> dict[str, Any] | None:
+    """The report.json of an identification; None where a run is something else.
+
+    Args:
+      run: the directory, or its report.json.
+    """
+    path = pathlib.Path(run)
+    path = path / "report.json" if path.is_dir() else path
+    if path.name != "report.json" or not path.is_file():
+        return None
+    try:
+        report = json.loads(path.read_text())
+    except ValueError:
+        return None
+    return report if isinstance(report, dict) and "law" in report else None
+
+
+def load_law(run: str | pathlib.Path, law: System | Callable | None = None) -> BoundLaw:
+    """The law of an identification with the constants that were found for it.
+
+    Args:
+      run: the directory that `jaxphys identify` left, or its report.json.
+      law: the system or the function, where it is not to be taken from the place that
+        the report names; the file of a function is run.
+
+    Returns:
+      A `BoundLaw`, to be called as an energy, followed, and handed on as `.dynamics`.
+
+    Raises:
+      FileNotFoundError: where there is no such run, or its law's file is gone.
+      ValueError: where the run is no finished identification, or the law has other
+        constants by now.
+
+    Example:
+      >>> import contextlib, io, jax, tempfile
+      >>> from jaxphys.commands import IdentifyOptions, identify_constants
+      >>> jax.config.update("jax_enable_x64", True)
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> t = np.linspace(0.0, 6.0, 61)
+      >>> rows = np.stack([t, np.cos(2 * t), -2 * np.sin(2 * t)], axis=1)
+      >>> np.savetxt(folder / "a.csv", rows, delimiter=",", header="t,q,v", comments="")
+      >>> options = IdentifyOptions(
+      ...     folder / "a.csv", fixed=("mass=1",), out=folder / "found"
+      ... )
+      >>> with contextlib.redirect_stdout(io.StringIO()):
+      ...     _ = identify_constants("mass_spring", options)
+      >>> law = load_law(folder / "found")
+      >>> round(law.params["stiffness"], 3)
+      4.0
+      >>> print(law(np.ones(1), np.zeros(1)).round(3))
+      2.0
+    """
+    report = report_of_law(run)
+    if report is None:
+        place = pathlib.Path(run)
+        if not place.exists():
+            raise FileNotFoundError(f"there is no run {run}.")
+        raise ValueError(f"{run} is not what jaxphys identify leaves.")
+    facts = report.get("model")
+    if not isinstance(facts, dict):
+        raise ValueError(
+            f"{run} has no constants to go on with; its status is "
+            f"{report.get('status')}. Run jaxphys identify again."
+        )
+    try:
+        values, covariance = facts["values"], np.array(facts["covariance"], float)
+        measured = Measured(_STATES[facts["state"]], *facts["measured"])
+        step, linear, kind = float(facts["step"]), bool(facts["linear"]), facts["kind"]
+        place, written = facts["place"], facts["sha256"]
+        options = report["options"]
+        friction, sensors = options["friction"], options["sensors"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{run} has a damaged report.json; run jaxphys identify again."
+        ) from error
+    if law is None:
+        law = known_law(place)
+        if written is not None and digest(place.rpartition(":")[0]) != written:
+            warnings.warn(
+                f"{place.rpartition(':')[0]} has changed since these constants were "
+                "found; if the law did, run jaxphys identify again.",
+                stacklevel=2,
+            )
+    constants = None
+    if not isinstance(law, System):
+        own = len(values) - measured.num_coordinates * (len(friction) + len(sensors))
+        constants = constants_of(dict(list(values.items())[:own]))
+    made = law_of(
+        law, constants, measured, kind=kind, friction=friction, sensors=sensors
+    )
+    if made.names != tuple(values):
+        raise ValueError(
+            f"{run} has the constants {', '.join(values)}; its law has "
+            f"{', '.join(made.names)} by now. Run jaxphys identify again."
+        )
+    c = np.array(list(values.values()), float)
+    name = place.rpartition(":")[2]
+    return BoundLaw(name, made, c, covariance, measured, step, linear)

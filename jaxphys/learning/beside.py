@@ -1,0 +1,333 @@
+"""A law that is known up to constants, and what it misses, learned beside it.
+
+H = H_known(c) + H_θ, or a = a_known(c) + f_θ. Constants, weights and starts are fitted
+together to whole records. A ridge keeps the rates small that the learned part adds
+along the data, by a weight that the evidence finds; the constants have none. So what
+the known part can say, it says.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from jaxphys import data, mechanics, models
+from jaxphys.learning.arguments import arguments_for
+from jaxphys.learning.constants.bound import BoundLaw
+from jaxphys.learning.constants.errors import errors_of
+from jaxphys.learning.constants.law import Learned, law_of, measured_by
+from jaxphys.learning.shooting.law import Law
+from jaxphys.learning.shooting.search import Plan, Search, State
+from jaxphys.learning.shooting.whole import covariance_of
+from jaxphys.names import check_known
+from jaxphys.training import one_blas_thread
+from jaxphys.types import Array, PyTree, System, TangentState, Trajectories
+
+__all__ = ["KnownAndLearned", "known_and_learned"]
+
+#: Weights of the rows that join pieces, and how a stage ends.
+_WEIGHTS, _TOLERANCE, _ROUNDS, _STEP_ERROR = (1e-1, 1.0, 1e1, 1e2, 1e3), 1e-7, 8, 1e-2
+
+#: Points along the data at which the learned part is kept small.
+_POINTS = 200
+
+
+class KnownAndLearned(NamedTuple):
+    """A law with its constants, and what was learned beside it; it prints as a table.
+
+    Attributes:
+      constants: name → value of those of the law.
+      standard_errors: name → standard error, with the weights and their prior beside
+        it; infinite where a constant is not determined, zero of one that is fixed.
+      law: both parts together, as one law: an energy, a motion to be followed.
+      learned: `learned(q, v)` or `(q, p)`: the acceleration (n,) that is added, of a
+        Hamiltonian the force; or the term of the energy.
+      known_rms, learned_rms: how large the rates of v or p by each part are along the
+        measurements, root mean square, (n,).
+      weights: how many there are.
+      determined: how many of them the data determine.
+      rms: root mean square of what is left, over all numbers.
+      noise: standard deviation of each column, (2n,), by what is left.
+      starts: where each trajectory begins, (N, 2n).
+      joined: whether each trajectory was followed from its beginning to its end.
+    """
+
+    constants: dict[str, float]
+    standard_errors: dict[str, float]
+    law: BoundLaw
+    learned: Callable[[Array, Array], Array]
+    known_rms: np.ndarray
+    learned_rms: np.ndarray
+    weights: int
+    determined: float
+    rms: float
+    noise: np.ndarray
+    starts: np.ndarray
+    joined: bool
+
+    def force(self, q: Array, v: Array) -> Array:
+        """The learned acceleration of a Lagrangian as a force, M(q, v) f_θ(q, v), (n,).
+
+        Raises:
+          ValueError: where the law is no Lagrangian, or an energy was learned.
+        """
+        lagrangian, found = self.law.law.lagrangian, self.learned(q, v)
+        if lagrangian is None or jnp.ndim(found) == 0:
+            raise ValueError(
+                "a force is made of a learned acceleration of a Lagrangian; call "
+                ".learned in its place."
+            )
+        return mechanics.mass_matrix(lagrangian)(jnp.asarray(self.law.c), q, v) @ found
+
+    @property
+    def share(self) -> np.ndarray:
+        """The learned part over the known one, by their root mean squares, (n,)."""
+        return self.learned_rms / self.known_rms
+
+    def __str__(self) -> str:
+        lines = [
+            f"{name}  {x:.6g}  "
+            + ("fixed" if self.standard_errors[name] == 0 else f"± {error:.2g}")
+            for (name, x), error in zip(
+                self.constants.items(), self.standard_errors.values(), strict=True
+            )
+        ]
+        shares = [
+            f"{known:.3g} and {more:.3g}"
+            for known, more in zip(self.known_rms, self.learned_rms, strict=True)
+        ]
+        lines += [
+            f"rms of the known and of the learned acceleration: {'; '.join(shares)}",
+            f"the data determine {self.determined:.0f} of {self.weights} weights",
+            f"rms of what is left {self.rms:.4g}",
+        ]
+        if not self.joined:
+            lines.append("note: the pieces of the record could not be joined")
+        return "\n".join(lines)
+
+
+def known_and_learned(
+    law: System | Callable,
+    trajectories: Sequence[Trajectories],
+    constants: PyTree = None,
+    *,
+    learned: str = "friction",
+    fixed: Sequence[str] = (),
+    friction: Sequence[str] | Mapping[str, float] = (),
+    kind: str | None = None,
+    periodic: Sequence[bool] | None = None,
+    hidden: Sequence[int] = (8,),
+    steps: int = 30,
+    key: Array | None = None,
+    told: Callable[[str], None] | None = None,
+) -> KnownAndLearned:
+    """Fit the constants of a law, and a network for what it misses, together.
+
+    Args:
+      law: a system, an energy or a vector field, as `constants.identify` takes it.
+      trajectories: measured, N = 1 each; inputs are generalized forces.
+      constants: where to begin, likewise.
+      learned: "friction", f_θ(v), or f_θ(p), added to the rates of v, or p; "force",
+        f_θ(q, v), which can also do what the law does: its constants are then less
+        sure; or "energy", a term L_θ(q, v), or H_θ(q, p), with which the energy stays.
+      fixed: names of constants that are known.
+      friction: of `constants.FRICTIONS`, where some of it is known.
+      kind: "hamiltonian", "lagrangian" or "field", where the names of the function's
+        arguments do not tell.
+      periodic: which coordinates are angles; by default a system's own, else none.
+      hidden: units of each hidden layer of the network.
+      steps: of each stage of the search, at most.
+      key: a random key of the first weights.
+      told: called with a line after each stage, such as `print`.
+
+    Returns:
+      A `KnownAndLearned`.
+
+    Raises:
+      ValueError: for laws, constants and data that do not fit, and with x64 off.
+
+    Example:
+      >>> jax.config.update("jax_enable_x64", True)
+      >>> t = np.linspace(0.0, 4.0, 33)
+      >>> decay = np.exp(-0.1 * t)  # q″ = −4.01 q − 0.2 q′
+      >>> swing = {"t": t, "q": decay * np.cos(2 * t)}
+      >>> swing["v"] = -decay * (0.1 * np.cos(2 * t) + 2 * np.sin(2 * t))
+      >>> def spring(c, q, v):
+      ...     return v @ v / 2 - c["k"] * q @ q / 2
+      >>> seen = data.trajectories_from(swing)
+      >>> options = {"hidden": (2,), "steps": 8}
+      >>> found = known_and_learned(spring, seen, {"k": 3.0}, **options)
+      >>> abs(found.constants["k"] - 4.01) < 0.05
+      True
+      >>> push = found.learned(jnp.array([0.1]), jnp.array([1.0]))
+      >>> abs(float(push[0]) + 0.2) < 0.04
+      True
+    """
+    if jnp.zeros(()).dtype != np.float64:
+        raise ValueError(
+            "constants are found in float64, which is off in JAX; turn it on with "
+            'jax.config.update("jax_enable_x64", True).'
+        )
+    check_known("learned", learned, ("force", "friction", "energy"))
+    measured = measured_by(trajectories[0])
+    if periodic is None:
+        own = getattr(law, "periodic", None)
+        periodic = own or (False,) * measured.num_coordinates
+    network = _network(learned, trajectories, periodic, hidden, key)
+    given: dict[str, Any] = {"kind": kind, "friction": friction, "sensors": ()}
+    alone = law_of(law, constants, measured, **given)
+    both = law_of(law, constants, measured, **given, learned=network)
+    for name in fixed:
+        check_known("constant", name, alone.names)
+    free = np.array([name not in fixed for name in both.names])
+    sizes = [int(np.size(x)) for x in jax.tree.leaves(network.weights)]
+    known = int(free.sum()) - sum(sizes)
+    groups = np.concatenate(
+        [np.full(known, -1), np.repeat(np.arange(len(sizes)), sizes)]
+    )
+
+    def note(weight: float, misfit: float) -> None:
+        if told is not None:
+            told(f"pieces joined by {weight:g}: {misfit:.3g} times the noise is left")
+
+    plan = Plan(
+        weights=_WEIGHTS,
+        steps=steps,
+        tolerance=_TOLERANCE,
+        rounds=_ROUNDS,
+        step_error=_STEP_ERROR,
+        groups=groups,
+        penalty=_penalty(both, alone, trajectories, free),
+        told=note,
+    )
+    with contextlib.ExitStack() as held:
+        held.enter_context(one_blas_thread())
+        search = Search(both, trajectories, free, plan=plan)
+        state = search.found()
+    return _result(search, state, alone, network, known, measured)
+
+
+def _network(
+    learned: str,
+    trajectories: Sequence[Trajectories],
+    periodic: Sequence[bool],
+    hidden: Sequence[int],
+    key: Array | None,
+) -> Learned:
+    """The learned part, in units of the data."""
+    smooth = [data.with_derivatives(each, window="auto") for each in trajectories]
+    model = "hnn" if learned == "energy" else "second_order"
+    given = arguments_for(model, smooth, periodic=periodic, hidden=hidden)
+    given.pop("num_controls", None)
+    made: Any = getattr(models, model)(**given)
+    weights = made.init(jax.random.key(0) if key is None else key)
+    if learned == "energy":
+        return Learned(weights, energy=made.apply)
+
+    def rate(w: PyTree, q: Array, x: Array) -> Array:
+        at = TangentState(0 * q if learned == "friction" else q, x)
+        return made.vector_field(0.0, at, w).v
+
+    return Learned(weights, rate=rate)
+
+
+def _penalty(
+    both: Law, alone: Law, trajectories: Sequence[Trajectories], free: np.ndarray
+) -> Callable:
+    """The rates that the learned part adds along the data, in units of the motion's."""
+    z, u = _states(trajectories)
+    chosen = np.linspace(0, len(z) - 1, min(len(z), _POINTS)).astype(int)
+    z, u = z[chosen], u[chosen]
+    unit = _unit(trajectories)
+    places = jnp.asarray(np.flatnonzero(free))
+
+    def added(own: Array, c: Array) -> Array:
+        _, more = _parts(both, alone, c.at[places].set(own), z, u)
+        return (more / unit).reshape(-1)
+
+    slopes = jax.jit(lambda own, c: (added(own, c), jax.jacfwd(added)(own, c)))
+
+    def penalty(c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r, J = slopes(jnp.asarray(c)[places], jnp.asarray(c))
+        return np.asarray(r), np.asarray(J)
+
+    return penalty
+
+
+def _states(trajectories: Sequence[Trajectories]) -> tuple[np.ndarray, np.ndarray]:
+    """All states that were measured, (S, 2n), and their inputs."""
+    z = np.concatenate([np.concatenate(x.y, axis=2)[0] for x in trajectories])
+    inputs = [x.u[0] for x in trajectories if x.u is not None]
+    return z, np.concatenate(inputs) if inputs else np.zeros((len(z), 1))
+
+
+def _unit(trajectories: Sequence[Trajectories]) -> np.ndarray:
+    """How fast v or p change along the data, root mean square, (n,)."""
+    smooth = [data.with_derivatives(each, window="auto") for each in trajectories]
+    rates = [np.asarray(each.rate[1][0]) for each in smooth if each.rate]
+    size = np.sqrt(np.mean(np.concatenate(rates) ** 2, axis=0))
+    return np.where(size > 0, size, 1.0)
+
+
+def _parts(
+    both: Law, alone: Law, c: Array, z: np.ndarray, u: np.ndarray
+) -> tuple[Array, Array]:
+    """Rates of v or p by the known part and by what is learned, (S, n) each."""
+    k, n = len(alone.names), z.shape[1] // 2
+
+    def parts(shown: Array, u: Array) -> tuple[Array, Array]:
+        at, held = both.enter(c, shown), u if both.takes_input else None
+        known = alone.field(jnp.zeros(()), at, (c[:k], held))
+        return known[n:], both.field(jnp.zeros(()), at, (c, held))[n:] - known[n:]
+
+    return jax.vmap(parts)(jnp.asarray(z), jnp.asarray(u))
+
+
+def _result(
+    search: Search, state: State, alone: Law, network: Learned, known: int, measured
+) -> KnownAndLearned:
+    law, k = search.law, len(alone.names)
+    names = [x for x, f in zip(alone.names, search.free, strict=False) if f]
+    # The prior of the weights is so many more measurements.
+    J = search.jacobian(state)
+    prior = np.zeros((len(state.precision), J.shape[1]))
+    np.fill_diagonal(prior, np.sqrt(state.precision) * (np.arange(len(prior)) >= known))
+    errors = dict.fromkeys(alone.names, 0.0)
+    if names:
+        values = state.c[search.free][:known]
+        found = errors_of(np.concatenate([J, prior]), values, names)
+        errors |= dict(zip(names, found.standard.tolist(), strict=True))
+    covariance = np.zeros((len(state.c), len(state.c)))
+    own = covariance_of(search, state)
+    if own is not None:
+        places, size = np.flatnonzero(search.free), len(state.precision)
+        covariance[np.ix_(places, places)] = own[:size, :size]
+    _, unravel = ravel_pytree(network.weights)
+    weights = unravel(jnp.asarray(state.c[k:]))
+    part: Any = network.energy or network.rate
+    every = jax.jit(functools.partial(_parts, law, alone))(
+        jnp.asarray(state.c), *_states(search.seen)
+    )
+    sizes = [np.sqrt(np.mean(np.asarray(x) ** 2, axis=0)) for x in every]
+    left, pieces = search.left(state), search.shooting.pieces
+    steps = np.concatenate([np.diff(x.t) for x in search.seen])
+    step = float(np.median(steps)) / search.shooting.substeps
+    return KnownAndLearned(
+        constants=dict(zip(alone.names, state.c[:k].tolist(), strict=True)),
+        standard_errors=errors,
+        law=BoundLaw("known and learned", law, state.c, covariance, measured, step),
+        learned=lambda q, rate: part(weights, q, rate),
+        known_rms=sizes[0],
+        learned_rms=sizes[1],
+        weights=len(state.c) - k,
+        determined=state.determined - known,
+        rms=float(np.sqrt(np.sum(left**2) / pieces.counts.sum())),
+        noise=state.noise,
+        starts=state.starts[pieces.first],
+        joined=state.joined,
+    )
