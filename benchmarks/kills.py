@@ -75,7 +75,7 @@ def run(
     config = {"kills": kills, "seed": 0}
     results = {}
     if "overhead" in only:
-        return {"niceness": os.nice(0)}, {"kinds": {}, "overhead": overhead(4, 15.0)}
+        return {"niceness": os.nice(0)}, {"kinds": {}, "overhead": overhead(10, 6.0)}
     with tempfile.TemporaryDirectory() as scratch:
         for kind in only or kills:
             place = pathlib.Path(scratch) / kind

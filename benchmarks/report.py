@@ -609,8 +609,9 @@ def _overhead(found: dict[str, Any] | None) -> list[str]:
     ratios = [a / b for a, b in zip(rates["with"], rates["without"], strict=True)]
     return [
         f"Writing {found['saves']} states took "
-        f"{100 * found['share_of_writing']:.2f} % of the time of {len(ratios)} trainings at default settings; with states there "
-        f"were {statistics.median(ratios):.3f} times as many updates a second as "
+        f"{100 * found['share_of_writing']:.2f} % of the time of {len(ratios)} "
+        f"trainings at default settings; with states there were "
+        f" {statistics.median(ratios):.3f} times as many updates a second as "
         f"without, from {min(ratios):.3f} to {max(ratios):.3f}."
     ]
 
