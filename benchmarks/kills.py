@@ -45,6 +45,10 @@ KINDS = {
 #: How often each is killed for the record.
 KILLS = {"control": 80, "derivatives": 70, "trajectories": 50}
 
+#: Rounds and seconds of the trainings that are compared with and without states: short
+#: ones, in which the first and the last state count most.
+OVERHEAD = (10, 6.0)
+
 #: One end in so many is by SIGTERM.
 _TERMINATED = 8
 _DIGEST = hashlib.sha256().digest_size
@@ -75,7 +79,7 @@ def run(
     config = {"kills": kills, "seed": 0}
     results = {}
     if "overhead" in only:
-        return {"niceness": os.nice(0)}, {"kinds": {}, "overhead": overhead(4, 15.0)}
+        return {"niceness": os.nice(0)}, {"kinds": {}, "overhead": overhead(*OVERHEAD)}
     with tempfile.TemporaryDirectory() as scratch:
         for kind in only or kills:
             place = pathlib.Path(scratch) / kind

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks import control, harness
+from benchmarks import control, harness, kills
 from jaxphys import experiments, plots
 from jaxphys.experiments import Experiment, record
 from jaxphys.experiments.control.rows import MILESTONES
@@ -610,8 +610,8 @@ def _overhead(found: dict[str, Any] | None) -> list[str]:
     return [
         f"Writing {found['saves']} states took "
         f"{100 * found['share_of_writing']:.2f} % of the time of {len(ratios)} "
-        "trainings at default settings; with states there "
-        f"were {statistics.median(ratios):.3f} times as many updates a second as "
+        f"trainings of {kills.OVERHEAD[1]:g} s; with states there were "
+        f"{statistics.median(ratios):.3f} times as many updates a second as "
         f"without, from {min(ratios):.3f} to {max(ratios):.3f}."
     ]
 

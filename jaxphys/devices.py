@@ -12,7 +12,9 @@ counts.
 """
 
 import contextlib
+import math
 import os
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +26,9 @@ __all__ = [
     "across",
     "agreed",
     "check_batch",
+    "check_memory",
     "count",
+    "host_memory",
     "is_first",
     "mesh",
     "split",
@@ -196,3 +200,48 @@ def agreed(*numbers: float) -> tuple[float, ...]:
 
     told = multihost_utils.broadcast_one_to_all(np.array(numbers, np.float32))
     return tuple(float(x) for x in told)
+
+
+def check_memory(need: float, what: str, lower: str) -> None:
+    """A ValueError where something needs more memory than this process may have.
+
+    Args:
+      need: an estimate, in bytes.
+      what: that needs it, in words.
+      lower: what would need less.
+
+    Example:
+      >>> check_memory(1e18, "100 trajectories", "lower --trajectories")  \
+# doctest: +ELLIPSIS
+      Traceback (most recent call last):
+      ValueError: 100 trajectories need about 1e+09 GB of memory, and there are ...
+    """
+    most = host_memory()
+    if need > most:
+        raise ValueError(
+            f"{what} need about {need / 1e9:.3g} GB of memory, and there are "
+            f"{most / 1e9:.3g} GB; {lower}."
+        )
+
+
+def host_memory() -> float:
+    """Bytes of memory that this process may have, infinity where nothing tells.
+
+    It is that of the machine, or less by a limit of the process or of its container.
+
+    Example:
+      >>> host_memory() > 1e8
+      True
+    """
+    limits = [math.inf]
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(OSError, ValueError):
+        limits.append(int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
+    with contextlib.suppress(ImportError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            limits.append(soft)
+    return min(limits)

@@ -46,6 +46,26 @@ def trouble(case, place, capsys) -> str:
     return f"{case} leaves files" if sorted(place.rglob("*")) != before else ""
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (("simulate", "pendulum"), "1 trajectories of 1001 states need about 0.0001"),
+        (("fit", "hnn", "--data", "swings.csv"), "121 rows need about 7.84e-05 GB"),
+    ],
+)
+def test_more_than_memory_holds_is_told_before_it_is_begun(
+    line, says, place, monkeypatch, capsys
+):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr("jaxphys.devices.host_memory", lambda: 1000.0)
+    before = sorted(place.rglob("*"))
+    assert cli.main(list(line)) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert "there are 1e-06 GB; " in said
+    assert sorted(place.rglob("*")) == before
+
+
 def test_the_table_of_command_lines_is_large():
     assert len(set(EVERY)) == len(EVERY) > 400
 

@@ -400,7 +400,7 @@ def test_a_damaged_archive_is_refused(case, read, tmp_path):
 
 
 def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxphys.data._sources._memory", lambda: 10**6)
+    monkeypatch.setattr("jaxphys.devices.host_memory", lambda: 10**6)
     np.savez_compressed(tmp_path / "f.npz", t=np.zeros(10**6), q=np.zeros(10**6))
     assert (tmp_path / "f.npz").stat().st_size < 20_000
     with pytest.raises(ValueError, match=r"unpacks to 0\.016 GB; at most 0\.0005"):

@@ -10,7 +10,6 @@ import pytest
 import scipy.io
 
 from jaxphys import checkpoint, cli, data
-from jaxphys.data import _sources
 
 SMALL = ["--samples", "128", "--batch-size", "32", "--no-progress", "--hidden", "8"]
 
@@ -85,10 +84,10 @@ def test_a_matlab_file_that_unpacks_to_more_than_memory_is_refused(
     scipy.io.savemat(path, columns | {"v": columns["q"]}, do_compression=True)
     # Beside the contents an array has a tag and a header of at most 100 bytes.
     enough = 2 * 3 * (8 * 10**5 + 100)
-    monkeypatch.setattr(_sources, "_memory", lambda: enough)
+    monkeypatch.setattr("jaxphys.devices.host_memory", lambda: enough)
     (found,) = data.read_trajectories(path)
     assert found.t.shape == (10**5,)
-    monkeypatch.setattr(_sources, "_memory", lambda: enough - 1000)
+    monkeypatch.setattr("jaxphys.devices.host_memory", lambda: enough - 1000)
     with pytest.raises(ValueError, match=r"f.mat unpacks to 0\.0024 GB; at most"):
         data.read_trajectories(path)
     raw = path.read_bytes()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxphys import files
+from jaxphys import devices, files
 from jaxphys.data._columns import Table, find_roles
 from jaxphys.data._layout import Stored
 
@@ -104,20 +104,12 @@ def _check_sizes(path: pathlib.Path, file: Any) -> None:
 
 
 def _check_size(path: pathlib.Path, total: int) -> None:
-    most = _memory() // 2
+    most = devices.host_memory() / 2
     if total > most:
         raise ValueError(
             f"{path} unpacks to {total / 1e9:.3g} GB; at most {most / 1e9:.3g}, half "
             "of this machine's memory, are read. Divide it into several files."
         )
-
-
-def _memory() -> int:
-    """Bytes of memory of this machine; a terabyte where it does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 10**12
 
 
 def _package(name: str, path: pathlib.Path) -> Any:
@@ -155,7 +147,7 @@ def _check_matlab(path: pathlib.Path) -> None:
     those of kind 15 are compressed. What is no such file, SciPy refuses.
     """
     size = path.stat().st_size
-    if size * _DENSEST <= _memory() // 2:
+    if size * _DENSEST <= devices.host_memory() / 2:
         return
     total = 0
     with path.open("rb") as file:

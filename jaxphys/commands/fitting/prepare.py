@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxphys import data
+from jaxphys import data, devices
 from jaxphys.checks import check_count, check_not_negative
 from jaxphys.commands.fitting.options import (
     PUSHED,
@@ -41,6 +41,9 @@ _INPUTS = ("auto", "direct", "learned")
 
 #: More numbers than this are too many to be fitted at once.
 _MOST = 20_000
+
+#: Bytes of memory for each byte of data, by `python -m benchmarks run memory`.
+_COPIES = 27
 
 #: Hidden layers where no whole record is matched.
 _USUAL_HIDDEN = (32, 32)
@@ -111,6 +114,12 @@ def prepare(model: str, options: FitOptions) -> Prepared:
     check_known("inputs", options.inputs, _INPUTS)
     check_known("hold_out_by", options.hold_out_by, ("auto", "trajectory", "time"))
     measured = _read(model, options)
+    size = sum(x.nbytes for x in jax.tree.leaves(measured) if hasattr(x, "nbytes"))
+    devices.check_memory(
+        _COPIES * size,
+        f"{sum(each.y.q.shape[0] * each.y.q.shape[1] for each in measured)} rows",
+        "fit a part of the file, or leave out every other row",
+    )
     inputs = _inputs(model, options, measured)
     seen = data.look(
         measured,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys import mechanics, ode, trees
+from jaxphys import devices, mechanics, ode, trees
+from jaxphys.checks import check_count
 from jaxphys.commands.simulation.constants import plain_names
 from jaxphys.motion import INTEGRATORS
 from jaxphys.names import check_known
@@ -27,6 +28,8 @@ __all__ = [
 
 #: Times that are saved where nothing else is asked for, at most.
 _SAVED_INTERVALS = 1000
+#: Bytes of memory for each byte of states, by `python -m benchmarks run memory`.
+_COPIES = 2.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +107,21 @@ def plan(system: System, options: SimulateOptions) -> Plan:
     default = system.dt if options.duration is None else min(system.dt, duration)
     dt = default if options.dt is None else options.dt
     grid = time_grid(duration, dt, options.save_every)
+    _check_memory(system, options, grid)
     return Plan(system, options, grid, initial_states(system, options))
+
+
+def _check_memory(system: System, options: SimulateOptions, grid: Grid) -> None:
+    """Refuse more states than memory holds, before any is computed."""
+    check_count("trajectories", options.trajectories)
+    # Of each state q, p, their rates and the energy are kept.
+    numbers = (grid.intervals + 1) * (4 * len(system.periodic) + 1)
+    size = options.trajectories * numbers * trees.real_dtype(options.dtype).itemsize
+    devices.check_memory(
+        _COPIES * size,
+        f"{options.trajectories} trajectories of {grid.intervals + 1} states",
+        "lower --trajectories, or save fewer states by a larger --save-every",
+    )
 
 
 def is_adaptive(integrator: str) -> bool:
@@ -197,10 +214,6 @@ def initial_states(system: System, options: SimulateOptions) -> PhaseState:
       ValueError: for an invalid number, dtype or state.
     """
     dtype = trees.real_dtype(options.dtype)
-    if options.trajectories < 1:
-        raise ValueError(
-            f"trajectories is {options.trajectories}; expected a number ≥ 1."
-        )
     if options.state is not None:
         y0 = jax.tree.map(
             lambda x: x[None], _given_state(system, options.state, options)
