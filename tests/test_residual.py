@@ -145,10 +145,11 @@ def test_what_does_not_fit_is_said():
             ansatz=lambda net, x: net(jnp.append(x, 1.0)),
             num_inputs=2,
         )
-    with pytest.raises(ValueError, match="a point of the region"):
+    with pytest.raises(ValueError, match="points of the region"):
         problems.residual(heat, jnp.zeros((3, 2, 2)))
 
 
+@pytest.mark.long
 def test_heat_is_solved_with_its_conditions_as_rows():
     found = jaxphys.compare(
         heated(),

@@ -75,7 +75,10 @@ def derivatives(
     """
     check_count("order", order, 0)
     x = jnp.asarray(x)
-    fits = x.ndim == 0 if axis is None else x.ndim == 1 and -x.size <= axis < x.size
+    if axis is None:
+        fits = x.ndim == 0
+    else:
+        fits = isinstance(axis, int) and x.ndim == 1 and -x.size <= axis < x.size
     if not fits:
         raise ValueError(
             f"got axis {axis} for a point of shape {x.shape}; expected axis=None for a "
@@ -148,6 +151,8 @@ def residual(
       ((5, 2), True)
     """
     check_count("num_fields", num_fields)
+    if num_inputs is not None:
+        check_count("num_inputs", num_inputs)
     for number, condition in enumerate(conditions):
         check_positive(f"the weight of condition {number}", condition.weight)
     everywhere = [points, *(condition.points for condition in conditions)]
@@ -241,16 +246,15 @@ def _sizes(
         point: Any
         if callable(points):
             point = jax.eval_shape(points, jax.random.key(0))
-        elif jnp.ndim(points) in (1, 2) and len(points):
+        elif getattr(points, "ndim", 0) in (1, 2) and len(points):
             point = jax.eval_shape(lambda x: jnp.asarray(x)[0], points)
         else:
-            point = jax.ShapeDtypeStruct(jnp.shape(points), float)
-        fixed = not callable(points) and jnp.ndim(points) == 0
-        if getattr(point, "ndim", 2) > 1 or fixed:
+            point = None
+        if getattr(point, "ndim", 2) > 1:
+            got = getattr(points if point is None else point, "shape", repr(points))
             raise ValueError(
-                f"a point of {where} has shape {getattr(point, 'shape', None)}; "
-                "expected () or (n,), from points(key), or from an array of points "
-                "with a leading axis."
+                f"the points of {where} are {got}; expected points(key) that gives "
+                "shape () or (n,), or an array of such points with a leading axis."
             )
         found.append(point)
     shapes = {point.shape for point in found}
