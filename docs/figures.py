@@ -15,6 +15,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
+import jaxphys
 from jaxphys import (
     integrators,
     linalg,
@@ -26,6 +27,7 @@ from jaxphys import (
     problems,
     systems,
 )
+from jaxphys.experiments.control import logistic
 from jaxphys.types import PhaseState
 
 __all__ = ["FIGURES", "main"]
@@ -218,7 +220,21 @@ def of_precision() -> None:
     save(made, "precision")
 
 
+def of_equations() -> None:
+    """The logistic equation, solved from its residual by two methods."""
+    settings = logistic.Settings()
+    problem, network = logistic.build(settings, jnp.dtype("float64"))
+    found = jaxphys.compare(
+        problem, network, 512, batch_size=512, steps=3000, progress=False
+    )
+    t = jnp.linspace(0.0, settings.duration, 501)
+    solved = jax.jit(jax.vmap(problems.solution(problem, network), (None, 0)))
+    curves = {name: solved(params, t) for name, params in found.params.items()}
+    save(plots.solutions(t, logistic.true_solution(settings, t), curves), "equations")
+
+
 FIGURES: dict[str, Callable[[], None]] = {
+    "equations": of_equations,
     "systems": of_systems,
     "integrators": of_integrators,
     "spectrum": of_spectrum,

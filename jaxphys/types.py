@@ -324,7 +324,8 @@ class Problem(NamedTuple):
         if all are valid. Call it before training.
       follow: `follow(policy, inputs)`, the whole motion, of a problem whose network is
         a policy that acts at every step: `simulate` then takes the network, a function
-        of what it observes, in place of a control. None where it acts once.
+        of what it observes, in place of a control. Of an equation, `follow(network, x)`
+        is the solution at a point. None where the network acts once.
     """
 
     name: str

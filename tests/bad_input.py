@@ -1160,6 +1160,27 @@ def of_problems() -> Iterator[tuple[str, Row]]:
             },
         ),
     )
+    yield (
+        "problems.residual",
+        Row(
+            problems.residual,
+            {"equation": lambda u, x: u(x), "points": jnp.zeros((3, 2))},
+            {
+                "equation": "function",
+                "points": [None, 3, "x", Odd(), {}, jnp.zeros((0, 2))],
+                "num_fields": "count",
+                "num_inputs": [0, -1, 2.5, "x", Odd()],
+            },
+        ),
+    )
+    yield (
+        "problems.derivatives",
+        Row(
+            problems.derivatives,
+            {"u": jnp.sum, "x": jnp.ones(2), "axis": 1},
+            {"u": "function", "axis": [None, 2, 0.5, "x", Odd()]},
+        ),
+    )
     problem = problems.oscillator_control()
     # Networks of other sizes are refused when they are called, which is when their
     # shapes are known: test_shapes_that_would_be_broadcast_are_refused.

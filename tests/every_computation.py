@@ -220,6 +220,19 @@ def steps():
             )
 
 
+def equations():
+    """The rows of an equation with a condition, and their derivatives."""
+    problem = problems.residual(
+        lambda u, x: problems.derivatives(u, x, 0)[2] + u(x),
+        lambda key: jax.random.uniform(key, (2,), jnp.float32),
+        conditions=[problems.Condition(lambda u, x: u(x), jnp.zeros((1, 2)))],
+    )
+    network = models.mlp((2, 5, 1))
+    batch, _ = single(problem.sample(jax.random.key(0), 3))
+    rows = jax.vmap(jax.jacrev(problems.outputs(problem, network)), (None, 0))
+    yield "rows of an equation", rows, (network.init(jax.random.key(0)), batch)
+
+
 def simulators():
     for make in (
         problems.poisson,
@@ -248,4 +261,12 @@ def simulators():
         )
 
 
-ROOMS = (of_systems, of_mechanics, of_linalg, of_models, steps, simulators)
+ROOMS = (
+    of_systems,
+    of_mechanics,
+    of_linalg,
+    of_models,
+    steps,
+    equations,
+    simulators,
+)

@@ -385,3 +385,31 @@ def test_without_forward_derivatives_tangents_come_from_the_factors(dtype):
     found, jacobian = tangents(params)
     expected = jacobian @ trees.ravel(params)[0]
     close(found.reshape(-1), np.asarray(expected), dtype)
+
+
+def test_small_kernels_over_many_nodes_are_pushed_forward():
+    """A kernel whose δ would be one for each pair of an output and a node."""
+    nodes = 64
+    kernel = {
+        "in": 0.3 * jax.random.normal(jax.random.key(0), (3, 2)),
+        "b": jnp.ones(2),
+    }
+
+    def outputs(params, x):
+        near = jnp.stack([jnp.roll(x, i) for i in (-1, 0, 1)], axis=-1)
+        return jnp.sum(jnp.tanh(near @ params["in"] + params["b"]), axis=-1)
+
+    x = jax.random.normal(jax.random.key(1), (3, nodes))
+    usual = linearise(outputs, kernel, x)
+    little = linearise(outputs, kernel, x, block_bytes=5000)
+    assert set(usual.ways().values()) == {"layer"}
+    assert set(little.ways().values()) <= {"forward", "pieces"}
+
+    @jax.jit
+    def jacobians(kernel):
+        some = linearise(outputs, kernel, x, block_bytes=5000)
+        return linearise(outputs, kernel, x).jacobian(), some.jacobian(), some.gram()
+
+    whole, forward, gram = jacobians(kernel)
+    np.testing.assert_allclose(forward, whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gram, whole @ whole.T, rtol=1e-4, atol=1e-5)

@@ -115,3 +115,19 @@ def test_the_policies_of_the_guide_act():
     starts, _ = names["data"]
     rows = np.asarray([outputs(fit.state.params, start) for start in starts[:8]])
     assert np.all(np.sum(rows**2, axis=1) < 2)
+
+
+@pytest.mark.x64
+def test_equations_of_ones_own_are_solved():
+    page = (ROOT / "docs/guides/equations.md").read_text(encoding="utf-8")
+    source = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    names = run(
+        source,
+        budget=(
+            "seconds=4",
+            'methods="levenberg_marquardt", steps=300, progress=False',
+        ),
+    )
+    exact = 1 / (1 + 99 * jnp.exp(-names["t"]))
+    assert jnp.max(jnp.abs(names["solved"] - exact)) < 1e-4
+    assert names["by_rows"].num_outputs == 3

@@ -9,7 +9,7 @@ the weight of a constant input one. A weight used in any other way (a convolutio
 scan over layers, a function with derivatives of its own) is left to the caller.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -166,13 +166,16 @@ def _evaluate(
     return walk.run(jaxpr, consts, args, lift, apply)
 
 
-def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
+def trace(
+    outputs: Callable, params: PyTree, inputs: PyTree, apart: Collection[int] = ()
+) -> Trace:
     """Trace `outputs(params, inputs)`, one sample, and find its weights' uses.
 
     Args:
       outputs: a function of one sample, returning an array.
       params: a pytree of arrays (or of shapes and dtypes).
       inputs: one sample's inputs (or their shapes and dtypes).
+      apart: leaves that are not to be followed, however they are used.
     """
     closed = jax.make_jaxpr(outputs)(params, inputs)
     num_leaves = len(jax.tree.leaves(params))
@@ -194,7 +197,7 @@ def trace(outputs: Callable, params: PyTree, inputs: PyTree) -> Trace:
         return result.value
 
     found: list[Site] = []
-    others: set[int] = set()
+    others: set[int] = set(apart)
     entered: set[bool] = set()
 
     def note(site, x, z):

@@ -44,6 +44,7 @@ _QUESTIONS = {
             "ablations",
         ),
     ),
+    "which function solves an equation": ("control", ("logistic", "burgers")),
     "which constants does a simulator have": ("control", ("identification",)),
     "which energy H(q, p) has a motion": (
         "motion",

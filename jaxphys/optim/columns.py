@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys._jaxpr import plans, sensitivities
+from jaxphys._jaxpr import plans, sensitivities, walk
 from jaxphys.optim.factors import Block
 from jaxphys.types import Array, PyTree
 
@@ -33,6 +33,7 @@ class PlainLeaves(NamedTuple):
       leaves, tree: the parameters, flattened.
       inputs: of the batch, with leading axis b.
       closed: the jaxpr of one sample's outputs, of leaves and inputs.
+      block_bytes: what the tangents that are pushed forward together may take.
     """
 
     outputs: Callable[[PyTree, PyTree], Array]
@@ -40,6 +41,7 @@ class PlainLeaves(NamedTuple):
     tree: Any
     inputs: PyTree
     closed: Any
+    block_bytes: int
 
     def blocks(self, indices: list[int]) -> dict[int, Block]:
         """The columns of these leaves, whole.
@@ -52,7 +54,7 @@ class PlainLeaves(NamedTuple):
         for index in indices:
             if ways[index] == "forward":
                 run, leaf = self._of_one(index), self.leaves[index]
-                blocks[index] = _columns(jax.jacfwd, run, leaf, self.inputs)
+                blocks[index] = self._forward(run, leaf)
         together = [index for index, way in ways.items() if way == "reverse"]
         if together:
             blocks |= self._reverse(together)
@@ -131,6 +133,18 @@ class PlainLeaves(NamedTuple):
     def _of_one(self, index: int) -> Callable[[Array, PyTree], Array]:
         return lambda leaf, sample: self._run({index: leaf}, sample)
 
+    def _forward(self, run: Callable, leaf: Array) -> Block:
+        """The columns of a leaf by tangents, as many at once as there is memory for."""
+        batch = jax.tree.leaves(self.inputs)[0].shape[0]
+        together = self.block_bytes // (batch * _largest_bytes(self.closed.jaxpr))
+        if together >= leaf.size:
+            return _columns(jax.jacfwd, run, leaf, self.inputs)
+        whole = jax.vmap(run, in_axes=(None, 0))
+        _, push = jax.linearize(lambda leaf: whole(leaf, self.inputs), leaf)
+        tangents = jnp.eye(leaf.size, dtype=leaf.dtype).reshape(-1, *leaf.shape)
+        rows = jax.lax.map(push, tangents, batch_size=max(together, 1))
+        return _plain(jnp.moveaxis(rows, 0, -1), leaf.size)
+
     def _reverse(self, indices: list[int]) -> dict[int, Block]:
         def run(parts: list[Array], sample: PyTree) -> Array:
             return self._run(dict(zip(indices, parts, strict=True)), sample)
@@ -162,6 +176,19 @@ class PlainLeaves(NamedTuple):
         whole, rest = divmod(flat.size, length)
         carry = jax.lax.fori_loop(0, whole, one, carry)
         return piece(carry, whole * length, rest) if rest else carry
+
+
+def _largest_bytes(jaxpr: Any) -> int:
+    """The size of the largest value in a jaxpr, and in those that it calls."""
+    sizes = [1]
+    for eqn in jaxpr.eqns:
+        sizes += [
+            var.aval.size * var.aval.dtype.itemsize
+            for var in eqn.outvars
+            if hasattr(var.aval, "size")
+        ]
+        sizes += [_largest_bytes(inner) for inner in walk.nested(eqn)]
+    return max(sizes)
 
 
 def _better_forward(run: Callable, leaf: Array, inputs: PyTree) -> bool:

@@ -9,6 +9,7 @@ What is no dense layer joins as plain columns of J, in blocks where those are la
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,9 @@ def linearise(
     _check_outputs(jax.eval_shape(outputs, params, sample))
     trace = layers.trace(outputs, params, sample)
     leaves, tree = jax.tree.flatten(params)
+    apart = _cheaper_apart(trace, leaves, size, block_bytes)
+    if apart:
+        trace = layers.trace(outputs, params, sample, apart)
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     probes = [jnp.zeros((size, *site.shape), leaves[0].dtype) for site in trace.sites]
     probed = _Probed(trace, leaves, probes, inputs)
@@ -86,7 +90,7 @@ def linearise(
         def backward(w: Array) -> PyTree:
             return jax.tree.unflatten(tree, pull(w)[0])
 
-    plain = PlainLeaves(outputs, leaves, tree, inputs, trace.closed)
+    plain = PlainLeaves(outputs, leaves, tree, inputs, trace.closed, block_bytes)
     return Linearisation(values, params, plain, probed, backward, block_bytes)
 
 
@@ -346,6 +350,26 @@ class _Probed:
             block = Block(*jax.vmap(make)(x, jnp.moveaxis(delta, 0, 1)))
             blocks[site.leaf] = joined(blocks[site.leaf], block, num_outputs)
         return blocks
+
+
+def _cheaper_apart(
+    trace: layers.Trace, leaves: list[Array], batch: int, block_bytes: int
+) -> list[int]:
+    """Leaves whose δ are too large to keep, and larger than their columns of J.
+
+    So are those of a convolution over many nodes with as many outputs: a small kernel
+    with a δ for every pair of an output and a node.
+    """
+    numbers: dict[int, int] = {}
+    for site in trace.sites:
+        numbers[site.leaf] = numbers.get(site.leaf, 0) + math.prod(site.shape)
+    outputs = batch * trace.closed.jaxpr.outvars[0].aval.size
+    return [
+        index
+        for index, count in numbers.items()
+        if outputs * count * leaves[index].dtype.itemsize > block_bytes
+        and count > leaves[index].size
+    ]
 
 
 def _batched(outputs: Callable, inputs: PyTree) -> Callable[[PyTree], Array]:

@@ -63,6 +63,7 @@ from jaxphys.plots.simulators import (
     controlled_motion,
     controlled_state,
     identified_motion,
+    solutions,
 )
 from jaxphys.plots.style import (
     MODELS,
@@ -114,6 +115,7 @@ __all__ = [
     "record",
     "save",
     "save_animation",
+    "solutions",
     "solved_fields",
     "space_time",
     "sweep",

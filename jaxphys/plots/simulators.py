@@ -21,6 +21,7 @@ __all__ = [
     "controlled_motion",
     "controlled_state",
     "identified_motion",
+    "solutions",
 ]
 
 
@@ -263,4 +264,39 @@ def constant_errors(
     known |= {"standard error": bound} if standard_errors else {}
     handles += [Line2D([], [], **style) for style in known.values()]
     _panels.legend_outside(figure, handles, [*labels, *known], columns=4)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def solutions(
+    x: ArrayLike,
+    true: ArrayLike,
+    found: Mapping[str, ArrayLike],
+    *,
+    names: tuple[str, str] = ("time $t$ [1]", "solution $x$ [1]"),
+    looks: Mapping[str, Look] | None = None,
+) -> Figure:
+    """Solutions of an equation along one axis, and their errors below.
+
+    Args:
+      x: the points, shape (T,).
+      true: the exact solution there, (T,).
+      found: method → its solution, (T,).
+      names: of both axes.
+      looks: method → its label and color.
+    """
+    x, true = np.asarray(x), np.asarray(true)
+    own = _panels.completed(found, looks)
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for name, values in found.items():
+        look = own[name]
+        above.plot(x, np.asarray(values), color=look.color, label=look.label)
+        missed = np.abs(np.asarray(values) - true)
+        below.semilogy(x, np.where(missed > 0, missed, np.nan), color=look.color)
+    above.plot(x, true, color="black", ls="--", lw=1.0, label="exact")
+    above.legend()
+    above.set_ylabel(names[1])
+    below.set_ylabel("error [1]")
+    below.set_xlabel(names[0])
     return figure

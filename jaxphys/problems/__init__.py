@@ -7,6 +7,7 @@
 | `poisson` | invert the Laplacian |
 | `heat` | find the initial heat from the final one |
 | `feedback` | a policy that acts at every step, for costs of your own |
+| `residual` | a network that solves an equation, by its residual |
 | `identification` | find a system's constants from noisy motions |
 | `scaled_waves`, `rotated_sine`, `exponential` | small maps, badly conditioned |
 
@@ -33,13 +34,21 @@ from jaxphys.problems.matching import (
 from jaxphys.problems.oscillator_control import oscillator_control
 from jaxphys.problems.poisson import poisson
 from jaxphys.problems.quantum_dipole import quantum_dipole
+from jaxphys.problems.residual import (
+    Condition,
+    derivatives,
+    residual,
+    solution,
+)
 from jaxphys.problems.targets import Loss, Target, steered
 
 __all__ = [
+    "Condition",
     "Loss",
     "Target",
     "closed_loop",
     "derivative_matching",
+    "derivatives",
     "exponential",
     "feedback",
     "heat",
@@ -49,9 +58,11 @@ __all__ = [
     "outputs",
     "poisson",
     "quantum_dipole",
+    "residual",
     "residuals",
     "rotated_sine",
     "scaled_waves",
+    "solution",
     "steered",
     "torque_matching",
     "trajectory_matching",
