@@ -159,7 +159,7 @@ def test_powers_are_taken_often_at_first_and_then_now_and_then():
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"average": 1.0}, "average 1.0"),
+        ({"average": 1.0}, "average is 1.0"),
         ({"damping": 0.0}, "damping is 0.0"),
         ({"refresh": 0}, "refresh is 0"),
         ({"largest_side": 0}, "largest_side is 0"),
