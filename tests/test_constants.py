@@ -169,6 +169,7 @@ def driven(kind, params, count=241):
     return [Trajectories(t, y, u=u[None])]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [PhaseState, TangentState])
 def test_energies_with_inputs_and_friction_are_identified(kind):
     truth = {"m": 0.7, "k": 2.3, "viscous": 0.2, "coulomb": 0.15}

@@ -63,6 +63,7 @@ def short_run(tmp_path_factory):
     return run("mass_spring", out, settings=settings, steps=30, seeds=2)
 
 
+@pytest.mark.long
 def test_a_run_has_every_row_beside_the_published_figures(short_run):
     methods = short_run.results["methods"]
     assert list(methods) == ["mlp", "hnn", "hnn_levenberg_marquardt"]
@@ -76,11 +77,13 @@ def test_a_run_has_every_row_beside_the_published_figures(short_run):
         assert word in table
 
 
+@pytest.mark.long
 def test_a_run_draws_what_was_learned(short_run):
     for name in ("comparison", "fields", "errors", "motion", "energy"):
         assert is_drawn(short_run.out / f"{name}.png")
 
 
+@pytest.mark.long
 def test_a_row_has_its_model_and_optimizer_in_two_fields(short_run):
     entry = short_run.results["methods"]["hnn_levenberg_marquardt"]
     assert entry["model"] == "hnn"
@@ -110,6 +113,7 @@ def test_rollouts_start_where_the_published_ones_do():
     np.testing.assert_allclose(single.q, double.q, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_the_true_system_measures_as_exact(short_run):
     """What the table says of a model is zero for the system itself."""
     found = samples(mass_spring.EXPERIMENT, noise=0.0, trajectories=5)

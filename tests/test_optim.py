@@ -424,6 +424,7 @@ def test_rank_deficient_and_zero_jacobians_give_finite_steps(name, dtype):
     assert np.all(np.asarray(change) == 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
 def test_vmap_over_seeds_is_a_loop(name, fitting):
     outputs, _, batch = fitting

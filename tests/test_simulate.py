@@ -113,7 +113,15 @@ def test_float32_stays_float32(name):
 
 
 @needs_x64
-@pytest.mark.parametrize("integrator", list(INTEGRATORS))
+@pytest.mark.parametrize(
+    "integrator",
+    [
+        x
+        if x in ("leapfrog", "rk4", "implicit_midpoint", "dopri8")
+        else pytest.param(x, marks=pytest.mark.long)
+        for x in INTEGRATORS
+    ],
+)
 def test_every_integrator_follows_the_same_motion(integrator):
     given = {"integrator": integrator, "duration": 1.0, "state": (1.0, 0.0)}
     found, info = short(

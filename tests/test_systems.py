@@ -149,6 +149,7 @@ def test_single_precision_stays_single(name, dtype):
         assert leaf.dtype == dtype
 
 
+@pytest.mark.long
 @pytest.mark.x64
 @pytest.mark.parametrize("name", EVERY)
 def test_the_time_step_of_a_record_is_accurate_for_its_duration(name):
