@@ -1,9 +1,9 @@
 """An equation that a network is to solve, as a problem to be trained.
 
-A network u(x) is to satisfy F[u](x) = 0 at every point of a region, and B_j[u](x) = 0
+A network u(x) is to satisfy F(u, x) = 0 at every point of a region, and B_j(u, x) = 0
 on its boundaries or at the first time. What is lowered is the mean over points of
 
-    |F[u](x)|² + Σ_j w_j |B_j[u](x_j)|².
+    |F(u, x)|² + Σ_j w_j |B_j(u, x_j)|².
 
 A sample is one point of the region and one for each condition. A batch therefore has
 both means at once, each sample has a few rows, and no row is computed to be masked.
