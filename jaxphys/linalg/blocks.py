@@ -131,7 +131,7 @@ def positive_roots(
     if vectors is not None:
         least = rounding**0.5 * jnp.linalg.norm(slopes, axis=-1, keepdims=True)
     held = ~positive & (jnp.abs(slopes) > least)
-    count = jnp.sum(positive)
+    count = jnp.sum(positive, dtype=values.dtype)
     mean = jnp.sum(jnp.where(positive, values, 0)) / jnp.maximum(count, 1)
     mean = jnp.where(count > 0, mean, otherwise)
     squares = jnp.where(positive, values, jnp.where(held, mean, 0))
