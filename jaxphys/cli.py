@@ -327,7 +327,7 @@ def _fit(arguments: list[str]) -> int:
         chosen = commands.fit_laws(several, options)
         if show:
             commands.show(chosen.out)
-        return 0
+        return _INTERRUPTED if chosen.ranking.interrupted else 0
     check_known("model", model, MODELS)
     resumed, out = _resumed(arguments[1:])
     default = stored(model, out) if resumed else None

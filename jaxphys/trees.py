@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 __all__ = [
     "all_finite",
     "cast",
+    "check_double",
     "check_dtype",
     "check_one_dtype",
     "ravel",
@@ -51,6 +52,19 @@ def real_dtype(dtype: DTypeLike | None = None) -> np.dtype:
             'jax.config.update("jax_enable_x64", True), or take float32.'
         )
     return wanted
+
+
+def check_double(what: str) -> None:
+    """A ValueError where JAX has no float64, for what is computed in it alone.
+
+    Args:
+      what: in words, with its verb.
+    """
+    if jnp.zeros(()).dtype != np.float64:
+        raise ValueError(
+            f"{what} in float64, which is off in JAX; turn it on with "
+            'jax.config.update("jax_enable_x64", True).'
+        )
 
 
 def check_dtype(name: str, dtype: DTypeLike) -> None:

@@ -8,6 +8,7 @@ import ctypes
 import gc
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -43,6 +44,10 @@ def compile_quickly():
 
 if not OPTIMIZED:
     compile_quickly()
+
+# A shell's background job ignores Ctrl-C, and so would what tests send and start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What tests compile is not kept, not even by the commands that they start.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")

@@ -243,8 +243,6 @@ def run_until(process: subprocess.Popen, condition, seconds: float) -> None:
 
 @pytest.mark.long
 def test_ctrl_c_leaves_results_of_what_was_done(tmp_path):
-    # A shell's background job ignores Ctrl-C, and so would what it starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     out = tmp_path / "run"
     run = command(
         "run", "oscillators", "--method", "adam", "hig", "--seconds", 8, "--out", out

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -109,6 +110,27 @@ def test_a_damped_pendulum_is_told_from_a_conservative_one(tmp_path, capsys):
     assert f"Recommended: port_hamiltonian, {report['reason']}." in page.text
     assert cli.main(["fit", "hnn", "auto", "--data", str(path)]) == 2
     assert "law" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_signal_leaves_the_laws_that_were_fitted_until_then():
+    t, q, v = (x[:60] for x in damped())
+    seen = data.trajectories_from({"t": t, "q": q, "v": v})
+    options = {"laws": ("neural_ode", "hnn", "separable"), "hidden": (4,)}
+
+    def told(line):
+        if line.startswith("hnn"):
+            signal.raise_signal(signal.SIGINT)
+
+    found = learning.which_law(seen, told=told, seconds=5.0, **options)
+    assert found.interrupted
+    assert [row.name for row in found.rows] == ["neural_ode"]
+    assert found.report()["status"] == "interrupted"
+    assert "not tried: separable, interrupted" in str(found)
+    with pytest.raises(KeyboardInterrupt):
+        learning.which_law(
+            seen, told=lambda line: signal.raise_signal(signal.SIGINT), **options
+        )
 
 
 def learning_report(out):

@@ -195,8 +195,6 @@ LONG_RUNS = {
 @pytest.mark.parametrize("kind", LONG_RUNS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_command_within_five_seconds(kind, number, tmp_path):
-    # A shell's background job ignores Ctrl-C, and so would what it starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     out, arguments = tmp_path / "out", [*LONG_RUNS[kind]]
     if arguments[0] in ("fit", "identify"):
         kills.measure(tmp_path / "swings.npz")

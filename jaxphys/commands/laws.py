@@ -160,13 +160,14 @@ def load_law(run: str | pathlib.Path, law: System | Callable | None = None) -> B
             f"{run} has a damaged report.json; run jaxphys identify again."
         ) from error
     if law is None:
-        law = known_law(place)
-        if written is not None and digest(place.rpartition(":")[0]) != written:
+        file = pathlib.Path(place.rpartition(":")[0])
+        if written is not None and file.is_file() and digest(file) != written:
             warnings.warn(
-                f"{place.rpartition(':')[0]} has changed since these constants were "
-                "found; if the law did, run jaxphys identify again.",
+                f"{file} has changed since these constants were found; if the law did, "
+                "run jaxphys identify again.",
                 stacklevel=2,
             )
+        law = known_law(place)
     constants = None
     if not isinstance(law, System):
         own = len(values) - measured.num_coordinates * (len(friction) + len(sensors))

@@ -6,7 +6,8 @@ T states with noise σ what is left is one error of the whole trajectory, σ/√
 
 import numpy as np
 
-from jaxphys.data.trajectories import check_trajectories
+from jaxphys.checks import checked
+from jaxphys.data._record import check_kind, check_trajectories
 from jaxphys.types import Trajectories
 
 __all__ = ["integrated"]
@@ -15,6 +16,7 @@ __all__ = ["integrated"]
 _POINTS = (0.5 - 0.5 / np.sqrt(3), 0.5 + 0.5 / np.sqrt(3))
 
 
+@checked(trajectories=check_kind)
 def integrated(trajectories: Trajectories) -> Trajectories:
     """The same rates, with the states that they integrate to.
 
@@ -26,6 +28,7 @@ def integrated(trajectories: Trajectories) -> Trajectories:
       trajectories: with rates, of four times or more.
 
     Raises:
+      TypeError: for what is no `Trajectories`.
       ValueError: without rates, and for fewer times.
 
     Example:
@@ -40,10 +43,6 @@ def integrated(trajectories: Trajectories) -> Trajectories:
       >>> bool(np.allclose(integrated(seen).y.q, fall.q))
       True
     """
-    if not isinstance(trajectories, Trajectories):
-        raise ValueError(
-            f"trajectories is a {type(trajectories).__name__}; expected a Trajectories."
-        )
     seen = check_trajectories(trajectories)
     if seen.rate is None:
         raise ValueError(

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxphys._jaxpr import scalars
 from jaxphys.checks import (
@@ -46,11 +45,8 @@ class RolloutInfo(NamedTuple):
 @checked(dt=check_number, num_steps=check_count, substeps=check_count)
 def check_time_step(dt, num_steps: int, substeps: int = 1) -> None:
     """Raise a ValueError for an invalid time grid."""
-    if not isinstance(dt, jax.core.Tracer) and not (np.isfinite(dt) and dt != 0):
+    if not isinstance(dt, jax.core.Tracer) and dt == 0:
         raise ValueError(f"dt is {dt}; expected a finite time step other than zero.")
-    for name, count in (("num_steps", num_steps), ("substeps", substeps)):
-        if int(count) != count or count < 1:
-            raise ValueError(f"{name} is {count}; expected a whole number ≥ 1.")
 
 
 def _check_controls(controls: PyTree, num_steps: int) -> None:
@@ -62,13 +58,7 @@ def _check_controls(controls: PyTree, num_steps: int) -> None:
         )
 
 
-@checked(
-    step=check_function,
-    t0=check_number,
-    dt=check_number,
-    num_steps=check_count,
-    substeps=check_count,
-)
+@checked(step=check_function, t0=check_number)
 def rollout(
     step: Step,
     y0: PyTree,
@@ -135,13 +125,7 @@ def rollout(
     return (path, info) if with_info else path
 
 
-@checked(
-    step=check_function,
-    t0=check_number,
-    dt=check_number,
-    num_steps=check_count,
-    substeps=check_count,
-)
+@checked(step=check_function, t0=check_number)
 def repeat(
     step: Step,
     y0: PyTree,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jaxphys import data, mechanics, models
+from jaxphys import data, mechanics, models, trees
 from jaxphys.learning.arguments import arguments_for
 from jaxphys.learning.constants.bound import BoundLaw
 from jaxphys.learning.constants.errors import errors_of
@@ -168,11 +168,7 @@ def known_and_learned(
       >>> abs(float(push[0]) + 0.2) < 0.04
       True
     """
-    if jnp.zeros(()).dtype != np.float64:
-        raise ValueError(
-            "constants are found in float64, which is off in JAX; turn it on with "
-            'jax.config.update("jax_enable_x64", True).'
-        )
+    trees.check_double("constants are found")
     check_known("learned", learned, ("force", "friction", "energy"))
     measured = measured_by(trajectories[0])
     if periodic is None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxphys import checkpoint, data
+from jaxphys import checkpoint, data, stopping
 from jaxphys.learning.arguments import LAGRANGIANS, arguments_for
 from jaxphys.learning.motions import learn
 from jaxphys.learning.recipe import Recipe
@@ -24,6 +24,9 @@ __all__ = ["LAWS", "Law", "Ranked", "Ranking", "which_law"]
 
 #: A simpler law whose score is within this factor of the best one's is preferred.
 _AS_GOOD = 1.25
+
+#: Why laws are left out after a signal.
+_INTERRUPTED = "interrupted"
 
 #: Updates of the derivatives that each fit begins with.
 _BEGINNING = 200
@@ -133,6 +136,11 @@ class Ranking(NamedTuple):
         return {each.name: each for each in self.rows}[name]
 
     @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended it before all laws were tried."""
+        return any(why == _INTERRUPTED for _, why in self.left_out)
+
+    @property
     def model(self) -> checkpoint.Learned:
         """The recommended model, ready to be called and followed."""
         row = self.row(self.recommended)
@@ -142,6 +150,7 @@ class Ranking(NamedTuple):
     def report(self) -> dict[str, Any]:
         """All of it as JSON has it."""
         return {
+            "status": "interrupted" if self.interrupted else "finished",
             "recommended": self.recommended,
             "reason": self.reason,
             "noise": self.noise.tolist(),
@@ -217,7 +226,8 @@ def which_law(
 
     Returns:
       A `Ranking`: its rows, a recommendation, and `.model`, that law ready to be used.
-      `jaxphys.plots.ranking` draws it.
+      `jaxphys.plots.ranking` draws it. SIGINT or SIGTERM ends it with the laws that
+      were fitted until then, and raises KeyboardInterrupt where there are none.
 
     Raises:
       ValueError: for unknown names, data that do not fit, and where no law could be
@@ -245,22 +255,27 @@ def which_law(
     window = _window(train)
     rows: list[Ranked] = []
     left_out: list[tuple[str, str]] = []
-    for name in laws or _USUAL:
-        why = _unfit(LAWS[name], seen[0])
-        if why:
-            left_out.append((name, why))
-            continue
-        if told is not None:
-            told(f"{name}, {LAWS[name].what}")
-        own, rest = (_in_kind(LAWS[name], part) for part in (train, held_out))
-        try:
-            row = _fitted(
-                name, own, rest, by, look.periodic, window, hidden, seconds, key, told
-            )
-        except ValueError as error:
-            left_out.append((name, f"could not be fitted: {error}"))
-            continue
-        rows.append(row)
+    with stopping.deferred() as stop:
+        for name in laws or _USUAL:
+            why = _INTERRUPTED if stop.asked else _unfit(LAWS[name], seen[0])
+            if why:
+                left_out.append((name, why))
+                continue
+            if told is not None:
+                told(f"{name}, {LAWS[name].what}")
+            own, rest = (_in_kind(LAWS[name], part) for part in (train, held_out))
+            given = by, look.periodic, window, hidden, seconds, key, told
+            try:
+                row = _fitted(name, own, rest, *given)
+            except ValueError as error:
+                left_out.append((name, f"could not be fitted: {error}"))
+                continue
+            if row is None:
+                left_out.append((name, _INTERRUPTED))
+            else:
+                rows.append(row)
+    if stop.asked and not rows:
+        raise KeyboardInterrupt
     if not rows:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out)
         raise ValueError(f"no law could be fitted to these data: {reasons}")
@@ -313,7 +328,8 @@ def _fitted(
     seconds: float,
     key: Array,
     told: Callable[[str], None] | None,
-) -> Ranked:
+) -> Ranked | None:
+    """A law, fitted and judged; None where the fit was interrupted."""
     law = LAWS[name]
     smooth = [
         data.averaged_inputs(data.smoothed_trajectories(each, window), window)
@@ -335,7 +351,11 @@ def _fitted(
     recipe = Recipe(optimizer="levenberg_marquardt", steps=_BEGINNING)
     with one_blas_thread():
         begun = learn(motion, recipe, smooth, key=key, normalized=True, progress=False)
+    if begun.status == "interrupted":
+        return None
     whole = learn_whole(motion, train, begun.state.params, seconds=seconds, told=told)
+    if whole.status == "interrupted":
+        return None
     noise = whole.own_noise
     judged = judge(whole, train, held_out, noise, by=by, periodic=periodic)
     return Ranked(name, arguments, whole, judged, coverage(whole, judged, whole.noise))

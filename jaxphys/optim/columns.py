@@ -48,14 +48,16 @@ class PlainLeaves(NamedTuple):
 
         Those that need reverse passes share them: one compilation for all.
         """
-        ways = self.ways(indices)
-        along = [index for index, way in ways.items() if way == "along"]
-        blocks = self._along(along) if along else {}
+        plan = self._plan(indices)
+        if plan is not None:
+            return self._along(indices, plan)
+        blocks, together = {}, []
         for index in indices:
-            if ways[index] == "forward":
-                run, leaf = self._of_one(index), self.leaves[index]
+            run, leaf = self._of_one(index), self.leaves[index]
+            if _better_forward(run, leaf, self.inputs):
                 blocks[index] = self._forward(run, leaf)
-        together = [index for index, way in ways.items() if way == "reverse"]
+            else:
+                together.append(index)
         if together:
             blocks |= self._reverse(together)
         return blocks
@@ -91,10 +93,9 @@ class PlainLeaves(NamedTuple):
         count = len(self.closed.jaxpr.invars)
         return [number in indices for number in range(count)]
 
-    def _along(self, indices: list[int]) -> dict[int, Block]:
+    def _along(self, indices: list[int], plan: plans.Plan) -> dict[int, Block]:
         """The columns of these leaves, in one pass with their sensitivities."""
         moving = self._moving(indices)
-        plan: Any = self._plan(indices)
         size = sum(self.leaves[index].size for index in indices)
 
         def one(sample: PyTree) -> Array:

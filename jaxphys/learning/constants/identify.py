@@ -8,9 +8,9 @@ constants is that of linearised least squares, s² (JᵀJ)⁻¹.
 
 from collections.abc import Callable, Mapping, Sequence
 
-import jax
 import numpy as np
 
+from jaxphys import trees
 from jaxphys.data import check_trajectories
 from jaxphys.learning.constants.errors import errors_of
 from jaxphys.learning.constants.law import Measured, law_of, measured_by
@@ -85,11 +85,7 @@ def identify(
     Reference: Bock, 1983, for multiple shooting; Seber & Wild, Nonlinear Regression,
     1989, § 2.1, for the errors.
     """
-    if jax.numpy.zeros(()).dtype != np.float64:
-        raise ValueError(
-            "constants are found in float64, which is off in JAX; turn it on with "
-            'jax.config.update("jax_enable_x64", True).'
-        )
+    trees.check_double("constants are found")
     if inputs not in ("held", "linear"):
         raise ValueError(f'inputs is {inputs!r}; expected "held" or "linear".')
     seen = _checked(trajectories)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import stopping
+from jaxphys import stopping, trees
 from jaxphys.learning.shooting.law import Law, law_of_motion
 from jaxphys.learning.shooting.rollouts import rollouts, starts_of
 from jaxphys.learning.shooting.search import Plan, Search, State
@@ -179,11 +179,7 @@ def learn_whole(
 
     References: Bock, 1983; MacKay, Bayesian Interpolation, 1992.
     """
-    if jnp.zeros(()).dtype != np.float64:
-        raise ValueError(
-            "whole records are matched in float64, which is off in JAX; turn it on "
-            'with jax.config.update("jax_enable_x64", True).'
-        )
+    trees.check_double("whole records are matched")
     began, stages = time.perf_counter(), []
 
     def note(weight: float, misfit: float) -> None:
