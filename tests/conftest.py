@@ -4,6 +4,7 @@ Nearly all of the time of a run is compilation, so programs are compiled with li
 optimization unless JAXPHYS_TEST_OPTIMIZED=1, which compiles as users do.
 """
 
+import collections
 import ctypes
 import gc
 import os
@@ -88,9 +89,31 @@ def pytest_itemcollected(item):
             item.add_marker(pytest.mark.xdist_group(group))
 
 
+#: Files in which one test has many cases, each with a compilation of its own.
+MANY = (
+    *("curvature", "energies", "integrators", "jaxpr", "linalg", "linearise"),
+    *("mechanics", "metrics", "model_files", "models", "ode", "optim", "scalars"),
+    *("simulate", "simulators", "systems"),
+)
+
+
+def _leave_to_the_long_pass(items):
+    """Of six cases of one test, or more, all but every third."""
+    cases = collections.defaultdict(list)
+    for item in items:
+        given = getattr(item, "callspec", None)
+        chosen = item.path.stem.removeprefix("test_") in MANY
+        if chosen and given is not None and not item.get_closest_marker("long"):
+            cases[item.path, item.originalname].append(item)
+    for several in cases.values():
+        for number, item in enumerate(several):
+            if len(several) >= 6 and number % 3:
+                item.add_marker(pytest.mark.long)
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
 def pytest_collection_modifyitems(items):
-    """Which pass has which precision.
+    """Which pass has which precision, and which cases.
 
     float32 beside float64 is left to the long pass: what is lost is that float32 stays
     float32 with x64 on, and the rest is in the pass in single precision.
@@ -100,6 +123,7 @@ def pytest_collection_modifyitems(items):
             given = getattr(item, "callspec", None)
             if given is not None and given.params.get("dtype") == "float32":
                 item.add_marker(pytest.mark.long)
+        _leave_to_the_long_pass(items)
         return
     # Tests that state facts of float64 are left out of the single-precision pass.
     skip = pytest.mark.skip(reason="needs float64")

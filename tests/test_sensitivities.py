@@ -164,6 +164,7 @@ def dense(outputs, weights, start, mode=jax.jacfwd):
     return jnp.concatenate([x.reshape(x.shape[0], -1) for x in leaves], axis=1)
 
 
+@pytest.mark.long
 def test_sensitivities_are_the_jacobian_whatever_the_loop_does():
     @jax.jit
     def both(weights, start):

@@ -54,6 +54,7 @@ def test_a_place_without_permission_is_told(command, tmp_path, capsys):
     assert "there is no permission for" in sentence(capsys)
 
 
+@pytest.mark.long
 @pytest.mark.x64
 def test_a_full_disk_is_told_and_what_was_saved_is_whole(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
