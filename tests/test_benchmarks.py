@@ -128,7 +128,8 @@ def test_a_revision_beside_itself_takes_as_long():
         "roofline",
         "growth",
         "poisson_memory",
-        "kills",
+        # Killed as well by test_trouble.
+        pytest.param("kills", marks=pytest.mark.measured),
         "cases",
         "memory",
         "control",
