@@ -70,7 +70,7 @@ def identify(
       ValueError: for laws, constants and data that do not fit, and with x64 off.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax, jax.numpy as jnp
       >>> jax.config.update("jax_enable_x64", True)
       >>> from jaxphys import data
       >>> t = np.linspace(0.0, 6.0, 61)
