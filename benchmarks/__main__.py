@@ -31,6 +31,7 @@ NAMES = (
     "poisson_memory",
     "kills",
     "cases",
+    "shown",
     "memory",
     "control",
     "feedback",

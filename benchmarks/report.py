@@ -67,7 +67,7 @@ LAGRANGIAN = (
 SHOWN = {"double_pendulum": "final_energy", "wave": "energy_drift"}
 
 #: Benchmarks whose experiments may be measured one at a time.
-IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills", "feedback")
+IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills", "feedback", "shown")
 
 
 def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
@@ -649,6 +649,19 @@ def _cases(results: dict[str, Any]) -> list[str]:
     return ["Compilation is part of the seconds.", "", *_table(header, rows)]
 
 
+def _shown(results: dict[str, Any]) -> list[str]:
+    header = ["command", "methods", "loss fell by the factor, at least", "by"]
+    header += ["not by half", "seconds"]
+    rows = []
+    for command, found in sorted(results["commands"].items()):
+        factors = {name: x["factor"] for name, x in found["methods"].items()}
+        worst = min(factors, key=factors.__getitem__)
+        poor = [name for name, x in found["methods"].items() if not x["good"]]
+        row = [f"`{command}`", str(len(factors)), f"{factors[worst]:.2g}", worst]
+        rows.append([*row, ", ".join(poor) or "–", f"{found['seconds']:.0f}"])
+    return _table(header, rows)
+
+
 def _poisson_memory(results: dict[str, Any]) -> list[str]:
     rows = [
         [
@@ -988,6 +1001,7 @@ SECTIONS = {
     "growth": ("How the time of a step grows", _growth),
     "poisson_memory": ("Memory of a step on Poisson's equation", _poisson_memory),
     "kills": ("Kills at random moments", _kills),
+    "shown": ("Every command that the docs show, for a few seconds", _shown),
     "cases": ("Problems that people have brought", _cases),
     "memory": ("Memory of training, of a large fit and simulation", _memory),
 }

@@ -1,0 +1,105 @@
+"""Every `jaxphys run` that the README and the docs show, run: does each method end well?
+
+Commands are taken from the text. Each is run as it is written, for `SECONDS` of
+training at most and from one seed, and each method's loss at the end is compared with
+that of the network it began with.
+"""
+
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+#: Seconds of training of each method, and of a whole command with all of its compiling.
+SECONDS, LIMIT = 5.0, 1200.0
+
+#: A method ends well where its loss has fallen by this factor.
+FACTOR = 2.0
+
+#: What makes a line a description of a command and not a command.
+_PLACEHOLDERS = ("NAME", "{", "…", "$", "--help", "--resume", "--distributed", "\\")
+
+#: Options that say where, or how long, and not what.
+_LEFT_OUT = ("--seconds", "--steps", "--seeds", "--out")
+
+
+def run(
+    *, smoke: bool, only: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run all, or those of some experiments; returns (config, results)."""
+    seconds = 0.2 if smoke else SECONDS
+    chosen = [x for x in commands() if not only or x.split()[2] in only]
+    if smoke:
+        chosen = ["jaxphys run rotated_sine"]
+    config = {"seconds": seconds, "factor": FACTOR, "niceness": os.nice(0)}
+    return config, {"commands": {x: _ended(x, seconds) for x in chosen}}
+
+
+def commands(root: pathlib.Path = ROOT) -> list[str]:
+    """The commands that the pages show, each once, without where and how long."""
+    found = set()
+    for page in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+        code = re.sub(r"```.*?\n(.*?)```", r"`\1`", page.read_text(), flags=re.S)
+        for span in re.findall(r"`([^`]+)`", code):
+            for line in re.findall(r"jaxphys run [^\n]*", re.sub(r"\s+#.*", "", span)):
+                if not any(x in line for x in _PLACEHOLDERS):
+                    found.add(_without(line.split()))
+    return sorted(found)
+
+
+def _without(words: list[str]) -> str:
+    """A command without the options that are left out, with their values."""
+    kept, skip = [], False
+    for word in words:
+        if skip or word in _LEFT_OUT:
+            skip = not skip
+        else:
+            kept.append(word.rstrip(",;."))
+    return " ".join(kept)
+
+
+def _ended(command: str, seconds: float) -> dict[str, Any]:
+    """How long a command took, and method → how far its loss fell, and its verdict."""
+    words, begin = command.split()[1:], time.perf_counter()
+    environment = dict(os.environ)
+    if "--devices" in words:
+        count = words[words.index("--devices") + 1]
+        environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={count}"
+    with tempfile.TemporaryDirectory() as scratch:
+        out = pathlib.Path(scratch) / "run"
+        line = [sys.executable, "-m", "jaxphys.cli", *words, "--no-progress"]
+        line += ["--seconds", str(seconds), "--out", str(out)]
+        done = subprocess.run(
+            line, env=environment, capture_output=True, text=True, timeout=LIMIT
+        )
+        results = out / "results.json"
+        found = json.loads(results.read_text()) if results.exists() else {}
+    return {
+        "status": done.returncode,
+        "said": done.stderr[-500:],
+        "seconds": time.perf_counter() - begin,
+        "methods": {k: _fall(x) for k, x in found.get("methods", {}).items()},
+    }
+
+
+def _fall(entry: dict[str, Any]) -> dict[str, Any]:
+    """By what factor a method's test loss fell, with what is said of its end."""
+    first, last = entry["history"][0], entry["history"][-1]
+    name = "test_loss" if "test_loss" in first else "train_loss"
+    ratio = first[name] / last[name] if last[name] else math.inf
+    return {
+        "first": first[name],
+        "last": last[name],
+        "factor": ratio,
+        "good": bool(ratio >= FACTOR),
+        "status": entry["final"].get("status"),
+        "verdict": entry["final"].get("verdict"),
+    }
