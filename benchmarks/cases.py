@@ -1,10 +1,13 @@
 """Problems that people have brought, each with its right value.
 
 A force that is singular where a mask hides it; a gradient through a stiff contact in
-single precision; the optimal controls of one start; a field fitted to a whole rollout
-from several first weights. What is expected is told beside what is found.
+single precision; the optimal controls of one start; a field fitted to a whole rollout,
+and an equation solved by a network, each from several first weights. What is expected
+is told beside what is found.
 """
 
+import pathlib
+import tempfile
 import time
 from typing import Any
 
@@ -14,6 +17,7 @@ import numpy as np
 
 from jaxphys import (
     data,
+    experiments,
     integrators,
     learning,
     losses,
@@ -23,6 +27,7 @@ from jaxphys import (
     systems,
     training,
 )
+from jaxphys.experiments import record
 from jaxphys.types import PhaseState, TangentState
 
 
@@ -30,7 +35,7 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure; returns (config, results)."""
     jax.config.update("jax_enable_x64", True)
     rows = []
-    for case in (_lennard_jones, _cart_pole, _van_der_pol, _whole_rollout):
+    for case in CASES:
         started = time.perf_counter()
         found = case(smoke)
         rows.append({**found, "seconds": time.perf_counter() - started})
@@ -177,3 +182,27 @@ def _whole_rollout(smoke: bool) -> dict[str, Any]:
     return _row(
         "a whole rollout", what, "every seed < 1e-6", errors, max(errors) < 1e-6
     )
+
+
+def _logistic(smoke: bool) -> dict[str, Any]:
+    """x′ = x (1 − x) from its residual by a 1-32-1 network, against the solution."""
+    with tempfile.TemporaryDirectory() as scratch:
+        options = experiments.RunOptions(
+            method=("levenberg_marquardt",),
+            seconds=0.2 if smoke else 5.0,
+            seeds=1 if smoke else 5,
+            dtype="float64",
+            out=pathlib.Path(scratch) / "run",
+            progress=False,
+        )
+        entry = experiments.run("logistic", options).results["methods"]
+    ends = record.finals(entry["levenberg_marquardt"])
+    errors = [end["max_error"] for end in ends]
+    what = "largest error for t ≤ 10, seeds 0 to 4"
+    return _row(
+        "logistic equation", what, "every seed ≤ 1e-6", errors, max(errors) <= 1e-6
+    )
+
+
+#: What is measured, in this order.
+CASES = (_lennard_jones, _cart_pole, _van_der_pol, _whole_rollout, _logistic)

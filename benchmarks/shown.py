@@ -1,4 +1,4 @@
-"""Every `jaxphys run` that the README and the docs show, run: does each method end well?
+"""Every `jaxphys run` that README and docs show, run: does each method end well?
 
 Commands are taken from the text. Each is run as it is written, for `SECONDS` of
 training at most and from one seed, and each method's loss at the end is compared with
