@@ -46,9 +46,9 @@ KINDS = {
 #: How often each is killed for the record.
 KILLS = {"control": 80, "derivatives": 70, "trajectories": 50}
 
-#: Rounds and seconds of the trainings that are compared with and without states: short
-#: ones, in which the first and the last state count most.
-OVERHEAD = (10, 6.0)
+#: Rounds and seconds of the trainings that are compared with and without states: those
+#: of a run that says nothing else.
+OVERHEAD = (10, 15.0)
 
 #: Processes begin as copies of one that has these.
 _FORKED = multiprocessing.get_context("forkserver")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 #: Seconds of training of each optimizer, and how many train at once.
-SECONDS, AT_ONCE = 60.0, 2
+SECONDS, AT_ONCE = 600.0, 4
 #: Rows of the data of a fit, and trajectories of a simulation.
 ROWS, TRAJECTORIES = 1_000_000, 100_000
 

@@ -19,11 +19,12 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure; returns (config, results)."""
     seconds, seeds = (0.3, 2) if smoke else (15.0, 3)
     precision_seconds = (0.3, 0.5) if smoke else (20.0, 60.0)
+    damped = ("spring",) if smoke else ("levenberg_marquardt", "spring")
     config = {"seconds": seconds, "seeds": seeds, "precision": precision_seconds}
     results = {
         "methods": _methods(seconds, seeds),
         "hig_epochs": _hig_epochs(range(1 if smoke else 5)),
-        "precision": _precision(*precision_seconds),
+        "precision": _precision(damped, *precision_seconds),
     }
     return config, results
 
@@ -62,10 +63,12 @@ def _hig_epochs(seeds) -> list[dict[str, Any]]:
     return rows
 
 
-def _precision(short: float, long: float) -> list[dict[str, Any]]:
+def _precision(
+    damped: tuple[str, ...], short: float, long: float
+) -> list[dict[str, Any]]:
     """The damped methods, `short` seconds in float32 and `long` in float64."""
     rows = []
-    for method in ("levenberg_marquardt", "spring"):
+    for method in damped:
         for dtype, seconds in (("float32", short), ("float64", long)):
             fit = _train(method, 0, seconds=seconds, dtype=dtype)
             damping = optim.step_info(fit.state.opt_state).damping

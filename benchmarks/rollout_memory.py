@@ -17,9 +17,9 @@ from jaxphys.types import PhaseState
 def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure; returns (config, results)."""
     lengths = (25, 100) if smoke else (625, 2500, 10_000, 40_000)
-    batch = 64
+    batch, name = 64, "pendulum" if smoke else "double_pendulum"
     rows = [
-        {"num_steps": n, "checkpoint": kept, **_gradient(n, kept, batch)}
+        {"num_steps": n, "checkpoint": kept, **_gradient(name, n, kept, batch)}
         for n in lengths
         for kept in (False, True)
     ]
@@ -29,12 +29,14 @@ def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         growth["checkpoints" if kept else "all states"] = math.log(
             sizes[-1] / sizes[0]
         ) / math.log(lengths[-1] / lengths[0])
-    config = {"system": "double_pendulum", "method": "rk4", "batch": batch}
+    config = {"system": name, "method": "rk4", "batch": batch}
     return config, {"rows": rows, "exponent": growth}
 
 
-def _gradient(num_steps: int, checkpoint: bool, batch: int) -> dict[str, float]:
-    system = systems.double_pendulum()
+def _gradient(
+    name: str, num_steps: int, checkpoint: bool, batch: int
+) -> dict[str, float]:
+    system = systems.get(name)
     step = integrators.rk4(mechanics.vector_field(system))
     starts = jax.vmap(system.sample)(jax.random.split(jax.random.key(0), batch))
     starts = jax.tree.map(lambda x: 0.1 * x, starts)
