@@ -232,9 +232,11 @@ def test_a_signal_ends_a_command_within_five_seconds(kind, number, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["control", "derivatives"])
-def test_nothing_is_lost_in_a_few_kills(kind, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "count"), [("control", 12), ("derivatives", 19), ("trajectories", 19)]
+)
+def test_nothing_is_lost_in_fifty_kills(kind, count, tmp_path):
     """`python -m benchmarks run kills` makes hundreds, and records them."""
-    tally = kills.session(kind, 5, random.Random(3), tmp_path / kind)
+    tally = kills.session(kind, count, random.Random(3), tmp_path / kind)
     assert tally.trouble == []
-    assert tally.kills + len(tally.terminations) == 5
+    assert tally.kills + len(tally.terminations) == count

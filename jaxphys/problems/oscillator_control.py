@@ -7,6 +7,8 @@ Setting: Schnell, Holl & Thuerey, ICLR 2022, and Physics-based Deep Learning,
 https://physicsbaseddeeplearning.org.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -130,7 +132,7 @@ def oscillator_control(
     integrators.check_time_step(dt, num_steps)
     if dt < 0:
         raise ValueError(f"dt is {dt}; expected a time step above zero.")
-    limit = stability_limit(system)
+    limit = _limit(num_oscillators, coupling)
     if dt > limit:
         raise ValueError(
             f"dt is {dt}; RK4 is stable for this chain's small oscillations up to "
@@ -158,6 +160,12 @@ def oscillator_control(
         simulate=simulate,
         objective=losses.squared_error,
     )
+
+
+@functools.cache
+def _limit(num_oscillators: int, coupling: str) -> float:
+    """The `stability_limit` of a chain, which rows of a comparison ask for in turn."""
+    return stability_limit(chain(num_oscillators, coupling))
 
 
 def stability_limit(system: System) -> float:

@@ -7,16 +7,15 @@ damped methods. 2 oscillators, 24 forces, 4096 initial states, network 4-20-20-2
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from jaxphys import models, optim, plots, problems
 from jaxphys.experiments.control.rows import Steering, row, steering, stepped
-from jaxphys.experiments.experiment import (
-    Run,
-)
+from jaxphys.experiments.experiment import Run
 from jaxphys.problems.oscillator_control import chain, motion
-from jaxphys.types import PyTree
+from jaxphys.types import Array, PhaseState, PyTree
 
 __all__ = [
     "EXPERIMENT",
@@ -115,10 +114,12 @@ def steered_chain(
     (state,), _ = problem.sample(run.keys.draw, 1)
     system = chain(settings.oscillators, coupling)
     forces = gain * model.apply(params, state)
-    (times, controlled), (_, free) = (
-        motion(system, u, state, dt=settings.dt, points=points)
-        for u in (forces, jnp.zeros_like(forces))
-    )
+
+    @jax.jit
+    def moved(u: Array) -> tuple[Array, PhaseState]:
+        return motion(system, u, state, dt=settings.dt, points=points)
+
+    (times, controlled), (_, free) = moved(forces), moved(jnp.zeros_like(forces))
     return plots.controlled_motion(times, controlled, free, forces)
 
 

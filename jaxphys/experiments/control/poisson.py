@@ -12,9 +12,7 @@ import optax
 
 from jaxphys import models, optim, plots, problems
 from jaxphys.experiments.control.rows import Steering, row, steering, usual_rows
-from jaxphys.experiments.experiment import (
-    Run,
-)
+from jaxphys.experiments.experiment import Run
 from jaxphys.problems.poisson import solve
 
 __all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]

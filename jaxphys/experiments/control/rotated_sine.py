@@ -21,9 +21,7 @@ from jaxphys.experiments.control.rows import (
     steering,
     usual_rows,
 )
-from jaxphys.experiments.experiment import (
-    Run,
-)
+from jaxphys.experiments.experiment import Run
 from jaxphys.types import Array, PyTree, required
 
 __all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]
