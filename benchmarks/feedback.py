@@ -91,7 +91,7 @@ def _by_passes() -> Iterator[None]:
 
 def _updates(horizon: int, rounds: int) -> dict[str, Any]:
     """Compile and run time of an update, for van der Pol's policy."""
-    settings = van_der_pol.Settings(steps=horizon)
+    settings = van_der_pol.Settings(control_steps=horizon)
     built = van_der_pol.build(settings, jnp.dtype("float32"))
     return _timed(built, BATCH, rounds, earlier=True)
 

@@ -651,14 +651,19 @@ def _cases(results: dict[str, Any]) -> list[str]:
 
 def _shown(results: dict[str, Any]) -> list[str]:
     header = ["command", "methods", "loss fell by the factor, at least", "by"]
-    header += ["not by half", "seconds"]
+    header += ["not by half", "training [s]", "all [s]"]
     rows = []
     for command, found in sorted(results["commands"].items()):
+        if found["status"] or not found["methods"]:
+            rows.append([f"`{command}`", f"ended with {found['status']}", *5 * ["–"]])
+            continue
         factors = {name: x["factor"] for name, x in found["methods"].items()}
         worst = min(factors, key=factors.__getitem__)
         poor = [name for name, x in found["methods"].items() if not x["good"]]
+        asked = found["training_seconds"]
         row = [f"`{command}`", str(len(factors)), f"{factors[worst]:.2g}", worst]
-        rows.append([*row, ", ".join(poor) or "–", f"{found['seconds']:.0f}"])
+        row += [", ".join(poor) or "–", f"{asked:g}" if asked else "its own"]
+        rows.append([*row, f"{found['seconds']:.0f}"])
     return _table(header, rows)
 
 

@@ -131,6 +131,7 @@ def test_a_revision_beside_itself_takes_as_long():
         # Killed as well by test_trouble.
         pytest.param("kills", marks=pytest.mark.measured),
         "cases",
+        "shown",
         "memory",
         "control",
         pytest.param("feedback", marks=pytest.mark.measured),

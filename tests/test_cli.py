@@ -14,8 +14,8 @@ import optax
 import pytest
 from PIL import Image
 
-from jaxphys import cli, commands, experiments
-from jaxphys.commands import RunOptions, caching
+from jaxphys import cli, commands, experiments, systems
+from jaxphys.commands import RunOptions, caching, fitting
 from jaxphys.experiments import record
 from jaxphys.experiments.control import oscillators
 from jaxphys.experiments.control.rows import row, steering
@@ -162,6 +162,24 @@ def test_list_says_what_can_be_run(capsys):
     assert "levenberg_marquardt" in printed
     assert cli.main([]) == 0
     assert "usage" in capsys.readouterr().out
+
+
+HELPED = {
+    "run": experiments.names(),
+    "simulate": systems.names(),
+    "identify": systems.names(),
+    "fit": [*fitting.MODELS, "auto"],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [(x, name) for x, names in HELPED.items() for name in names]
+)
+def test_everything_that_has_a_name_shows_its_options(command, name, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, name, "--help"])
+    assert end.value.code == 0
+    assert "--out" in capsys.readouterr().out
 
 
 @needs_x64

@@ -274,7 +274,7 @@ def test_the_experiments_run(name, tmp_path):
     options = RunOptions(
         steps=3, batch_size=8, out=tmp_path / "run", dtype="float64", progress=False
     )
-    done = experiments.run(name, options, samples=16, steps=20, hidden=(6,))
+    done = experiments.run(name, options, samples=16, control_steps=20, hidden=(6,))
     for entry in done.results["methods"].values():
         first, final = entry["history"][0], entry["final"]
         assert final["train_loss"] < first["train_loss"]

@@ -119,6 +119,13 @@ def test_the_new_system_moves_as_its_two_energies_say():
     np.testing.assert_allclose(rate.p, acceleration, rtol=1e-12)
 
 
+def test_settings_are_not_named_as_options_of_every_run_are():
+    experiment = learned_oscillator(quartic_oscillator())
+    named = dataclasses.make_dataclass("Named", [("steps", int, 3)], frozen=True)
+    with pytest.raises(ValueError, match="named steps, as options of every run"):
+        dataclasses.replace(experiment, settings=named)
+
+
 @pytest.mark.long
 def test_a_run_leaves_results_of_every_row(short_run):
     _, done = short_run

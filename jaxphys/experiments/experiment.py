@@ -309,6 +309,16 @@ class Experiment:
     seconds: float | None = None
     options: RunOptions = RunOptions()
 
+    def __post_init__(self) -> None:
+        # On the command line both are options of one command.
+        taken = {field.name for field in dataclasses.fields(RunOptions)}
+        twice = taken.intersection(x.name for x in dataclasses.fields(self.settings))
+        if twice:
+            raise ValueError(
+                f"settings of {self.name!r} are named {', '.join(sorted(twice))}, as "
+                "options of every run are; expected other names."
+            )
+
     def of(self, attribute: str, settings: Any) -> Any:
         """An attribute that may be a function of the settings."""
         value = getattr(self, attribute)

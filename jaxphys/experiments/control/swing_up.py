@@ -33,14 +33,14 @@ class Settings:
     """Swing a pole up by pushing its cart, from starts that were not seen.
 
     Attributes:
-      steps: how often the policy acts.
+      control_steps: how often the policy acts.
       dt: for how long it holds a push.
       samples: size of the training set, and of the test set.
       hidden: units of each hidden layer.
       extent: starts are so far from rest in each coordinate and velocity, at most.
     """
 
-    steps: int = 100
+    control_steps: int = 100
     dt: float = 0.03
     samples: int = 256
     hidden: tuple[int, ...] = (16, 16)
@@ -82,7 +82,7 @@ def swinging(settings: Settings, dtype: jnp.dtype, steps: int | None = None) -> 
         stage,
         start,
         dt=settings.dt,
-        num_steps=steps or settings.steps,
+        num_steps=steps or settings.control_steps,
         params=pole.params,
         observe=observe,
         name="swing a pole up",

@@ -39,14 +39,14 @@ class Settings:
     """Bring van der Pol's oscillator to rest, from everywhere.
 
     Attributes:
-      steps: how often the policy acts.
+      control_steps: how often the policy acts.
       duration: T, in which it does.
       samples: size of the training set, and of the test set.
       hidden: units of each hidden layer.
       extent: starts are drawn from a square of this half width.
     """
 
-    steps: int = 100
+    control_steps: int = 100
     duration: float = 10.0
     samples: int = 512
     hidden: tuple[int, ...] = (16, 16)
@@ -60,7 +60,7 @@ def _field(t: Array, y: Array, args: tuple[None, Array]) -> Array:
 
 def oscillator(settings: Settings, dtype: jnp.dtype) -> Problem:
     """The oscillator as a problem of feedback; the policy knows the time."""
-    dt = settings.duration / settings.steps
+    dt = settings.duration / settings.control_steps
 
     def stage(t: Array, y: Array, u: Array) -> Array:
         return jnp.sqrt(jnp.asarray(dt, y.dtype)) * jnp.append(y, 0.1**0.5 * u)
@@ -75,7 +75,7 @@ def oscillator(settings: Settings, dtype: jnp.dtype) -> Problem:
         stage,
         start,
         dt=dt,
-        num_steps=settings.steps,
+        num_steps=settings.control_steps,
         substeps=3,
         observe=lambda t, y: jnp.append(y, t / settings.duration),
         name="van der Pol's oscillator",
@@ -128,7 +128,7 @@ def _costs(problem: Problem, model: Model, params: PyTree, starts: Array) -> Arr
 def _measures(trained: Trained) -> dict[str, float]:
     """How far the policy's costs are above the least ones, relatively."""
     problem, model = trained.subject.built
-    steps = trained.settings.steps
+    steps = trained.settings.control_steps
     starts, _ = problem.sample(trained.keys.draw, _JUDGED)
 
     @jax.jit
