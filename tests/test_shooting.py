@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from html_page import Page
 
-from jaxphys import cli, data, integrators, learning, models
+from jaxphys import cli, data, integrators, learning, models, systems
 from jaxphys.learning.shooting import Search, deviations, law_of_motion
 from jaxphys.learning.shooting.least_squares import Prior, levenberg_marquardt
+from jaxphys.motion import simulated
 from jaxphys.types import PhaseState
 
 pytestmark = [pytest.mark.x64, pytest.mark.xdist_group("shooting")]
@@ -122,7 +123,12 @@ def test_a_signal_leaves_the_laws_that_were_fitted_until_then():
         if line.startswith("hnn"):
             signal.raise_signal(signal.SIGINT)
 
-    found = learning.which_law(seen, told=told, seconds=5.0, **options)
+    kept = []
+    found = learning.which_law(
+        seen, told=told, kept=kept.append, seconds=5.0, **options
+    )
+    assert [[row.name for row in each.rows] for each in kept] == [["neural_ode"]]
+    assert kept[0].report()["status"] == "finished"
     assert found.interrupted
     assert [row.name for row in found.rows] == ["neural_ode"]
     assert found.report()["status"] == "interrupted"
@@ -131,6 +137,21 @@ def test_a_signal_leaves_the_laws_that_were_fitted_until_then():
         learning.which_law(
             seen, told=lambda line: signal.raise_signal(signal.SIGINT), **options
         )
+
+
+@pytest.mark.long
+def test_some_of_several_trials_are_held_out_whole_and_have_bands(tmp_path):
+    found = simulated(systems.pendulum(), jax.random.key(0), 6, np.linspace(0, 4, 41))
+    path, out = tmp_path / "swings.npz", tmp_path / "out"
+    data.save_trajectories(path, found)
+    options = ["--hidden", "4", "--seconds", "3", "--data", str(path)]
+    assert cli.main(["fit", "hnn", "neural_ode", *options, "--out", str(out)]) == 0
+    report = learning_report(out)
+    assert report["status"] == "finished"
+    for row in report["laws"]:
+        assert np.isfinite(row["misfit_held_out"])
+        assert 0 < row["band_coverage"] <= 1
+    assert (out / "record.png").exists()
 
 
 def learning_report(out):

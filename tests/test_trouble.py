@@ -240,3 +240,23 @@ def test_nothing_is_lost_in_fifty_kills(kind, count, tmp_path):
     tally = kills.session(kind, count, random.Random(3), tmp_path / kind)
     assert tally.trouble == []
     assert tally.kills + len(tally.terminations) == count
+
+
+@pytest.mark.long
+def test_a_ranking_that_is_killed_keeps_the_laws_before(tmp_path):
+    kills.measure(tmp_path / "swings.npz")
+    out, laws = tmp_path / "out", ("neural_ode", "hnn")
+    options = ("--hidden", "4", "--seconds", "3", "--data", tmp_path / "swings.npz")
+    process = subprocess.Popen(
+        command("fit", *laws, *options, "--out", out), stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "ranking.json").exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    found = json.loads((out / "ranking.json").read_text())
+    assert found["status"] == "running"
+    assert [row["law"] for row in found["laws"]] == ["neural_ode"]
+    assert checkpoint.load(out).params

@@ -207,6 +207,7 @@ def which_law(
     seconds: float = 60.0,
     key: Array | None = None,
     told: Callable[[str], None] | None = None,
+    kept: Callable[[Ranking], None] | None = None,
 ) -> Ranking:
     """Fit several laws to whole records, and rank them by their rollouts.
 
@@ -223,6 +224,7 @@ def which_law(
       seconds: for each law, once its derivatives are matched.
       key: a random key of weights and hold-out.
       told: called with a line of what is being done, such as `print`.
+      kept: called after each law with the ranking until then, such as to write it.
 
     Returns:
       A `Ranking`: its rows, a recommendation, and `.model`, that law ready to be used.
@@ -274,12 +276,21 @@ def which_law(
                 left_out.append((name, _INTERRUPTED))
             else:
                 rows.append(row)
+                if kept is not None:
+                    kept(_ranking(rows, left_out, look))
     if stop.asked and not rows:
         raise KeyboardInterrupt
     if not rows:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out)
         raise ValueError(f"no law could be fitted to these data: {reasons}")
-    rows.sort(key=lambda row: row.score)
+    return _ranking(rows, left_out, look)
+
+
+def _ranking(
+    fitted: Sequence[Ranked], left_out: Sequence[tuple[str, str]], look: data.Look
+) -> Ranking:
+    """The laws in order, with the one to take."""
+    rows = sorted(fitted, key=lambda row: row.score)
     chosen, reason = _recommended(rows)
     noise = rows[0].whole.own_noise
     return Ranking(tuple(rows), chosen, reason, tuple(left_out), noise, look)

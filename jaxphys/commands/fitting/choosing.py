@@ -45,7 +45,8 @@ def fit_laws(laws: Sequence[str], options: FitOptions) -> Chosen:
     """Fit several laws to a file, rank them, and write what is recommended.
 
     In the directory are report.html for people, ranking.json, ranking.png, record.png,
-    and model.npz, which `jaxphys predict` and `jaxphys.checkpoint.load` take.
+    and model.npz, which `jaxphys predict` and `jaxphys.checkpoint.load` take. The
+    ranking and the model of the best law until then are written after each law.
 
     Args:
       laws: names of `jaxphys.learning.LAWS`, or "auto" alone for those that fit the
@@ -68,6 +69,15 @@ def fit_laws(laws: Sequence[str], options: FitOptions) -> Chosen:
     given = {"columns": columns_of(options.columns), "mass": masses_of(options)}
     measured = data.read_trajectories(options.data, **given)
     told = print if options.progress else None
+    report = {"options": reports.plain(options), "versions": record.versions()}
+
+    def keep(found: Ranking, status: dict[str, str]) -> None:
+        """What is known after a law: a kill costs no more than the next one."""
+        out.mkdir(parents=True, exist_ok=True)
+        files.clear_leftovers(out)
+        _save(found, options, out)
+        record.write_json(out / "ranking.json", report | found.report() | status)
+
     found = which_law(
         measured,
         laws=named,
@@ -78,13 +88,10 @@ def fit_laws(laws: Sequence[str], options: FitOptions) -> Chosen:
         seconds=options.seconds or _SECONDS,
         key=jax.random.key(options.seed),
         told=told,
+        kept=lambda ranked: keep(ranked, {"status": "running"}),
     )
     print(f"{found.look.text}\n\n{found}")
-    out.mkdir(parents=True, exist_ok=True)
-    files.clear_leftovers(out)
-    report = {"options": reports.plain(options), "versions": record.versions()}
-    record.write_json(out / "ranking.json", report | found.report())
-    _save(found, options, out)
+    keep(found, {})
     _draw(found, out)
     command = f"fit {' '.join(laws)}"
     ranking_page(found, options, command, out, report["versions"])

@@ -15,7 +15,7 @@ from jaxphys.commands.fitting.resuming import digest
 from jaxphys.experiments import record
 from jaxphys.experiments.measures import dtype_of, finite
 from jaxphys.learning import Whole
-from jaxphys.learning.shooting import NINETY, Judged, coverage, judge
+from jaxphys.learning.shooting import NINETY, Judged, coverage, judge, spreads
 from jaxphys.training import Fit
 from jaxphys.types import PyTree
 
@@ -281,9 +281,9 @@ def draw_whole(
     i = lengths.index(max(lengths))
     rollout = {model: judged.rollouts[i]}
     half = None
-    spreads = whole.bands(judged.records) if bands is not None else None
-    if bands is not None and spreads is not None:
-        half = NINETY * bands[0] * np.sqrt(spreads[i] ** 2 + whole.noise**2)
+    found = spreads(whole, judged)
+    if bands is not None and found is not None:
+        half = NINETY * bands[0] * np.sqrt(found[i] ** 2 + whole.noise**2)
     figure = plots.record(judged.records[i], rollout, judged.held_out[i], bands=half)
     plots.save(figure, out / "record.png")
 

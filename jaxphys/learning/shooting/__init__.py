@@ -12,7 +12,7 @@
 | `judge` | rollouts along records in units of the noise, and the coverage of bands |
 """
 
-from jaxphys.learning.shooting.judge import NINETY, Judged, coverage, judge
+from jaxphys.learning.shooting.judge import NINETY, Judged, coverage, judge, spreads
 from jaxphys.learning.shooting.law import Law, law_of_motion
 from jaxphys.learning.shooting.rollouts import deviations, rollouts, starts_of
 from jaxphys.learning.shooting.search import Plan, Search, State
@@ -32,5 +32,6 @@ __all__ = [
     "law_of_motion",
     "learn_whole",
     "rollouts",
+    "spreads",
     "starts_of",
 ]

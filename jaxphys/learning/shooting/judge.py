@@ -14,7 +14,7 @@ from jaxphys.data import energy_course
 from jaxphys.learning.shooting.whole import Whole
 from jaxphys.types import Trajectories
 
-__all__ = ["NINETY", "Judged", "coverage", "judge"]
+__all__ = ["NINETY", "Judged", "coverage", "judge", "spreads"]
 
 #: Nine tenths of a normal distribution are within so many standard deviations.
 NINETY = 1.6449
@@ -36,6 +36,7 @@ class Judged(NamedTuple):
       change: how the energy of the rollouts changes, in units of the kinetic energy's
         range; NaN where there are too few times to tell.
       measured_change: how that of the measurements does.
+      starts: where records begin that were held out as a whole, (M, 2n).
     """
 
     records: list[Trajectories]
@@ -47,6 +48,7 @@ class Judged(NamedTuple):
     misfit_held_out: float
     change: float
     measured_change: float
+    starts: np.ndarray
 
 
 def judge(
@@ -74,11 +76,11 @@ def judge(
         marks = [
             np.arange(len(x.t)) >= len(y.t) for x, y in zip(records, train, strict=True)
         ]
-        found = whole.rollouts(records)
+        found, starts = whole.rollouts(records), whole.starts[:0]
     else:
         records = [*train, *held_out]
-        found = whole.rollouts(train)
-        found += whole.rollouts(held_out, whole.starts_of(held_out))
+        starts = whole.starts_of(held_out)
+        found = whole.rollouts(train) + whole.rollouts(held_out, starts)
         marks = [np.full(len(x.t), i >= len(train)) for i, x in enumerate(records)]
     off = [_apart(x, y) for x, y in zip(found, records, strict=True)]
     rms, misfit = _sizes(off, noise)
@@ -96,7 +98,19 @@ def judge(
         misfit_held,
         float(change),
         float(measured),
+        starts,
     )
+
+
+def spreads(whole: Whole, judged: Judged) -> list[np.ndarray] | None:
+    """Standard deviations of the rollouts, (T, 2n) each, without the noise.
+
+    Where a record was held out as a whole its start is taken as exact.
+    """
+    fitted = len(whole.starts)
+    own = whole.bands(judged.records[:fitted])
+    others = whole.bands(judged.records[fitted:], judged.starts)
+    return None if own is None or others is None else own + others
 
 
 def coverage(
@@ -108,15 +122,15 @@ def coverage(
 
     Args:
       whole: a motion with a covariance.
-      judged: its rollouts, the last times of each record held out.
+      judged: its rollouts, the last times of each record held out, or some records.
       noise: standard deviation of each column, (2n,).
     """
-    spreads = whole.bands(judged.records)
-    if spreads is None:
+    found = spreads(whole, judged)
+    if found is None:
         return None
     first, last = [], []
     for spread, record, path, mark in zip(
-        spreads, judged.records, judged.rollouts, judged.held_out, strict=True
+        found, judged.records, judged.rollouts, judged.held_out, strict=True
     ):
         score = np.abs(_apart(path, record)) / np.sqrt(spread**2 + noise**2)
         own = score[mark]
