@@ -23,6 +23,7 @@ NAMES = (
     "lagrangian",
     "work_precision",
     "rollout_memory",
+    "gradients",
     "dipole_step",
     "engine",
     "least_squares",

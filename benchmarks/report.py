@@ -649,6 +649,18 @@ def _cases(results: dict[str, Any]) -> list[str]:
     return ["Compilation is part of the seconds.", "", *_table(header, rows)]
 
 
+def _gradients(results: dict[str, Any]) -> list[str]:
+    header = ["motion", "by", "value [ms]", "gradient [ms]", "gradient over value"]
+    header += ["compiling the value [s]", "the gradient [s]"]
+    rows = []
+    for row in results["rows"]:
+        times = [f"{1e3 * row[f'{x}_seconds']:.3g}" for x in ("value", "gradient")]
+        compiling = [row[f"{x}_compile_seconds"] for x in ("value", "gradient")]
+        cells = [row["case"], f"`{row['by']}`", *times, f"{row['ratio']:.1f}"]
+        rows.append([*cells, *(f"{x:.1f}" for x in compiling)])
+    return _table(header, rows)
+
+
 def _shown(results: dict[str, Any]) -> list[str]:
     header = ["command", "methods", "loss fell by the factor, at least", "by"]
     header += ["not by half", "training [s]", "all [s]"]
@@ -997,6 +1009,7 @@ SECTIONS = {
     "lnn_step": ("A training step of a Lagrangian network", _lnn_step),
     "work_precision": ("Error against time", _work_precision),
     "rollout_memory": ("Memory of a long rollout's gradient", _rollout_memory),
+    "gradients": ("Gradients of a thousand steps", _gradients),
     "control": ("Training through simulators, every method", _control),
     "feedback": ("Policies that act at every step", _feedback),
     "dipole_step": ("One step of HIG on the quantum dipole", _dipole_step),

@@ -122,6 +122,7 @@ def test_a_revision_beside_itself_takes_as_long():
         pytest.param("lagrangian", marks=pytest.mark.measured),
         "work_precision",
         "rollout_memory",
+        "gradients",
         "dipole_step",
         "engine",
         "least_squares",
