@@ -54,7 +54,7 @@ def _cost(by: str, step: Callable, steps: int, dt: float, **more: Any) -> Callab
     def cost(y: PyTree, args: PyTree) -> Array:
         follow = integrators.rollout if by == "rollout" else integrators.repeat
         found = follow(step, y, dt=dt, num_steps=steps, args=args, **more)
-        return sum(jnp.mean(x**2) for x in jax.tree.leaves(found))
+        return jnp.stack([jnp.mean(x**2) for x in jax.tree.leaves(found)]).sum()
 
     return cost
 
