@@ -88,6 +88,8 @@ CASES = {
     ),
     "poisson": Case(120.0, (*_FIVE, "hig_kronecker"), figures=("fields",)),
     "heat": Case(120.0, ("adam", "sip")),
+    "logistic": Case(5.0, ("adam", "levenberg_marquardt"), 5, figures=("solution",)),
+    "burgers": Case(580.0, ("levenberg_marquardt",), figures=("solution",)),
 }
 
 
