@@ -204,6 +204,14 @@ def test_a_law_that_misses_something_is_told():
     assert "misses" not in str(right)
 
 
+def test_a_constant_that_ran_away_is_told():
+    found = identify(pendulum, swing(count=140, duration=24.0), TRUTH)
+    assert not any("ran away" in text for text in found.warnings)
+    first = found.law.start[0]
+    far = found._replace(values=np.append(-1e14 * first, found.values[1:]))
+    assert "ran away, from" in far.warnings[0]
+
+
 def test_bounds_hold_and_are_told():
     found = identify(
         pendulum,

@@ -24,6 +24,9 @@ _WEAK, _TIED = 0.3, 0.95
 #: Residuals this many times the noise, and this part of the motion, are not noise.
 _MISSED, _MISSED_PART = 5.0, 0.02
 
+#: A constant that is so many times its first value was not found.
+_FAR = 1e5
+
 
 class Identified(NamedTuple):
     """Constants of a law, found from measurements.
@@ -148,7 +151,15 @@ class Identified(NamedTuple):
     def warnings(self) -> list[str]:
         """What to know before the numbers are used."""
         constants, errors = self.constants, self.standard_errors
-        found = list(self.errors.combinations)
+        begun = dict(zip(self.law.names, np.asarray(self.law.start), strict=True))
+        found = [
+            f"{name} ran away, from {begun[name]:.3g} to {x:.2g}: no constants near "
+            "where the search began have the motion of these data; begin nearer to "
+            f"them, or bound {name}"
+            for name, x in constants.items()
+            if begun[name] and abs(x) > _FAR * abs(begun[name])
+        ]
+        found += self.errors.combinations
         found += [f"{name} ended at a bound" for name in self.at_bound]
         found += [
             f"{name} is weakly determined: its standard error is "
