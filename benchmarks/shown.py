@@ -28,7 +28,10 @@ LIMIT = 1800.0
 FACTOR = 2.0
 
 #: What makes a line a description of a command and not a command.
-_PLACEHOLDERS = ("NAME", "{", "…", "$", "--help", "--resume", "--distributed", "\\")
+_PLACEHOLDERS = (
+    *("NAME", "FILE", "MODEL", "LAW", "SYSTEM", "RUN", "{", "…", "$", "\\"),
+    *("--help", "--resume", "--distributed"),
+)
 
 #: Options that say where, or how long, and not what.
 _LEFT_OUT = ("--seconds", "--steps", "--seeds", "--out")
@@ -53,13 +56,14 @@ def run(
     return config, {"commands": found}
 
 
-def commands(root: pathlib.Path = ROOT) -> list[str]:
+def commands(kind: str = "run", root: pathlib.Path = ROOT) -> list[str]:
     """The commands that the pages show, each once, without where and how long."""
     found = set()
     for page in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
         code = re.sub(r"```.*?\n(.*?)```", r"`\1`", page.read_text(), flags=re.S)
         for span in re.findall(r"`([^`]+)`", code):
-            for line in re.findall(r"jaxphys run [^\n]*", re.sub(r"\s+#.*", "", span)):
+            told = re.sub(r"\s+#.*", "", span)
+            for line in re.findall(rf"jaxphys {kind} [^\n]*", told):
                 if not any(x in line for x in _PLACEHOLDERS):
                     found.add(_without(line.split()))
     return sorted(found)

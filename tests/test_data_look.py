@@ -35,6 +35,12 @@ def test_clean_measurements_have_no_warning():
     assert any("fit stays" in line for line in found.lines)
 
 
+def test_inputs_that_are_zero_do_no_work():
+    still = swing()._replace(u=np.zeros((1, len(T), 1)))
+    found = data.look([still])
+    assert any("fit stays" in line for line in found.lines)
+
+
 def test_the_noise_of_each_column_is_found():
     clean = swing()
     q = data.add_noise(clean, 0.01, jax.random.key(0), ("q",))

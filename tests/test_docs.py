@@ -14,10 +14,12 @@ import textwrap
 import zlib
 
 import jax
+import numpy as np
 import pytest
 
 import jaxphys
-from jaxphys import cli, experiments, models, systems
+from benchmarks import shown
+from jaxphys import cli, data, experiments, models, motion, systems
 from jaxphys.commands import completion, laws, listing, showing
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -266,6 +268,50 @@ def test_all_code_of_the_pages_is_python():
         for block in blocks(path):
             if "%pip" not in block:
                 ast.parse(block)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the pages' commands find: measured motions, and laws in a file."""
+    place, times = tmp_path_factory.mktemp("commands"), np.linspace(0.0, 6.0, 121)
+    decay = 0.3 * np.exp(-0.05 * times)
+    angle, rate = decay * np.cos(3 * times), -3 * decay * np.sin(3 * times + 0.017)
+    table = np.stack([times, angle, rate], axis=1)
+    for name, header in (("swing", "t,theta,omega"), ("cart", "t,x,v")):
+        path = place / f"{name}.csv"
+        np.savetxt(path, table, delimiter=",", header=header, comments="")
+    arm = motion.simulated(systems.get("two_link_arm"), jax.random.key(0), 2, times)
+    arm = arm._replace(u=0.1 * np.sin(arm.y.q))
+    data.save_trajectories(place / "arm.npz", arm)
+    (place / "law.py").write_text(
+        "import jax.numpy as jnp\n\n\ndef L(c, q, v):\n"
+        '    return c["mass"] * v @ v / 2 - c["stiffness"] * q @ q / 2\n\n\n'
+        "def field(t, y, c):\n"
+        '    v = -c["a"] * jnp.sin(y[0]) - c["b"] * y[1] + c["c"]\n'
+        '    return jnp.stack([c["s"] * y[1], v])\n'
+    )
+    return place
+
+
+#: Commands of the pages that have all they need in the folder above.
+FOLLOWED = [x for kind in ("fit", "identify", "simulate") for x in shown.commands(kind)]
+
+
+@pytest.mark.long
+@pytest.mark.x64
+@pytest.mark.parametrize("line", FOLLOWED)
+def test_a_command_of_the_pages_is_understood(line, folder, monkeypatch):
+    """Those that train are looked at by the data's report alone."""
+    monkeypatch.chdir(folder)
+    words = line.split()[1:]
+    if words[0] == "fit":
+        words += [] if "--dry-run" in words else ["--dry-run"]
+    else:
+        words += ["--out", f"runs/{zlib.crc32(line.encode())}"]
+    if words[0] == "simulate":
+        words = [x for x in words if x != "--no-animate"] + ["--no-animate"]
+        words += ["--duration", "0.2"]
+    assert cli.main(words) == 0
 
 
 @pytest.fixture(scope="module")

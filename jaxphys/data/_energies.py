@@ -60,7 +60,8 @@ def energy_course(
     if len(design) < 4 * design.shape[1]:
         return None
     size = np.linalg.norm(design, axis=0)
-    design = design / np.where(size > 0, size, 1.0)
+    size = np.where(size > 0, size, 1.0)
+    design = design / size
     found, *_ = np.linalg.lstsq(design, target, rcond=1e-9)
     left = target - design @ found
     freedom = len(design) - design.shape[1]
