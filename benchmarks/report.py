@@ -751,7 +751,13 @@ def _control(results: dict[str, Any]) -> list[str]:
         rows = []
         looks = plots.looks(methods)
         milestones = list(next(iter(methods.values()))["final"]["time_to"])
-        errors = any("control_error" in x["final"] for x in methods.values())
+        experiment = experiments.get(control.CASES[name].experiment or name)
+        judged = {
+            key: heading
+            for key, heading in experiment.columns.items()
+            if not key.endswith("_loss")
+            and all(key in x["final"] for x in methods.values())
+        }
         for method in control.CASES[name].methods:
             if method not in methods:
                 continue
@@ -767,8 +773,7 @@ def _control(results: dict[str, Any]) -> list[str]:
             cells += [f"{middle('step'):.0f}", f"{entry['compile_seconds']:.1f}"]
             cells += [f"{middle(f'{x}_loss'):.1e}" for x in ("train", "test")]
             cells.append(f"{statistics.median(map(_lowest, _entries(entry))):.1e}")
-            if errors:
-                cells.append(f"{middle('control_error'):.1e}")
+            cells += [f"{middle(key):.1e}" for key in judged]
             for x in milestones:
                 times = [end["time_to"][x] for end in ends]
                 reached = [math.inf if t is None else t for t in times]
@@ -776,7 +781,7 @@ def _control(results: dict[str, Any]) -> list[str]:
             rows.append([*cells, ", ".join(sorted(worst))])
         header = [f"`{name}`", "dtype", "cores", "seeds", "training [s]", "updates"]
         header += ["compile [s]", "train loss", "test loss", "lowest test loss"]
-        header += ["control error"] * errors
+        header += judged.values()
         header += [*(f"s to {x}" for x in milestones), ""]
         lines += [*_table(header, rows), "", f"![loss of every method]({name}.png)", ""]
     return lines

@@ -169,7 +169,11 @@ _PICTURES = {
     "waves": "waves.png",
     "rotated_sine": "rotated_sine.png",
     "exponential": "exponential.png",
+    "van_der_pol": "van_der_pol_motion.png",
+    "swing_up": "swing_up_motion.png",
     "ablations": "ablations.png",
+    "logistic": "logistic_solution.png",
+    "burgers": "burgers_solution.png",
 }
 
 
