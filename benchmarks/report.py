@@ -7,8 +7,8 @@ their markers.
 import math
 import pathlib
 import statistics
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from benchmarks import control, harness, kills
 from jaxphys import experiments, plots
@@ -71,12 +71,7 @@ IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills", "feedback", "shown"
 
 
 def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
-    """Write REPORT.md beside the records, and the tables of README and guides."""
-    parts = ["## Measurements", "", "Made by `python -m benchmarks report`.", ""]
-    for name in SECTIONS:
-        if harness.latest(name, results_dir) is not None:
-            parts += [*section(name, results_dir), ""]
-    parts += _other_devices(results_dir)
+    """Write REPORT.md beside the records, its figures, and the tables of the pages."""
     measured = harness.latest("work_precision", results_dir)
     if measured is not None:
         figure = plots.work_precision(measured["results"]["cases"])
@@ -91,32 +86,69 @@ def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
         }
         figure = plots.comparison({name: run})
         plots.save(figure, results_dir / f"{name}.png")
-    (results_dir / "REPORT.md").write_text("\n".join(parts).rstrip() + "\n")
+    (results_dir / "REPORT.md").write_text(text(results_dir))
     if root is None:
         return
-    guides = root / "docs" / "guides"
-    found = harness.latest("oscillators", results_dir)
-    if found is not None:
-        _fill(root / "README.md", MARKERS, _method_table(found["results"]["methods"]))
-    for name, chosen in (("hamiltonian", SUMMARY), ("lagrangian", LAGRANGIAN)):
-        found = harness.merged(name, results_dir)
-        if found is not None:
-            page = guides / f"{name}.md"
-            _fill(page, TABLES[name], _summary_table(found["results"], chosen))
-    found = harness.merged("feedback", results_dir)
-    if found is not None:
-        page = guides / "feedback.md"
-        _fill(page, TABLES["feedback"], _races(found["results"]))
-    found = harness.merged("kills", results_dir)
-    if found is not None:
-        page = root / "docs" / "limitations.md"
-        _fill(page, TABLES["kills"], _kills(found["results"]))
-    if measured is not None:
-        _fill(
-            guides / "control.md",
-            TABLES["control"],
-            _control_summary(measured["results"]),
-        )
+    for table in tables(results_dir):
+        path = root / table.page
+        path.write_text(table.filled(path.read_text()))
+
+
+def text(results_dir: pathlib.Path) -> str:
+    """What REPORT.md says: a section for each benchmark, and other devices."""
+    parts = ["## Measurements", "", "Made by `python -m benchmarks report`.", ""]
+    for name in SECTIONS:
+        if harness.latest(name, results_dir) is not None:
+            parts += [*section(name, results_dir), ""]
+    parts += _other_devices(results_dir)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+class Table(NamedTuple):
+    """A table of a page, by records.
+
+    Attributes:
+      page: its place in the repository.
+      markers: what it stands between.
+      lines: what is there.
+    """
+
+    page: str
+    markers: tuple[str, str]
+    lines: list[str]
+
+    def filled(self, text: str) -> str:
+        """The page's text with these lines between the markers."""
+        begin, end = (text.index(marker) for marker in self.markers)
+        between = "\n".join(["", *self.lines, "", ""])
+        return text[: begin + len(self.markers[0])] + between + text[end:]
+
+
+def tables(results_dir: pathlib.Path) -> list[Table]:
+    """The tables of README and docs, of those benchmarks that have records."""
+    pages: dict[str, tuple[str, tuple[str, str], Callable]] = {
+        "oscillators": ("README.md", MARKERS, lambda x: _method_table(x["methods"])),
+        "hamiltonian": (
+            "docs/guides/hamiltonian.md",
+            TABLES["hamiltonian"],
+            lambda x: _summary_table(x, SUMMARY),
+        ),
+        "lagrangian": (
+            "docs/guides/lagrangian.md",
+            TABLES["lagrangian"],
+            lambda x: _summary_table(x, LAGRANGIAN),
+        ),
+        "feedback": ("docs/guides/feedback.md", TABLES["feedback"], _races),
+        "kills": ("docs/limitations.md", TABLES["kills"], _kills),
+        "control": ("docs/guides/control.md", TABLES["control"], _control_summary),
+    }
+    found = []
+    for name, (page, markers, lines) in pages.items():
+        newest = harness.merged if name in IN_PARTS else harness.latest
+        measured = newest(name, results_dir)
+        if measured is not None:
+            found.append(Table(page, markers, lines(measured["results"])))
+    return found
 
 
 def _other_devices(results_dir: pathlib.Path) -> list[str]:
@@ -130,14 +162,6 @@ def _other_devices(results_dir: pathlib.Path) -> list[str]:
         for name in names:
             parts += [*section(name, folder), ""]
     return parts
-
-
-def _fill(path: pathlib.Path, markers: tuple[str, str], lines: list[str]) -> None:
-    """Put lines between two markers of a file."""
-    text = path.read_text()
-    begin, end = (text.index(marker) for marker in markers)
-    between = "\n".join(["", *lines, "", ""])
-    path.write_text(text[: begin + len(markers[0])] + between + text[end:])
 
 
 def _experiment(name: str) -> tuple[Experiment, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import jaxphys
-from benchmarks import shown
+from benchmarks import report, shown
 from jaxphys import cli, data, experiments, models, motion, systems
 from jaxphys.commands import completion, laws, listing, showing
 
@@ -127,6 +127,17 @@ def test_generated_pages_are_as_their_records_make_them():
     for name, page in script("pages").PAGES.items():
         stored = (DOCS / name).read_text(encoding="utf-8")
         assert stored == page(), f"python docs/pages.py writes docs/{name} anew"
+
+
+def test_figures_of_report_readme_and_guides_are_those_that_were_recorded():
+    results = ROOT / "benchmarks" / "results"
+    words = "python -m benchmarks report writes it anew"
+    assert (results / "REPORT.md").read_text() == report.text(results), words
+    tables = report.tables(results)
+    assert len(tables) == 6
+    for table in tables:
+        page = (ROOT / table.page).read_text(encoding="utf-8")
+        assert page == table.filled(page), f"{table.page}: {words}"
 
 
 def test_every_system_and_model_has_an_equation_and_every_system_a_picture():
