@@ -192,6 +192,48 @@ def test_energies_with_inputs_and_friction_are_identified(kind):
         found.follow(seen[0].t)
 
 
+@pytest.mark.parametrize("inputs", ["held", "linear"])
+def test_how_much_later_inputs_act_is_found(inputs):
+    """An oscillator under a force whose record is ahead by one and a half rows."""
+    t, late = np.linspace(0, 24, 481), 0.075
+    true = {"m": 0.7, "k": 2.3, "b": 0.2}
+
+    def pushed(at):
+        return jnp.sin(1.3 * at) + jnp.cos(0.7 * at**1.2)
+
+    def motion(t, y, args):
+        force = pushed(jnp.maximum(t - late, 0.0))
+        return jnp.stack([y[1], (force - true["k"] * y[0] - true["b"] * y[1]) / 0.7])
+
+    start = jnp.array([0.5, 0.0])
+    y = integrators.rollout_at(integrators.rk4(motion), start, t, substeps=4)
+    noisy = np.asarray(y) + 1e-3 * np.random.default_rng(0).normal(size=y.shape)
+    middle = t + (0.025 if inputs == "held" else 0.0)
+    record = {"t": t, "q": noisy[:, 0], "v": noisy[:, 1], "u": pushed(middle)}
+    seen = data.trajectories_from(record)
+
+    def law(w, q, v):
+        return w["m"] * v @ v / 2 - w["k"] * q @ q / 2
+
+    found = identify(
+        law,
+        seen,
+        {"m": 1.0, "k": 1.0},
+        friction=["viscous"],
+        sensors=["delay_u"],
+        inputs=inputs,
+    )
+    # The record says what the input is at its times alone.
+    assert found.standard_errors["delay_u"] < 1e-3
+    assert found.constants["delay_u"] == pytest.approx(late, abs=2e-3)
+    assert found.constants["k"] == pytest.approx(true["k"], rel=1e-3)
+    again = found.follow(t, u=seen[0].u[0])
+    np.testing.assert_allclose(again.y.q, found.shown[0].y.q, atol=1e-4)
+    alone = data.trajectories_from({"t": t, "q": noisy[:, 0], "v": noisy[:, 1]})
+    with pytest.raises(ValueError, match="sensors has delay_u, and the data have q"):
+        identify(law, alone, {"m": 1.0, "k": 1.0}, sensors=["delay_u"])
+
+
 def test_a_law_that_misses_something_is_told():
     """A pendulum that is taken for a spring."""
 

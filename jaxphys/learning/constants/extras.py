@@ -17,32 +17,40 @@ FRICTIONS: dict[str, Callable[[Array, Array, float], Array]] = {
     "quadratic": lambda d, v, small: d * jnp.abs(v) ** 3 / 3,
 }
 
-#: What a sensor may do: shown = scale · true + offset.
-SENSORS = ("offset_q", "scale_q", "offset_v", "scale_v", "offset_p", "scale_p")
+#: What a sensor may do: shown = scale · true + offset; and inputs may act later than
+#: they were recorded, u(t − delay).
+SENSORS = (
+    *("offset_q", "scale_q", "offset_v", "scale_v", "offset_p", "scale_p"),
+    "delay_u",
+)
 
 
 def extras_of(
     friction: Sequence[str] | Mapping[str, float],
     sensors: Sequence[str] | Mapping[str, float],
     n: int,
-    state: type[State],
+    columns: Sequence[str],
 ) -> dict[str, float]:
     """Names and first values of the constants of friction and sensors."""
     for name in friction:
         check_known("friction", name, list(FRICTIONS))
     for name in sensors:
         check_known("sensor", name, SENSORS)
-        if name[-1] not in state._fields:
+        if name[-1] not in columns:
             raise ValueError(
-                f"sensors has {name}, and the data have {' and '.join(state._fields)}; "
+                f"sensors has {name}, and the data have {' and '.join(columns)}; "
                 "leave it out."
             )
-    numbers = [""] if n == 1 else [str(i + 1) for i in range(n)]
+
+    def numbers(name: str) -> list[str]:
+        one = n == 1 or name == "delay_u"
+        return [""] if one else [str(i + 1) for i in range(n)]
+
     usual = {name: float(name.startswith("scale")) for name in (*friction, *sensors)}
     for given in (friction, sensors):
         if isinstance(given, Mapping):
             usual |= {name: float(x) for name, x in given.items()}
-    return {f"{name}{i}": x for name, x in usual.items() for i in numbers}
+    return {f"{name}{i}": x for name, x in usual.items() for i in numbers(name)}
 
 
 def of_each(extras: Mapping[str, Array], name: str, n: int) -> Array | None:

@@ -53,7 +53,7 @@ def identify(
       friction: "viscous", "coulomb", "quadratic": constants to add to an energy; a
         dict says where they begin.
       sensors: "scale_v", "offset_q" and so on: what is shown is scale · true + offset;
-        likewise.
+        "delay_u": inputs act so much later than they were recorded; likewise.
       kind: "hamiltonian", "lagrangian" or "field", where the names of the function's
         arguments do not tell.
       initial: the state, (2n,), in which every motion began; None to find it.

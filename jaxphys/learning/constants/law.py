@@ -148,7 +148,8 @@ def law_of(
     state, n = seen.state, seen.num_coordinates
     params, energies = _given(law, constants, kind, state, n)
     flat, unravel = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, float), params))
-    extras = extras_of(friction, sensors, n, state)
+    columns = (*state._fields, *(("u",) if seen.num_controls else ()))
+    extras = extras_of(friction, sensors, n, columns)
     names = [*named_leaves(params), *extras]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -195,6 +196,7 @@ def law_of(
         lambda c: split(jnp.asarray(c))[0],
         seen.num_controls > 0,
         *_own_energies(energies, state, split),
+        delay=(lambda c: split(c)[1]["delay_u"]) if "delay_u" in extras else None,
     )
 
 

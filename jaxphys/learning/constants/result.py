@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxphys.integrators import rk4, rollout_at
 from jaxphys.learning.constants.bound import BoundLaw
 from jaxphys.learning.constants.errors import Errors
 from jaxphys.learning.constants.extras import FRICTIONS
 from jaxphys.learning.constants.law import Measured
 from jaxphys.learning.shooting.law import Law
-from jaxphys.types import Array, PyTree, Trajectories
+from jaxphys.learning.shooting.rollouts import rollouts
+from jaxphys.types import PyTree, Trajectories
 
 __all__ = ["Identified"]
 
@@ -85,7 +83,7 @@ class Identified(NamedTuple):
           ts: times, increasing, (T,); the first is that of the start.
           start: the state there, (2n,), such as an entry of `starts`; by default the
             beginning of the first trajectory.
-          u: inputs, (T, m), each held until the next time, of a law that has some.
+          u: inputs, (T, m), of a law that has some.
 
         Returns:
           Trajectories, N = 1.
@@ -97,27 +95,19 @@ class Identified(NamedTuple):
             wants = "needs inputs u" if self.law.takes_input else "takes no inputs u"
             raise ValueError(f"this law {wants}, (T, m), one row for each time.")
         ts = np.asarray(ts, float)
-        z = jnp.asarray(self.starts[0] if start is None else start, float)
-        law, c = self.law, jnp.asarray(self.every)
-
-        def field(t: Array, z: Array, args: Any) -> Array:
-            return law.field(t, z, args if law.takes_input else (args, None))
-
-        times = jnp.asarray(ts)
-        controls = None if u is None else jnp.asarray(u, float)[:-1]
-        count = max(int(np.ceil(np.max(np.diff(ts)) / self.step)), 1)
-
-        @jax.jit
-        def path(z: Array) -> Array:
-            states = rollout_at(
-                rk4(field), z, times, args=c, substeps=count, controls=controls
-            )
-            return jax.vmap(law.observe, (None, 0))(c, states)
-
-        q, other = np.split(np.asarray(path(z))[None], 2, axis=2)
+        z = np.asarray(self.starts[0] if start is None else start, float)
+        kind, empty = type(self.shown[0].y), np.zeros((1, len(ts), len(z) // 2))
         inputs = None if u is None else np.asarray(u, float)[None]
-        kind = type(self.shown[0].y)
-        return Trajectories(ts, kind(q, other), u=inputs)
+        record = Trajectories(ts, kind(empty, empty), u=inputs)
+        (path,), _ = rollouts(
+            self.law,
+            self.every,
+            z[None],
+            [record],
+            substeps=max(int(np.ceil(np.max(np.diff(ts)) / self.step)), 1),
+            linear=self.linear,
+        )
+        return record._replace(y=kind(*np.split(path[None], 2, axis=2)))
 
     def bound(self, name: str = "law") -> BoundLaw:
         """The law bound to these constants: an energy, a motion, and its errors."""

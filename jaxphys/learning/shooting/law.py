@@ -32,6 +32,7 @@ class Law(NamedTuple):
       state: the kind of state of which z has the two halves.
       energy: `energy(constants, q, p)`, or of (q, v); None where there is none.
       lagrangian: `lagrangian(constants, q, v)`, or None.
+      delay: `delay(constants)`, how much later inputs act; None where they act at once.
     """
 
     names: tuple[str, ...]
@@ -44,6 +45,7 @@ class Law(NamedTuple):
     state: type[State] = PhaseState
     energy: Callable[..., Array] | None = None
     lagrangian: Callable[..., Array] | None = None
+    delay: Callable[[Array], Array] | None = None
 
 
 def law_of_motion(motion: Dynamics, params: PyTree, n: int) -> Law:

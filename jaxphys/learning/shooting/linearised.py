@@ -48,12 +48,16 @@ class Shooting:
 
     def _field(self):
         """f(t, z, (c, u)) with inputs that may change from one time to the next."""
-        law = self._law
+        law, inputs = self._law, self.pieces.inputs
 
         def field(t: Array, z: Array, args: Any) -> Array:
             if not law.takes_input:
                 return law.field(t, z, (args, None))
-            c, ((before, after), t0, t1) = args
+            c, ((before, after), t0, t1, shift) = args
+            if law.delay is not None:
+                at = t + shift - law.delay(c)
+                u = jax.vmap(jnp.interp, (None, None, 1))(at, inputs.t, inputs.u)
+                return law.field(t, z, (c, u))
             part = jnp.where(t1 > t0, (t - t0) / jnp.where(t1 > t0, t1 - t0, 1.0), 0.0)
             return law.field(t, z, (c, before + part * (after - before)))
 
@@ -194,4 +198,4 @@ class Shooting:
 
 def _controls(u: Any) -> Any:
     """Inputs before and after each step, as the field takes them."""
-    return None if u is None else ((u[0][:, 0], u[0][:, 1]), u[1], u[2])
+    return None if u is None else ((u[0][:, 0], u[0][:, 1]), *u[1:])

@@ -25,6 +25,7 @@ class Pieces(NamedTuple):
       u: inputs from each time to the next with these times, or None.
       first: whether a piece begins a trajectory, (S,).
       joined: whether a piece goes on in the next one, (S,).
+      inputs: all inputs on one axis of times, or None.
     """
 
     t: np.ndarray
@@ -33,6 +34,24 @@ class Pieces(NamedTuple):
     u: Any
     first: np.ndarray
     joined: np.ndarray
+    inputs: "Inputs | None" = None
+
+
+class Inputs(NamedTuple):
+    """Inputs of all trajectories on one axis of times, one trajectory after the other.
+
+    Between its times an input is linear. One that is held from each time to the next
+    has its value in the middle.
+
+    Attributes:
+      t: (K,), increasing.
+      u: (K, m).
+      shift: what to add to a piece's own times, (S,).
+    """
+
+    t: np.ndarray
+    u: np.ndarray
+    shift: np.ndarray
 
 
 def half_period(trajectories: Sequence[Trajectories]) -> int:
@@ -69,7 +88,28 @@ def cut(trajectories: Sequence[Trajectories], rows: int, linear: bool) -> Pieces
             joined.append(b < total - 1)
     length = max(b - a for _, a, b in parts) + 1
     t, seen, counts, u = _filled(trajectories, parts, joined, length, linear)
-    return Pieces(t, seen, counts, u, np.array(first), np.array(joined))
+    inputs = None
+    if u is not None:
+        inputs = _inputs(trajectories, parts, linear)
+        u = (*u, np.tile(inputs.shift[:, None], (1, length - 1)))
+    return Pieces(t, seen, counts, u, np.array(first), np.array(joined), inputs)
+
+
+def _inputs(trajectories, parts, linear: bool) -> Inputs:
+    """One after the other, each as long before and after as it is itself."""
+    times, inputs, shifts, begin = [], [], [], 0.0
+    for each in trajectories:
+        t, u = np.asarray(each.t, float), np.asarray(each.u, float)[0]
+        length = t[-1] - t[0]
+        shift = begin + length - t[0]
+        if not linear:
+            t, u = (t[1:] + t[:-1]) / 2, u[:-1]
+        times.append(np.concatenate([[begin], t + shift, [begin + 3 * length]]))
+        inputs.append(np.concatenate([u[:1], u, u[-1:]]))
+        shifts.append(shift)
+        begin += 4 * length
+    of_pieces = np.array([shifts[number] for number, _, _ in parts])
+    return Inputs(np.concatenate(times), np.concatenate(inputs), of_pieces)
 
 
 def _filled(trajectories, parts, joined, length, linear):
