@@ -117,11 +117,11 @@ class Shooting:
         return path
 
     def paths(self, c: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What each piece shows, (S, L, 2n), and where it ends, (S, 2n)."""
+        """What each piece shows, (S, L, w), and where it ends, (S, 2n)."""
         return self._shown(c, starts, self.substeps)
 
     def step_error(self, c: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """How far half the step leads from what is shown, (S, L, 2n)."""
+        """How far half the step leads from what is shown, (S, L, w)."""
         shown, _ = self.paths(c, starts)
         finer, _ = self._shown(c, starts, 2 * self.substeps)
         return np.abs(finer - shown)
@@ -129,7 +129,7 @@ class Shooting:
     def entered(self, c: np.ndarray) -> np.ndarray:
         """The starts that show what was measured there, (S, 2n)."""
         enter = jax.jit(jax.vmap(self._law.enter, (None, 0)))
-        return np.array(enter(jnp.asarray(c), jnp.asarray(self.pieces.seen[:, 0])))
+        return np.array(enter(jnp.asarray(c), jnp.asarray(self.pieces.states[:, 0])))
 
     def _shown(self, c, starts, substeps: int) -> tuple[np.ndarray, np.ndarray]:
         t, u = self.pieces.t, self.pieces.u
@@ -137,7 +137,7 @@ class Shooting:
         return np.asarray(found[0]), np.asarray(found[1])
 
     def linearised(self, c: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Shown (S, L, 2n), ends (S, 2n), and the Jacobian of each by (c, start)."""
+        """Shown (S, L, w), ends (S, 2n), and the Jacobian of each by (c, start)."""
         t, u = self.pieces.t, self.pieces.u
         found = self._linearised(c, starts, t, u, jnp.asarray(self.substeps))
         return tuple(np.asarray(x) for x in found)
@@ -145,8 +145,9 @@ class Shooting:
     @property
     def measured_rows(self) -> int:
         """How many of the rows of `residuals` are of measurements."""
-        S, L, d = self.pieces.seen.shape
-        return S * min(L * d, len(self._free) + d + 1)
+        S, L, w = self.pieces.seen.shape
+        d = self.pieces.states.shape[2]
+        return S * min(L * w, len(self._free) + d + 1)
 
     def residuals(
         self,
@@ -160,7 +161,7 @@ class Shooting:
         Args:
           c: all constants.
           starts: of the pieces, (S, 2n).
-          noise: of what is shown, (2n,).
+          noise: of what is shown, (w,).
           unit: of states, in which pieces are joined, (2n,).
 
         Returns:
@@ -168,15 +169,16 @@ class Shooting:
           piece, whose sums of squares and products are those of all of its rows.
         """
         pieces, k = self.pieces, len(self._free)
-        S, L, d = pieces.seen.shape
+        S, L, w = pieces.seen.shape
+        d = starts.shape[1]
         shown, ends, jac, jac_ends = self.linearised(c, starts)
         r = np.where(pieces.counts, (shown - pieces.seen) / noise, 0.0)
         J = np.where(pieces.counts[..., None], jac / noise[:, None], 0.0)
-        rows = np.concatenate([J.reshape(S, L * d, -1), r.reshape(S, L * d, 1)], axis=2)
+        rows = np.concatenate([J.reshape(S, L * w, -1), r.reshape(S, L * w, 1)], axis=2)
         if not np.all(np.isfinite(rows)):
             return np.array([np.nan]), np.zeros((1, k + d * S))
         h = self.measured_rows // S
-        R = np.asarray(np.linalg.qr(rows, mode="r")) if h < L * d else rows
+        R = np.asarray(np.linalg.qr(rows, mode="r")) if h < L * w else rows
         join = np.flatnonzero(pieces.joined)
         total = np.zeros((S * h + len(join) * d, k + d * S))
         out = np.concatenate([R[:, :, -1].reshape(-1), np.zeros(len(join) * d)])

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxphys.types import Trajectories
 
-__all__ = ["Pieces", "cut", "half_period"]
+__all__ = ["Inputs", "Pieces", "columns_of", "cut", "half_period"]
 
 
 class Pieces(NamedTuple):
@@ -20,12 +20,13 @@ class Pieces(NamedTuple):
 
     Attributes:
       t: (S, L); after the end of a piece its last time repeats.
-      seen: what was measured, (S, L, 2n).
-      counts: whether a number of `seen` is compared, (S, L, 2n).
+      seen: what was measured, (S, L, w): the state, and the rates where they are.
+      counts: whether a number of `seen` is compared, (S, L, w).
       u: inputs from each time to the next with these times, or None.
       first: whether a piece begins a trajectory, (S,).
       joined: whether a piece goes on in the next one, (S,).
       inputs: all inputs on one axis of times, or None.
+      size: of a state, 2n.
     """
 
     t: np.ndarray
@@ -35,6 +36,12 @@ class Pieces(NamedTuple):
     first: np.ndarray
     joined: np.ndarray
     inputs: "Inputs | None" = None
+    size: int = 0
+
+    @property
+    def states(self) -> np.ndarray:
+        """What was measured of the states, (S, L, 2n)."""
+        return self.seen[:, :, : self.size]
 
 
 class Inputs(NamedTuple):
@@ -68,13 +75,19 @@ def half_period(trajectories: Sequence[Trajectories]) -> int:
     return max(rows // max(turns, 1), 1)
 
 
-def cut(trajectories: Sequence[Trajectories], rows: int, linear: bool) -> Pieces:
+def cut(
+    trajectories: Sequence[Trajectories],
+    rows: int,
+    linear: bool,
+    rates: bool = False,
+) -> Pieces:
     """Cut trajectories, N = 1 each, into pieces of about this many rows.
 
     Args:
       trajectories: measured.
       rows: of a piece, 2 or more.
       linear: whether inputs change linearly to the next time, or are held.
+      rates: whether their rates are compared, too.
     """
     parts: list[tuple[int, int, int]] = []
     joined, first = [], []
@@ -87,12 +100,14 @@ def cut(trajectories: Sequence[Trajectories], rows: int, linear: bool) -> Pieces
             first.append(a == 0)
             joined.append(b < total - 1)
     length = max(b - a for _, a, b in parts) + 1
-    t, seen, counts, u = _filled(trajectories, parts, joined, length, linear)
+    columns = [columns_of(each, rates) for each in trajectories]
+    t, seen, counts, u = _filled(trajectories, columns, parts, joined, length, linear)
     inputs = None
     if u is not None:
         inputs = _inputs(trajectories, parts, linear)
         u = (*u, np.tile(inputs.shift[:, None], (1, length - 1)))
-    return Pieces(t, seen, counts, u, np.array(first), np.array(joined), inputs)
+    size = 2 * trajectories[0].y.q.shape[2]
+    return Pieces(t, seen, counts, u, np.array(first), np.array(joined), inputs, size)
 
 
 def _inputs(trajectories, parts, linear: bool) -> Inputs:
@@ -112,10 +127,16 @@ def _inputs(trajectories, parts, linear: bool) -> Inputs:
     return Inputs(np.concatenate(times), np.concatenate(inputs), of_pieces)
 
 
-def _filled(trajectories, parts, joined, length, linear):
+def columns_of(trajectories: Trajectories, rates: bool) -> np.ndarray:
+    """What is compared, (T, w): states, and the rates of change where asked."""
+    parts = (*trajectories.y, *(trajectories.rate if rates else ()))
+    return np.concatenate([np.asarray(x, float) for x in parts], axis=2)[0]
+
+
+def _filled(trajectories, columns, parts, joined, length, linear):
     n = trajectories[0].y.q.shape[2]
     t = np.zeros((len(parts), length))
-    seen = np.zeros((len(parts), length, 2 * n))
+    seen = np.zeros((len(parts), length, columns[0].shape[1]))
     counts = np.zeros(seen.shape, bool)
     inputs = trajectories[0].u is not None
     m = trajectories[0].u.shape[2] if inputs else 0
@@ -124,12 +145,12 @@ def _filled(trajectories, parts, joined, length, linear):
         each = trajectories[number]
         size = b - a + 1
         t[s, :size], t[s, size:] = each.t[a : b + 1], each.t[b]
-        seen[s, :size] = np.concatenate(each.y, axis=2)[0, a : b + 1]
+        seen[s, :size] = columns[number][a : b + 1]
         seen[s, size:] = seen[s, size - 1]
         # The last time of a piece that goes on is compared in the next.
         counts[s, : size - joined[s]] = True
         if "v" in each.meta.get("derived", ()):
-            counts[s, :, n:] = False
+            counts[s, :, n : 2 * n] = False
         if inputs:
             u[s, : size - 1, 0] = each.u[0, a:b]
             u[s, : size - 1, 1] = each.u[0, a + linear : b + linear]

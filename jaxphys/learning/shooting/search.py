@@ -18,7 +18,7 @@ from jaxphys.data import noise_levels
 from jaxphys.learning.shooting.law import Law
 from jaxphys.learning.shooting.least_squares import Prior, levenberg_marquardt
 from jaxphys.learning.shooting.linearised import Shooting
-from jaxphys.learning.shooting.pieces import cut, half_period
+from jaxphys.learning.shooting.pieces import columns_of, cut, half_period
 from jaxphys.types import Trajectories
 
 __all__ = ["WEIGHTS", "Plan", "Search", "State", "beside_starts", "rows_of"]
@@ -77,7 +77,7 @@ class State(NamedTuple):
     Attributes:
       c: all constants.
       starts: of the pieces, (S, 2n).
-      noise: standard deviation of each column, (2n,).
+      noise: standard deviation of each column, (w,).
       weight: of the rows that join pieces.
       joined: whether each trajectory is one piece in effect.
       precision: of the prior of each free constant, (k,).
@@ -113,11 +113,12 @@ class Search:
       linear: whether inputs change linearly to the next time, or are held.
       rows: of a piece; None for the usual number.
       plan: how to go about it.
+      rates: whether the law shows rates as well, to be compared with those measured.
 
     Attributes:
       shooting: what is compiled.
-      spread: of each column, (2n,).
-      own_noise: of each column by itself, without the law, (2n,).
+      spread: of each column that is compared, (w,).
+      own_noise: of each column by itself, without the law, (w,).
     """
 
     def __init__(
@@ -131,16 +132,17 @@ class Search:
         linear: bool = False,
         rows: int | None = None,
         plan: Plan | None = None,
+        rates: bool = False,
     ):
         self.law, self.seen, self.free = law, seen, free
         wide = np.full(int(free.sum()), np.inf)
         self.low, self.high = (-wide, wide) if limits is None else limits
         self.initial, self.plan = initial, plan or Plan()
-        every = np.concatenate([np.concatenate(x.y, axis=2)[0] for x in seen])
-        self.spread = np.std(every, axis=0)
+        self._columns = [columns_of(each, rates) for each in seen]
+        self.spread = np.std(np.concatenate(self._columns), axis=0)
         self.spread = np.where(self.spread > 0, self.spread, 1.0)
         self.own_noise = self._own_noise()
-        pieces = cut(seen, rows or rows_of(seen), linear)
+        pieces = cut(seen, rows or rows_of(seen), linear, rates)
         self.shooting = Shooting(law, pieces, free)
 
     def found(self, substeps: int | None = None) -> State:
@@ -215,10 +217,11 @@ class Search:
 
     def _own_noise(self) -> np.ndarray:
         """The noise of each column by itself, without the law."""
-        longest = max(self.seen, key=lambda each: len(each.t))
-        if len(longest.t) < 11:
+        longest = max(range(len(self.seen)), key=lambda i: len(self.seen[i].t))
+        t = self.seen[longest].t
+        if len(t) < 11:
             return 0.05 * self.spread
-        level = noise_levels(longest.t, np.concatenate(longest.y, axis=2))
+        level = noise_levels(t, self._columns[longest][None])
         return np.maximum(level, 1e-4 * self.spread)
 
     def _stage(self, state: State, weight: float) -> State:
@@ -310,7 +313,7 @@ class Search:
 
     def _moving(self) -> np.ndarray:
         """One for each unknown that is free, zero for starts that are given."""
-        starts = np.ones(self.shooting.pieces.seen[:, 0].shape)
+        starts = np.ones(self.shooting.pieces.states[:, 0].shape)
         if self.initial is not None:
             starts[self.shooting.pieces.first] = 0.0
         return np.concatenate([np.ones(int(self.free.sum())), starts.reshape(-1)])
@@ -331,7 +334,7 @@ class Search:
         pieces = self.shooting.pieces
         used = float(self._moving().sum()) - len(state.precision) + state.determined
         if state.joined:
-            used -= pieces.joined.sum() * pieces.seen.shape[2]
+            used -= pieces.joined.sum() * pieces.size
         total = float(pieces.counts.sum())
         freedom = max(total - used, 1.0) / total
         number = pieces.counts.sum(axis=(0, 1))
@@ -352,7 +355,8 @@ class Search:
                 row += 1
                 if not goes_on:
                     break
-            q, other = np.split(np.concatenate(parts)[None], 2, axis=2)
+            states = np.concatenate(parts)[None, :, : pieces.size]
+            q, other = np.split(states, 2, axis=2)
             found.append(each._replace(y=type(each.y)(q, other), rate=None))
         return found
 

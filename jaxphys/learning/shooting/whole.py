@@ -20,7 +20,7 @@ from jaxphys.learning.shooting.law import Law, law_of_motion
 from jaxphys.learning.shooting.rollouts import rollouts, starts_of
 from jaxphys.learning.shooting.search import Plan, Search, State
 from jaxphys.training import one_blas_thread
-from jaxphys.types import Dynamics, PyTree, Trajectories
+from jaxphys.types import Array, Dynamics, PyTree, Trajectories
 
 __all__ = ["Whole", "covariance_of", "learn_whole"]
 
@@ -137,6 +137,7 @@ def learn_whole(
     *,
     rows: int | None = None,
     substeps: int | None = None,
+    rates: bool = False,
     prior: bool = True,
     steps: int = 30,
     seconds: float | None = None,
@@ -152,6 +153,8 @@ def learn_whole(
       rows: of a piece; by default half a period, 8 to 50.
       substeps: integrator steps between two times; by default as many as half the step
         makes little difference beside the noise.
+      rates: whether the rates of the records are matched as well, each column by its
+        own noise; for rates that were measured, not derived from the states.
       prior: whether the evidence keeps the weights from following the noise.
       steps: of each stage, at most.
       seconds: after which no more steps are taken; None to go on to the end.
@@ -208,15 +211,16 @@ def learn_whole(
             told=note,
         )
         free = np.ones(len(law.start), bool)
-        search = Search(law, train, free, rows=rows, plan=plan)
+        shows = _showing_rates(law, train) if rates else law
+        search = Search(shows, train, free, rows=rows, plan=plan, rates=rates)
         state = search.found(substeps)
-    left, pieces = search.left(state), search.shooting.pieces
+    left, pieces = search.left(state)[:, :, : 2 * n], search.shooting.pieces
     return Whole(
         params=_like(params, law.params(jnp.asarray(state.c))),
         starts=state.starts[pieces.first],
-        noise=state.noise,
-        own_noise=search.own_noise,
-        rms=float(np.sqrt(np.sum(left**2) / pieces.counts.sum())),
+        noise=state.noise[: 2 * n],
+        own_noise=search.own_noise[: 2 * n],
+        rms=float(np.sqrt(np.sum(left**2) / pieces.counts[:, :, : 2 * n].sum())),
         joined=state.joined,
         weights=len(law.start),
         determined=state.determined,
@@ -229,6 +233,24 @@ def learn_whole(
         law=law,
         c=state.c,
     )
+
+
+def _showing_rates(law: Law, train: Sequence[Trajectories]) -> Law:
+    """The same law, which shows how fast its states change beside these."""
+    if law.takes_input or any(each.rate is None for each in train):
+        missing = "the motion has inputs" if law.takes_input else "a record has none"
+        raise ValueError(
+            f"rates=True, and {missing}; leave it out: rates are matched of motions "
+            "without inputs, where each record has them."
+        )
+
+    def observe(c: Array, z: Array) -> Array:
+        rate = law.field(jnp.zeros(()), z, (c, None))
+        return jnp.concatenate(
+            jax.jvp(lambda z: law.observe(c, z), (z,), (rate.astype(z.dtype),))
+        )
+
+    return law._replace(observe=observe)
 
 
 def covariance_of(search: Search, state: State) -> np.ndarray | None:
