@@ -14,7 +14,7 @@ from jaxphys import cli, data, integrators, learning, models, systems
 from jaxphys.learning.shooting import Search, deviations, law_of_motion
 from jaxphys.learning.shooting.least_squares import Prior, levenberg_marquardt
 from jaxphys.motion import simulated
-from jaxphys.types import PhaseState
+from jaxphys.types import PhaseState, TangentState, Trajectories
 
 pytestmark = [pytest.mark.x64, pytest.mark.xdist_group("shooting")]
 
@@ -56,6 +56,38 @@ def test_derivatives_by_weights_and_starts_are_those_of_the_rollout():
         along = jacobian[..., :k] @ dc
         along += np.einsum("s...d,sd->s...", jacobian[..., k:], dz)
         np.testing.assert_allclose(along, (a - b) / 2, atol=1e-12, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [PhaseState, TangentState])
+def test_rates_that_were_measured_are_worth_more_than_noisy_states(kind):
+    """A spring whose states are noisy and whose rates are not."""
+    t = np.linspace(0.0, 3.0, 21)
+    random = np.random.default_rng(0)
+    seen = []
+    for phase, size in ((0.0, 1.0), (1.0, 0.6), (2.0, 0.8)):
+        q, p = size * np.cos(t + phase), -size * np.sin(t + phase)
+        noisy = [x + 0.05 * random.normal(size=x.shape) for x in (q, p)]
+        columns = [x[None, :, None] for x in (*noisy, p, -q)]
+        seen.append(Trajectories(t, kind(*columns[:2]), rate=kind(*columns[2:])))
+    if kind is PhaseState:
+        motion = models.dynamics(models.hnn(1, hidden=(4,), dtype="float64"))
+    else:
+        motion = models.neural_ode(1, hidden=(4,), state=kind, dtype="float64")
+    recipe = learning.Recipe(optimizer="levenberg_marquardt", steps=30)
+    begun = learning.learn(motion, recipe, seen, key=jax.random.key(0), progress=False)
+    errors = []
+    for rates in (False, True):
+        whole = learning.learn_whole(
+            motion, seen, begun.state.params, rates=rates, steps=15
+        )
+        assert whole.noise.shape == (2,)
+        assert whole.rms == pytest.approx(0.05, rel=0.3)
+        found = whole.rollouts(seen)[1].y.q[0, :, 0]
+        errors.append(np.sqrt(np.mean((found - 0.6 * np.cos(t + 1.0)) ** 2)))
+    assert errors[1] < errors[0] / 3
+    bare = [each._replace(rate=None) for each in seen]
+    with pytest.raises(ValueError, match="rates=True, and a record has none"):
+        learning.learn_whole(motion, bare, begun.state.params, rates=True)
 
 
 def test_many_unknowns_with_a_prior_have_the_exact_ridge_solution():

@@ -171,7 +171,11 @@ def _left(
         reports.draw_whole(model, whole, judged, bands, out)
         if options.refit:
             whole = learning.learn_whole(
-                dynamics, ready.measured, params, rows=options.rows
+                dynamics,
+                ready.measured,
+                params,
+                rows=options.rows,
+                rates=_known_rates(ready.measured),
             )
             params = whole.params
             report["whole"]["refit"] = reports.refitted(ready, whole)
@@ -208,9 +212,15 @@ def _whole(dynamics, options: FitOptions, ready: Prepared, train, params) -> Who
         params,
         rows=options.rows,
         substeps=options.substeps,
+        rates=_known_rates(raw),
         seconds=seconds,
         told=print if options.progress else None,
     )
+
+
+def _known_rates(raw: list[Trajectories]) -> bool:
+    """Whether a file has rates that `learn_whole` can match as well."""
+    return all(each.rate is not None and each.u is None for each in raw)
 
 
 def look(model: str, options: FitOptions) -> data.Look:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxphys.types import Trajectories
+from jaxphys.types import TangentState, Trajectories
 
 __all__ = ["Inputs", "Pieces", "columns_of", "cut", "half_period"]
 
@@ -128,8 +128,13 @@ def _inputs(trajectories, parts, linear: bool) -> Inputs:
 
 
 def columns_of(trajectories: Trajectories, rates: bool) -> np.ndarray:
-    """What is compared, (T, w): states, and the rates of change where asked."""
-    parts = (*trajectories.y, *(trajectories.rate if rates else ()))
+    """What is compared, (T, w): states, and their rates where asked.
+
+    That of q in (q, v) is v once more, and not compared again.
+    """
+    parts = [*trajectories.y]
+    if rates and trajectories.rate is not None:
+        parts += trajectories.rate[isinstance(trajectories.y, TangentState) :]
     return np.concatenate([np.asarray(x, float) for x in parts], axis=2)[0]
 
 

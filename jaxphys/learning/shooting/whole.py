@@ -20,7 +20,7 @@ from jaxphys.learning.shooting.law import Law, law_of_motion
 from jaxphys.learning.shooting.rollouts import rollouts, starts_of
 from jaxphys.learning.shooting.search import Plan, Search, State
 from jaxphys.training import one_blas_thread
-from jaxphys.types import Array, Dynamics, PyTree, Trajectories
+from jaxphys.types import Array, Dynamics, PyTree, TangentState, Trajectories
 
 __all__ = ["Whole", "covariance_of", "learn_whole"]
 
@@ -244,11 +244,12 @@ def _showing_rates(law: Law, train: Sequence[Trajectories]) -> Law:
             "without inputs, where each record has them."
         )
 
+    first = train[0].y.q.shape[2] * isinstance(train[0].y, TangentState)
+
     def observe(c: Array, z: Array) -> Array:
         rate = law.field(jnp.zeros(()), z, (c, None))
-        return jnp.concatenate(
-            jax.jvp(lambda z: law.observe(c, z), (z,), (rate.astype(z.dtype),))
-        )
+        shown, change = jax.jvp(lambda z: law.observe(c, z), (z,), (rate,))
+        return jnp.concatenate([shown, change[first:]])
 
     return law._replace(observe=observe)
 
