@@ -71,12 +71,18 @@ _LAST = "---\nsearch:\n  boost: 0.3\n---\n\n"
 def _words_left(table: re.Match) -> str:
     """A table whose columns of words are aligned to the left, not as numbers are."""
     head, rule, *rows = table[0].rstrip("\n").split("\n")
-    columns = zip(*(row.strip("|").split("|") for row in rows), strict=False)
+    columns = zip(*(re.split(r"(?<!\\)\|", row[1:-1]) for row in rows), strict=False)
     numbers = [any(re.match(r"\W*\d|$", x.strip()) for x in cells) for cells in columns]
     marks = [" ---: " if number else " --- " for number in (False, *numbers[1:])]
     if len(marks) == rule.count("|") - 1:
         rule = f"|{'|'.join(marks)}|"
     return "\n".join([head, rule, *rows]) + "\n"
+
+
+def _settings(shown: re.Match) -> str:
+    """Settings of a run without the marks of a dictionary."""
+    plain = re.sub(r"'(\w+)': ", r"\1 ", shown[1]).replace("'", "")
+    return f" Settings: {plain}." if plain else ""
 
 
 def _reports(results: pathlib.Path) -> dict[str, str]:
@@ -92,6 +98,7 @@ def _reports(results: pathlib.Path) -> dict[str, str]:
         own = [name for name in names or others if name in sections]
         body = "\n".join(f"## {name}\n{sections[name]}" for name in own)
         body = re.sub(r"\]\((?!https?:|#)", "](../", body)
+        body = re.sub(r"(?m) Settings: \{(.*)\}\.$", _settings, body)
         body = re.sub(r"(?m)(?:^\|.*\n){3,}", _words_left, body)
         pages[page] = f"{_LAST}# {title}\n\n{first}\n\n{body}"
     return pages
@@ -110,7 +117,7 @@ def on_files(files, config):
     return files
 
 
-_LIMIT = re.compile(r"\*\*(.+?)\*\* (\*(?:Mathematical|Convenience).*)", re.DOTALL)
+_LIMIT = re.compile(r"\*\*(.+?)\*\*\s(\*(?:Mathematical|Convenience).*)", re.DOTALL)
 
 
 def _limits(text: str) -> str:
@@ -121,6 +128,10 @@ def _limits(text: str) -> str:
         if limit:
             cells = [" ".join(x.split()).replace("|", r"\|") for x in limit.groups()]
             rows.append(f"| **{cells[0]}** | {cells[1]} |")
+            continue
+        if rows and block.startswith("* "):
+            items = " ".join(re.sub(r"(?m)^\* ", "", block).split())
+            rows[-1] = rows[-1].removesuffix("|") + f"{items} |"
             continue
         if rows:
             head = ["| limit | kind, and what to do |", "| --- | --- |"]
