@@ -241,7 +241,10 @@ def _where(found: dict[str, Any]) -> str:
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
     rule = ["---", *["---:"] * (len(header) - 1)]
-    return ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)]
+    escaped = [
+        [cell.replace("|", r"\|") for cell in row] for row in (header, rule, *rows)
+    ]
+    return ["| " + " | ".join(row) + " |" for row in escaped]
 
 
 def _seconds(value: float | None) -> str:

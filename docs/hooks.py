@@ -1,4 +1,4 @@
-"""What the site needs beyond configuration: docstring sections, and result figures."""
+"""What the site needs beyond configuration: docstring sections, figures, tables."""
 
 import pathlib
 import re
@@ -64,6 +64,27 @@ _REPORTS = {
 }
 
 
+#: A search shows guides and the reference before these pages, which name all methods.
+_LAST = "---\nsearch:\n  boost: 0.3\n---\n\n"
+
+
+def _words_left(table: re.Match) -> str:
+    """A table whose columns of words are aligned to the left, not as numbers are."""
+    head, rule, *rows = table[0].rstrip("\n").split("\n")
+    columns = zip(*(re.split(r"(?<!\\)\|", row[1:-1]) for row in rows), strict=False)
+    numbers = [any(re.match(r"\W*\d|$", x.strip()) for x in cells) for cells in columns]
+    marks = [" ---: " if number else " --- " for number in (False, *numbers[1:])]
+    if len(marks) == rule.count("|") - 1:
+        rule = f"|{'|'.join(marks)}|"
+    return "\n".join([head, rule, *rows]) + "\n"
+
+
+def _settings(shown: re.Match) -> str:
+    """Settings of a run without the marks of a dictionary."""
+    plain = re.sub(r"'(\w+)': ", r"\1 ", shown[1]).replace("'", "")
+    return f" Settings: {plain}." if plain else ""
+
+
 def _reports(results: pathlib.Path) -> dict[str, str]:
     """The benchmark report in pages; the last one holds whatever no other does."""
     report = results / "REPORT.md"
@@ -77,7 +98,9 @@ def _reports(results: pathlib.Path) -> dict[str, str]:
         own = [name for name in names or others if name in sections]
         body = "\n".join(f"## {name}\n{sections[name]}" for name in own)
         body = re.sub(r"\]\((?!https?:|#)", "](../", body)
-        pages[page] = f"# {title}\n\n{first}\n\n{body}"
+        body = re.sub(r"(?m) Settings: \{(.*)\}\.$", _settings, body)
+        body = re.sub(r"(?m)(?:^\|.*\n){3,}", _words_left, body)
+        pages[page] = f"{_LAST}# {title}\n\n{first}\n\n{body}"
     return pages
 
 
@@ -92,3 +115,32 @@ def on_files(files, config):
     for page, text in _reports(results).items():
         files.append(File.generated(config, f"benchmarks/{page}.md", content=text))
     return files
+
+
+_LIMIT = re.compile(r"\*\*(.+?)\*\*\s(\*(?:Mathematical|Convenience).*)", re.DOTALL)
+
+
+def _limits(text: str) -> str:
+    """Paragraphs of a limit, its kind and its reason, as rows of a table."""
+    blocks, rows = [], []
+    for block in [*text.split("\n\n"), ""]:
+        limit = _LIMIT.fullmatch(block.strip())
+        if limit:
+            cells = [" ".join(x.split()).replace("|", r"\|") for x in limit.groups()]
+            rows.append(f"| **{cells[0]}** | {cells[1]} |")
+            continue
+        if rows and block.startswith("* "):
+            items = " ".join(re.sub(r"(?m)^\* ", "", block).split())
+            rows[-1] = rows[-1].removesuffix("|") + f"{items} |"
+            continue
+        if rows:
+            head = ["| limit | kind, and what to do |", "| --- | --- |"]
+            blocks.append("\n".join([*head, *rows]))
+            rows = []
+        blocks.append(block)
+    return "\n\n".join(blocks)
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Limits are read in tables."""
+    return _limits(markdown) if page.file.src_uri == "limitations.md" else markdown

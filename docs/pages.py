@@ -21,9 +21,22 @@ __all__ = ["PAGES", "main"]
 DOCS = pathlib.Path(__file__).parent
 _GENERATED = "<!-- Written by `python docs/pages.py`; change the records it reads. -->"
 
+#: No other page is beside these: what a navigation would take is left to their tables.
+_FRONT = ["---", "hide:", "  - navigation", "---", ""]
+
 
 def _symbol(name: str) -> str:
     return f"${name}$"
+
+
+def _prose(text: str) -> str:
+    """Text of a docstring, its p_i and x^(1/2) outside of code lowered and raised."""
+    parts = re.split(r"(`[^`]*`)", text)
+    for i in range(0, len(parts), 2):
+        lowered = r"\1<sub>\2\3</sub>"
+        part = re.sub(r"\b(\w)_(?:\{([^}]+)\}|([A-Za-zα-ω]+))", lowered, parts[i])
+        parts[i] = re.sub(r"\^\(([^)]+)\)", r"<sup>\1</sup>", part)
+    return "".join(parts)
 
 
 def _constants(system) -> str:
@@ -57,6 +70,7 @@ def _aligned(hamiltonian: str, lagrangian: str) -> list[str]:
 def systems_page() -> str:
     """Every system: energies, coordinates, constants, a picture."""
     lines = [
+        *_FRONT,
         "# Systems",
         "",
         _GENERATED,
@@ -81,7 +95,7 @@ def systems_page() -> str:
         "|---|---|",
     ]
     for name in systems.names():
-        what = summary(getattr(systems, name).__doc__ or "")
+        what = _prose(summary(getattr(systems, name).__doc__ or ""))
         lines.append(f"| [`{name}`](#{name}) | {what.replace('|', chr(92) + '|')} |")
     lines += [
         "",
@@ -92,7 +106,7 @@ def systems_page() -> str:
     for name in systems.names():
         system, own = systems.get(name), equations.SYSTEMS[name]
         doc = inspect.cleandoc(getattr(systems, name).__doc__ or "")
-        lines += [f"## `{name}` {{#{name}}}", "", summary(doc), ""]
+        lines += [f"## `{name}` {{#{name}}}", "", _prose(summary(doc)), ""]
         lines += _aligned(own.hamiltonian, own.lagrangian)
         if own.where:
             lines += ["", f"with {own.where}."]
@@ -128,6 +142,7 @@ def systems_page() -> str:
 def models_page() -> str:
     """Every model: equation, guarantee, source, experiments."""
     lines = [
+        *_FRONT,
         "# Models",
         "",
         _GENERATED,
@@ -150,7 +165,7 @@ def models_page() -> str:
         "",
     ]
     for name, own in equations.MODELS.items():
-        doc = summary(inspect.getdoc(getattr(models, name)) or "")
+        doc = _prose(summary(inspect.getdoc(getattr(models, name)) or ""))
         runs = ", ".join(f"[`{run}`](experiments.md#{run})" for run in own.experiments)
         lines += [f"## `{name}` {{#{name}}}", "", doc, "", "$$", own.equation, "$$", ""]
         lines += [f"- **Holds for any weights.** {own.guarantee}"]
@@ -188,6 +203,7 @@ def experiments_page() -> str:
     tables = report.experiment_tables()
     questions = experiments.by_question()
     lines = [
+        *_FRONT,
         "# Experiments",
         "",
         _GENERATED,
@@ -215,7 +231,7 @@ def experiments_page() -> str:
         lines += [f"## {question[0].upper()}{question[1:]}?", ""]
         for name in names:
             experiment = experiments.get(name)
-            lines += [f"### `{name}` {{#{name}}}", "", _room(experiment), ""]
+            lines += [f"### `{name}` {{#{name}}}", "", _prose(_room(experiment)), ""]
             lines += ["```console", f"$ jaxphys run {name}", "```", ""]
             for key in tables:
                 if key == name or re.fullmatch(rf"{name}_(\d|many|seeds|tanh)", key):

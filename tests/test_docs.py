@@ -180,6 +180,17 @@ def test_no_page_is_a_wall():
         assert longest <= 40, (path.name, longest)
 
 
+def test_every_table_has_as_many_cells_in_each_row_as_in_its_head():
+    """A bar within a cell, as of |x|, is escaped."""
+    report_page, uneven = ROOT / "benchmarks" / "results" / "REPORT.md", []
+    for path in (*TEXTS, report_page):
+        text = re.sub(r"(?ms)^ *```.*?^ *```", "", path.read_text(encoding="utf-8"))
+        for table in re.findall(r"(?m)(?:^\|.*\n?)+", text):
+            cells = [len(re.findall(r"(?<!\\)\|", x)) for x in table.splitlines()]
+            uneven += [(path.name, table[:60])] if len(set(cells)) > 1 else []
+    assert uneven == []
+
+
 def modules():
     """Every public module of the library."""
     for path in sorted((ROOT / "jaxphys").rglob("*.py")):
