@@ -32,6 +32,7 @@ NAMES = (
     "poisson_memory",
     "kills",
     "cases",
+    "measured",
     "shown",
     "memory",
     "control",
@@ -53,7 +54,7 @@ def main() -> int:
         "--only",
         nargs="+",
         default=(),
-        help="these experiments alone; of control, also EXPERIMENT/METHOD",
+        help="these experiments or parts alone; of control, also EXPERIMENT/METHOD",
     )
     commands.add_parser("report", help="tables and figures from what was measured")
     against = commands.add_parser("compare", help="hot steps beside another revision's")

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from benchmarks import control, harness, kills
+from benchmarks import control, harness, kills, measured
 from jaxphys import experiments, plots
 from jaxphys.experiments import Experiment, record
 from jaxphys.experiments.control.rows import MILESTONES
@@ -67,7 +67,10 @@ LAGRANGIAN = (
 SHOWN = {"double_pendulum": "final_energy", "wave": "energy_drift"}
 
 #: Benchmarks whose experiments may be measured one at a time.
-IN_PARTS = ("hamiltonian", "lagrangian", "control", "kills", "feedback", "shown")
+IN_PARTS = (
+    *("hamiltonian", "lagrangian", "control", "kills", "feedback", "shown"),
+    "measured",
+)
 
 
 def write(results_dir: pathlib.Path, root: pathlib.Path | None = ROOT) -> None:
@@ -676,6 +679,109 @@ def _cases(results: dict[str, Any]) -> list[str]:
     return ["Compilation is part of the seconds.", "", *_table(header, rows)]
 
 
+def _measured(results: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, part in results.items():
+        lines += [*_MEASURED[name](part), f"It took {part['seconds']:.0f} s.", ""]
+    return lines[:-1]
+
+
+def _found(part: dict[str, Any], what: str) -> list[str]:
+    """Constants with errors, beside those that are known."""
+    rows = []
+    for row in part["rows"]:
+        known, error = row["known"], row.get("known_error")
+        told = "–" if known is None else f"{known:.5g}"
+        told += f" ± {error:.1g}" if error else ""
+        rows.append([row["constant"], f"{row['found']:.5g} ± {row['error']:.1g}", told])
+    table = _table(["constant", "found", "known"], rows)
+    return [what, "", *table, "", f"What is left is {part['rms']:.5f} (rms)."]
+
+
+def _laws_ranked(part: dict[str, Any]) -> list[str]:
+    header = ["law", "off over the record", "held out", "weights", "determined"]
+    header += ["in bands of 90 %"]
+    rows = []
+    for row in part["rows"]:
+        off = (row["misfit"], row["misfit_held_out"])
+        cells = [row["law"], *("–" if x is None else f"{x:.2f}" for x in off)]
+        cells += [str(row["weights"]), f"{row['determined']:.0f}"]
+        share = row["band_coverage"]
+        rows.append([*cells, "–" if share is None else f"{100 * share:.0f} %"])
+    told = f"Recommended: `{part['recommended']}`. Errors are in units of the noise."
+    what = "The same pendulum, where the law is not known:"
+    return [what, "", *_table(header, rows), "", told]
+
+
+def _double(part: dict[str, Any]) -> list[str]:
+    rows = []
+    for row in part["rows"]:
+        low, middle, high = statistics.quantiles(row["valid"], n=4)
+        rows.append([row["model"], f"{middle:.2f}", f"{low:.2f} to {high:.2f}"])
+    what = "A double pendulum, known from one trial: how long it predicts the other,"
+    header = ["by", "median [s]", "quartiles [s]"]
+    return [what + " within 3 times the noise:", "", *_table(header, rows), ""]
+
+
+def _silverbox(part: dict[str, Any]) -> list[str]:
+    errors = part["errors"]
+    rows = [
+        [k, f"{x:.5g} ± {errors[k]:.1g}" if errors[k] is not None else f"{x:.5g}"]
+        for k, x in part["constants"].items()
+    ]
+    return [
+        "Silverbox, Duffing's oscillator (ms, V), from 1000 rows:",
+        "",
+        *_table(["constant", "found"], rows),
+        "",
+        f"One rollout over the 40 000 rows of the test is off by {part['test_mv']:.2f} "
+        f"mV, by {part['within_mv']:.2f} mV over those first 25 000 whose size is "
+        "within that of the rows that were seen.",
+    ]
+
+
+def _tanks(part: dict[str, Any]) -> list[str]:
+    rows = [
+        [name, f"{statistics.median(x):.3f}", f"{min(x):.3f}", str(len(x))]
+        for name, x in part["rows"].items()
+    ]
+    published = ", ".join(f"{k} {x:.3f}" for k, x in measured.TANKS.items())
+    return [
+        "Cascaded tanks, error of a rollout over the test (V):",
+        "",
+        *_table(["by", "median", "best", "starts or seeds"], rows),
+        "",
+        f"Published medians: {published}.",
+    ]
+
+
+def _springs(part: dict[str, Any]) -> list[str]:
+    names = {
+        "hnn": "HNN, Adam, the published recipe",
+        "hnn_levenberg_marquardt": "small HNN, Levenberg–Marquardt, by derivatives",
+        "whole": "small HNN, whole records with their rates",
+    }
+    rows = [
+        [names[name], f"{statistics.median(x):.1e}", f"{max(x):.1e}", str(len(x))]
+        for name, x in part["rows"].items()
+    ]
+    what = "A mass on a spring, noise of .1 on the states (energy MSE of rollouts):"
+    return [what, "", *_table(["by", "median", "worst", "seeds"], rows), ""]
+
+
+_MEASURED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "pendulum": lambda part: _found(part, "Schmidt & Lipson's pendulum, 94.5 s:"),
+    "laws": _laws_ranked,
+    "double_pendulum": _double,
+    "torque_limited": lambda part: _found(
+        part, "The torque-limited pendulum, five seconds of energy shaping:"
+    ),
+    "silverbox": _silverbox,
+    "tanks": _tanks,
+    "mass_spring": _springs,
+}
+
+
 def _gradients(results: dict[str, Any]) -> list[str]:
     header = ["motion", "by", "value [ms]", "gradient [ms]", "gradient over value"]
     header += ["compiling the value [s]", "the gradient [s]"]
@@ -1053,5 +1159,6 @@ SECTIONS = {
     "kills": ("Kills at random moments", _kills),
     "shown": ("Every command that the docs show, for a few seconds", _shown),
     "cases": ("Problems that people have brought", _cases),
+    "measured": ("Measured motions", _measured),
     "memory": ("Memory of training, of a large fit and simulation", _memory),
 }

@@ -132,6 +132,7 @@ def test_a_revision_beside_itself_takes_as_long():
         # Killed as well by test_trouble.
         pytest.param("kills", marks=pytest.mark.measured),
         "cases",
+        "measured",
         "shown",
         "memory",
         "control",

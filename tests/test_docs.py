@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import jaxphys
-from benchmarks import report, shown
+from benchmarks import harness, report, shown
 from jaxphys import cli, data, experiments, models, motion, systems
 from jaxphys.commands import completion, laws, listing, showing
 
@@ -334,6 +334,18 @@ def test_a_command_of_the_pages_is_understood(line, folder, monkeypatch):
         words = [x for x in words if x != "--no-animate"] + ["--no-animate"]
         words += ["--duration", "0.2"]
     assert cli.main(words) == 0
+
+
+def test_every_run_that_the_pages_show_was_seen_to_end_well():
+    """By the newest record of each: status 0, and each method's loss at most half."""
+    record = harness.merged("shown")["results"]["commands"]
+    poor = {}
+    for command in shown.commands():
+        found = record.get(command, {"status": "no record", "methods": {}})
+        bad = [name for name, end in found["methods"].items() if not end["good"]]
+        if found["status"] or bad or not found["methods"]:
+            poor[command] = (found["status"], bad)
+    assert poor == {}
 
 
 @pytest.fixture(scope="module")
