@@ -2,7 +2,8 @@
 
 They start at θ ~ U[−π/2, π/2), ω ~ U[−1, 1), a small part of where such a pendulum can
 be, and so do the 1000 motions of the judgement. Recipe and statistics are those of
-`seed_lagrangian`.
+`seed_lagrangian`, with ten times the epochs: after 100 of them Adam's accelerations are
+still off by nine tenths of their size, as the learning rate falls too early.
 """
 
 import dataclasses
@@ -18,6 +19,8 @@ __all__ = ["EXPERIMENT", "Settings"]
 @dataclasses.dataclass(frozen=True)
 class Settings(seed_lagrangian.Settings):
     """Learn the Lagrangian of a double pendulum from short motions."""
+
+    epochs: int = 1000
 
 
 EXPERIMENT = seed_lagrangian.experiment(

@@ -1,8 +1,8 @@
 """What two experiments on small data have in common: their recipe, and statistics.
 
 512 motions of four points each, accelerations as targets, points in random order; a
-network of 3 × 16 softplus units, 100 epochs of Adam on four points each, the learning
-rate 1e-3 halved every ten epochs; and the same network by Levenberg–Marquardt in the
+network of 3 × 16 softplus units, 100 epochs of Adam on four points each or more, the
+learning rate 1e-3 halved ten times on the way; and the same network by Levenberg–Marquardt in the
 same time. A learned motion is judged from 1000 random starts, and a mean says little
 there: some of them run away.
 """
@@ -40,8 +40,8 @@ __all__ = ["TIMES", "Settings", "adam", "experiment", "followed"]
 #: Times of a training motion.
 TIMES = np.linspace(0.0, 3.0, 4)
 
-#: Epochs of training, and how many of them have one learning rate.
-EPOCHS, DECAY = 100, 10
+#: Learning rates from the first epoch to the last, each half of the one before.
+HALVED = 10
 
 #: What the sweep tries.
 RATES, BATCHES, SWEPT = (1e-4, 1e-3, 1e-2), (4, 16, 64), 3
@@ -57,6 +57,7 @@ class Settings:
       motions: for training, four points each.
       batch: points an update of Adam.
       hidden: units of each hidden layer.
+      epochs: of Adam; the learning rate is halved after every tenth part of them.
       rollouts: starts from which a model is judged.
       sweep: whether to train with other batch sizes and learning rates as well.
       fast: a twentieth of the epochs or of the time, and fewer rollouts.
@@ -65,6 +66,7 @@ class Settings:
     motions: int = 512
     batch: int = 4
     hidden: tuple[int, ...] = (16, 16, 16)
+    epochs: int = 100
     rollouts: int = 1000
     sweep: bool = False
     fast: bool = False
@@ -86,15 +88,15 @@ def followed(judge: Judge, key: Array, count: int, ts: np.ndarray) -> Trajectori
 
 
 def adam(settings: Settings, batch: int | None = None) -> Recipe:
-    """Adam, 100 epochs, the learning rate halved every ten."""
+    """Adam, the learning rate halved ten times."""
     batch = settings.batch if batch is None else batch
     updates = _motions(settings) * len(TIMES) // batch
     return Recipe(
-        steps=EPOCHS * updates,
+        steps=settings.epochs * updates,
         batch_size=batch,
         learning_rate=1e-3,
         schedule="step",
-        decay_every=DECAY * updates,
+        decay_every=max(settings.epochs * updates // HALVED, 1),
         decay_factor=0.5,
     )
 
