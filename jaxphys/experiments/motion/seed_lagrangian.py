@@ -2,9 +2,9 @@
 
 512 motions of four points each, accelerations as targets, points in random order; a
 network of 3 × 16 softplus units, 100 epochs of Adam on four points each or more, the
-learning rate 1e-3 halved ten times on the way; and the same network by Levenberg–Marquardt in the
-same time. A learned motion is judged from 1000 random starts, and a mean says little
-there: some of them run away.
+learning rate 1e-3 halved ten times on the way; and the same network by
+Levenberg–Marquardt in the same time. A learned motion is judged from 1000 random
+starts, and a mean says little there: some of them run away.
 """
 
 import dataclasses
