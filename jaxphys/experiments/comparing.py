@@ -165,6 +165,9 @@ def compare(
     done = engine.train_rows(
         experiment, _Settings(size), options, written=out is not None
     )
+    if done.interrupted:
+        what = "the result is of what was trained" if done.params else "nothing trained"
+        print(f"interrupted: {what}", flush=True)
     found = Comparison(done.results, done.params)
     if out is not None and done.params:
         found.plot(done.out / "comparison.png")
