@@ -351,6 +351,22 @@ def test_an_interrupted_run_says_what_there_is_and_not_more(tmp_path, capsys):
     assert not list(tmp_path.glob("[ce]*/*.png"))
 
 
+def test_a_command_names_no_figure_that_is_not_there(tmp_path, capsys, monkeypatch):
+    def early(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "_train_one", early)
+    out = tmp_path / "early"
+    arguments = ["--method", "adam", "--steps", "2", "--samples", "16", "--no-progress"]
+    assert cli.main(["run", "oscillators", *arguments, "--out", str(out)]) == 130
+    printed = capsys.readouterr().out
+    assert "nothing was trained" in printed
+    assert printed.endswith(
+        f"To go on: jaxphys run oscillators --resume --out {out}.\n"
+    )
+    assert "figures" not in printed
+
+
 def test_what_a_killed_write_left_is_cleared_by_the_next_start(tmp_path):
     part = tmp_path / "comparison.png.8c7498c7.part"
     part.touch()
