@@ -357,7 +357,15 @@ def test_a_command_names_no_figure_that_is_not_there(tmp_path, capsys, monkeypat
 
     monkeypatch.setattr(engine, "_train_one", early)
     out = tmp_path / "early"
-    arguments = ["--method", "adam", "--steps", "2", "--samples", "16", "--no-progress"]
+    arguments = [
+        "--method",
+        "adam",
+        "--steps",
+        "2",
+        "--samples",
+        "256",
+        "--no-progress",
+    ]
     assert cli.main(["run", "oscillators", *arguments, "--out", str(out)]) == 130
     printed = capsys.readouterr().out
     assert "nothing was trained" in printed
