@@ -1,10 +1,13 @@
-"""Pages that are made of records: systems, models, experiments.
+"""Pages that are made of records: systems, models, experiments, names of the API.
 
 `python docs/pages.py` writes them; a test compares what is stored with what this makes.
 The equations are in `equations.py`, all else comes from the records themselves, from
-docstrings, and from the results that the benchmarks keep.
+docstrings, and from the results that the benchmarks keep. A page of the API is written
+by hand, but for its list of names.
 """
 
+import functools
+import importlib
 import inspect
 import pathlib
 import re
@@ -241,11 +244,48 @@ def experiments_page() -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
+_NAMES = "<!-- Names, written by `python docs/pages.py` from the docstrings. -->"
+
+
+def _names_of(module_name: str) -> list[str]:
+    """A line for each public function and class of a module."""
+    module, lines = importlib.import_module(module_name), []
+    for name in module.__all__:
+        thing = getattr(module, name)
+        own = getattr(thing, "__module__", "").startswith("jaxphys")
+        if own and callable(thing) and hasattr(thing, "__name__"):
+            # Outside of code Markdown reads a star as emphasis, and < as HTML.
+            parts = summary(thing.__doc__ or "").split("`")
+            parts[::2] = [re.sub(r"([*<\[_])", r"\\\1", part) for part in parts[::2]]
+            lines.append(f"- `{name}`: {'`'.join(parts)}")
+    return lines
+
+
+def api_page(path: pathlib.Path) -> str:
+    """A page of the API with the names of its modules, for readers of the Markdown."""
+    text = path.read_text(encoding="utf-8")
+    written = re.compile(rf"{re.escape(_NAMES)}\n.*?(?=\n:::|\n## )", re.DOTALL)
+    text = written.sub("", text)
+    head, mark, rest = text.partition("\n:::")
+    modules = re.findall(r"(?m)^::: (\S+)", mark + rest)
+    lines = [_NAMES, ""]
+    for module in modules:
+        # What is below a package that is shown is imported from there.
+        if not any(module.startswith(f"{other}.") for other in modules):
+            own = _names_of(module)
+            lines += [f"`{module}`:", "", *own, ""] if own else []
+    return f"{head.rstrip()}\n\n" + "\n".join(lines) + mark + rest
+
+
 #: File → what makes it.
 PAGES = {
     "systems.md": systems_page,
     "models.md": models_page,
     "experiments.md": experiments_page,
+    **{
+        f"api/{path.name}": functools.partial(api_page, path)
+        for path in sorted((DOCS / "api").glob("*.md"))
+    },
 }
 
 

@@ -305,10 +305,11 @@ def _run(arguments: list[str]) -> int:
     asked = _options(f"run {name}", arguments[1:], *both)
     done = commands.run(experiment, asked.run, **vars(asked.settings))
     if devices.is_first():
-        print(
-            f"figures: {done.out}/*.png. To go on: jaxphys run {name} --resume --out "
-            f"{done.out}. Beside other runs: jaxphys plot {done.out} …"
-        )
+        told = [f"To go on: jaxphys run {name} --resume --out {done.out}."]
+        if any(done.out.glob("*.png")):
+            told.insert(0, f"figures: {done.out}/*.png.")
+            told.append(f"Beside other runs: jaxphys plot {done.out} …")
+        print(*told)
     if show and devices.is_first():
         commands.show(done.out)
     return _INTERRUPTED if done.interrupted else 0

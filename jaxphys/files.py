@@ -7,6 +7,7 @@ first, and `os.replace` puts them into place at once.
 
 import contextlib
 import errno
+import functools
 import os
 import pathlib
 import re
@@ -15,6 +16,8 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
+
+from jaxphys import stopping
 
 __all__ = ["DAMAGE", "clear_leftovers", "is_leftover", "replacing", "trouble"]
 
@@ -53,20 +56,26 @@ def replacing(path: str | pathlib.Path) -> Iterator[BinaryIO]:
         return
     # Two processes, or two threads of one, never write to one name.
     partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync(path.parent)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+    # A command that is ended in the midst of a write takes its part along.
+    with stopping.last_words(functools.partial(_remove, partial)):
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            _sync(path.parent)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        finally:
+            _remove(partial)
+
+
+def _remove(path: pathlib.Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _is_first() -> bool:
@@ -105,8 +114,7 @@ def clear_leftovers(directory: str | pathlib.Path) -> None:
     """
     for path in pathlib.Path(directory).glob("*.part"):
         if is_leftover(path) and _is_first():
-            with contextlib.suppress(OSError):
-                path.unlink()
+            _remove(path)
 
 
 def is_leftover(path: pathlib.Path) -> bool:

@@ -104,14 +104,26 @@ def _halves(name: str, flat: Array) -> tuple[Array, Array]:
     return flat[:half], flat[half:]
 
 
-def check_pair(name: str, other: str, q: Array, p: Array) -> None:
-    """Raise a ValueError unless q and p are one state of real numbers."""
-    if jnp.ndim(q) != 1 or jnp.shape(q) != jnp.shape(p):
-        raise ValueError(
-            f"{name} got q of shape {jnp.shape(q)} and {other} of shape "
-            f"{jnp.shape(p)}; expected one state, both of shape (n,). For a batch use "
-            "jax.vmap."
-        )
+def check_pair(name: str, other: str, q: Array, p: Array, **more: Array) -> None:
+    """Raise an error unless q, p and what is more are one state of real numbers.
+
+    Raises:
+      TypeError: for what is no array, such as a list.
+      ValueError: for a batch, different shapes, and whole or complex numbers.
+    """
+    for key, x in {"q": q, other: p, **more}.items():
+        if not hasattr(x, "shape"):
+            raise TypeError(
+                f"{name} got {key} as a {type(x).__name__}; expected an array of shape "
+                "(n,). Write jax.numpy.array([…]) for a list of floats."
+            )
+    for key, x in {other: p, **more}.items():
+        if jnp.ndim(q) != 1 or jnp.shape(q) != jnp.shape(x):
+            raise ValueError(
+                f"{name} got q of shape {jnp.shape(q)} and {key} of shape "
+                f"{jnp.shape(x)}; expected one state, both of shape (n,). For a batch "
+                "use jax.vmap."
+            )
     if not jnp.issubdtype(jnp.result_type(q, p), jnp.floating):
         raise ValueError(
             f"{name} got q, {other} of dtype {jnp.result_type(q, p)}; expected a real "

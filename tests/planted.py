@@ -61,6 +61,20 @@ def adiabatic(volume):
     return lax.scan(step, volume, None, length=8)[1]
 
 
+def falling_from_rest(push):
+    """Drag from a start at rest: no gradient by the start is asked for."""
+
+    def step(v, _):
+        drag = jnp.sqrt(jnp.sum(v**2))  # fault
+        return v + 0.1 * (push - drag * v), None
+
+    return lax.scan(step, jnp.zeros(2), None, length=5)[0]
+
+
+def overflowing(x):
+    return lax.scan(lambda x, _: (3 * x**2, None), x, None, length=20)[0]  # fault
+
+
 @jax.custom_vjp
 def _drag(v):
     return v * jnp.abs(v)
@@ -199,6 +213,19 @@ PLANTED = {
         jnp.array(1.0),
         "value_not_finite",
         ("pow", "step 3 ", HERE),
+    ),
+    "norm of zero that forward mode alone sees": Plant(
+        falling_from_rest,
+        jnp.array([0.3, 0.4]),
+        "gradient_not_finite",
+        ("forward derivative", "sqrt", "step 0 ", "norm of a zero", HERE),
+    ),
+    "an overflow": Plant(
+        overflowing,
+        one(1.0),
+        "horizon",
+        ("exploding", "the first 9 of 20 steps", HERE),
+        also=("value_not_finite",),
     ),
     "a wrong rule": Plant(
         wrong_rule, jnp.array(0.7), "finite_differences", ("finite differences", HERE)

@@ -190,6 +190,17 @@ def test_what_does_not_fit_is_told_before_anything_is_compiled(steering, tmp_pat
         jaxphys.compare(lambda w, x: w * x[0], start, **QUIET)
     with pytest.raises(ValueError, match="known: adam, hig"):
         jaxphys.compare(lambda w, x: w * x[0], start, points, methods="sip", **QUIET)
+    module = eqx.nn.Linear(3, 2, key=jax.random.key(0))
+    pairs = (jnp.ones((8, 2)), jnp.ones((8, 2)))
+    with pytest.raises(ValueError, match=r"residual.*\(\(2,\), \(2,\)\).*objective="):
+        jaxphys.compare(lambda net, x: net.weight @ x, module, pairs, **QUIET)
+    with pytest.raises(ValueError, match="outputs has no objective; pass objective="):
+        jaxphys.compare(outputs=module, model=module, data=pairs, **QUIET)
+    for learned in (lambda net, x: net(x), problems.oscillator_control(num_steps=4)):
+        objective = losses.squared_error if callable(learned) else None
+        given = pairs if callable(learned) else 8
+        with pytest.raises(ValueError, match=r"fails: .*weights have shape \(2, 3\)"):
+            jaxphys.compare(learned, module, given, objective=objective, **QUIET)
     with pytest.raises(TypeError, match=r"models\.from_linen"):
         jaxphys.compare(lambda net, x: net(x), linen.Dense(3), points, **QUIET)
     assert not (tmp_path / "run").exists()

@@ -48,6 +48,19 @@ def test_a_planted_fault_is_found(name):
     json.dumps(report.json(), allow_nan=False)
 
 
+def test_a_nan_of_forward_mode_is_no_wrong_rule_and_no_horizon():
+    push = jnp.array([0.3, 0.4])
+    motion = planted.falling_from_rest
+    assert jnp.isfinite(jax.jacrev(motion)(push)).all()
+    assert jnp.isnan(jax.jacfwd(motion)(push)).all()
+    report = examined(motion, push)
+    assert report.faults == ("gradient_not_finite",)
+    assert report.find("jvp_vjp") is report.find("horizon") is None
+    # What is known of the gradient is told all the same.
+    assert report.find("finite_differences").numbers["error"] < 1e-5
+    assert report.find("spectrum").numbers["rank"] == 2
+
+
 def field_of(system):
     """The vector field of a system, as a function of its constants and its state."""
     field = mechanics.vector_field(system)
@@ -139,12 +152,21 @@ def test_a_complex_function_is_examined():
 
 
 def test_what_is_no_function_or_no_example_is_refused():
+    def f(a, b):
+        return a @ b
+
     with pytest.raises(TypeError, match="f is a int; expected a function"):
         examined(3, TWO)
     with pytest.raises(ValueError, match=r"no real numbers.*Write 1\.0 for 1"):
-        examined(jnp.sin, (1, 2))
+        examined(f, (1, 2))
     with pytest.raises(ValueError, match="x with a NaN"):
         examined(lambda x: x, jnp.array([jnp.nan]))
+    with pytest.raises(ValueError, match=r"has 1 argument; expected .*f\(a, b\)"):
+        examined(f, TWO)
+    with pytest.raises(ValueError, match=r"has 3 arguments; expected .*f\(a, b\)"):
+        examined(f, (TWO, TWO, 1.0))
+    with pytest.raises(ValueError, match=r"b \(3,\): TypeError: .*return a @ b"):
+        examined(f, (TWO, jnp.ones(3)))
     with pytest.raises(TypeError, match="seed"):
         jaxphys.check(jnp.sin, TWO, seed=None)
 
@@ -283,6 +305,14 @@ def test_the_command_examines_a_function_of_a_file(tmp_path, capsys):
         (["{}:fine", "--example", "none"], "has no none"),
         (["{}:fine", "--shapes", "2x"], "expected sizes such as 4 or 3,2"),
         (["{}:fine"], "there is no example for x"),
+        (
+            ["{}:alone", "--shapes", "3", "()"],
+            "has 2 arguments; expected those of alone",
+        ),
+        (
+            ["{}:fine", "--shapes", "2", "3"],
+            "fine fails at the example, x (2,), k (3,)",
+        ),
     ],
 )
 def test_the_command_says_what_it_misses(target, says, tmp_path, capsys):

@@ -834,6 +834,36 @@ def test_states_that_do_not_fit_are_told(name, pair, words):
         FUNCTIONS[name](None, *pair)
 
 
+def test_lists_are_no_states_and_an_acceleration_is_as_long_as_its_state():
+    whole = mechanics.natural(lambda params, q: jnp.eye(2), lambda params, q: q @ q)
+    given = mechanics.constrained(free, lambda params, q: q[:1])
+    torque = mechanics.inverse_dynamics(free)
+    functions = {
+        **FUNCTIONS,
+        "hamiltonian": whole[0],
+        "lagrangian": whole[1],
+        "legendre": mechanics.legendre(free),
+        "conjugate": mechanics.conjugate(free),
+        "constrained": given.acceleration,
+        "project": lambda params, q, v: given.project(TangentState(q, v), params),
+        "torque": lambda params, q, v: torque(params, q, v, ONE),
+        "parts": lambda *at: mechanics.split_torque(torque)(*at, ONE),
+        "controlled": lambda params, q, p: mechanics.controlled(free, lambda u: u)(
+            (params, ONE), q, p
+        ),
+        "lattice": mechanics.lattice_acceleration(free),
+    }
+    for call in functions.values():
+        with pytest.raises(TypeError, match=r"as a list; expected an array of shape"):
+            call(None, [1.0, 2.0], [0.0, 0.0])
+        with pytest.raises(TypeError, match=r"as a (list|float); expected an array"):
+            call(None, ONE, 1.0)
+    with pytest.raises(TypeError, match="a as a list"):
+        torque(None, ONE, ONE, [0.0, 0.0])
+    with pytest.raises(ValueError, match=r"a of shape \(3,\)"):
+        mechanics.torque_parts(free)(None, ONE, ONE, jnp.ones(3))
+
+
 @pytest.mark.parametrize("make", [mechanics.legendre, mechanics.conjugate])
 def test_a_transform_of_a_batch_is_told(make):
     with pytest.raises(ValueError, match=r"use jax\.vmap"):

@@ -51,6 +51,18 @@ def test_an_energy_becomes_a_motion():
     np.testing.assert_allclose(energies, energies[:, :1] + 0 * energies, rtol=1e-4)
 
 
+def test_the_energy_of_a_motion_is_followed_and_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    section = code("docs/guides/mechanics.md", "## How well is energy conserved?")
+    names = run(section, steps=("num_steps=1000", "num_steps=20"), n=("1001", "21"))
+    acceleration, error = capsys.readouterr().out.splitlines()
+    assert float(acceleration.strip("[]")) == pytest.approx(-9.8 * np.sin(1), rel=1e-5)
+    np.testing.assert_allclose(names["energies"], -9.8 * np.cos(1), rtol=1e-5)
+    assert float(error) < 1e-5
+    assert (tmp_path / "energy.png").stat().st_size > 1000
+    assert (tmp_path / "portrait.png").stat().st_size > 1000
+
+
 def test_the_constants_of_a_law_come_from_a_table(tmp_path, monkeypatch):
     """x″ = −(k/m) x − (r/m) x′ + u/m with m = 1, k = 4 and r = 0.1, measured."""
     t = np.linspace(0, 10, 301)

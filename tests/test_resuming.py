@@ -1,5 +1,6 @@
 """Stopping and going on: nothing is lost, or differs, or is compiled twice."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from jaxphys import (
     systems,
     training,
 )
+from jaxphys.experiments import RunOptions, engine, record
 from jaxphys.learning import OPTIMIZERS, Learner, Recipe
 from jaxphys.motion import simulated
 from jaxphys.training import Budget, Storage
@@ -251,8 +253,9 @@ def test_signals_wait_in_a_region_and_a_second_one_does_not():
 
 STUBBORN = """
 import os, pathlib, signal, sys, time
-from jaxphys import stopping
-def say(): pathlib.Path(sys.argv[1]).write_text("said")
+from jaxphys import files, stopping
+said = pathlib.Path(sys.argv[1])
+def say(): said.write_text("said")
 def stubborn():
     # As a compilation: what a signal raises does not come through.
     while True:
@@ -262,7 +265,9 @@ def stubborn():
         except KeyboardInterrupt:
             pass
 with stopping.process(grace=float(sys.argv[2])), stopping.last_words(say):
-    stubborn()
+    with files.replacing(said.with_name("figure.png")) as file:
+        file.write(b"half")
+        stubborn()
 """
 
 
@@ -280,6 +285,8 @@ def test_a_command_ends_in_time_or_at_the_second_signal(signals, grace, tmp_path
         time.sleep(0.2)
     assert process.wait(timeout=20) == 128 + signal.SIGTERM
     assert said.read_text() == "said"
+    # What it was writing is whole or not there, and leaves no part.
+    assert list(tmp_path.iterdir()) == [said]
     process.stdout.close()
 
 
@@ -308,6 +315,71 @@ def test_an_interrupt_inside_of_a_callback_is_raised_all_the_same():
     assert done.stdout == "raised\n"
     assert done.stderr == ""
     assert done.returncode == 128 + signal.SIGINT
+
+
+def test_an_interrupted_run_says_what_there_is_and_not_more(tmp_path, capsys):
+    def interrupted(*args):
+        fit, more = engine.train_once(*args)
+        message = f"interrupted at update {fit.history[-1]['step']}"
+        return fit._replace(status="interrupted", message=message), more
+
+    def never(*args):
+        raise KeyboardInterrupt
+
+    def run(name, train, draw=None):
+        known = experiments.get("oscillators")
+        changed = dataclasses.replace(known, train=train, compared=draw)
+        options = RunOptions(
+            method=("adam",), steps=2, batch_size=8, out=tmp_path / name, progress=False
+        )
+        settings = known.settings(samples=16, hidden=(4,))
+        return engine.run(changed, settings, options)
+
+    assert run("drawn", interrupted).interrupted
+    printed = capsys.readouterr().out
+    assert "Adam: interrupted at update 2\n" in printed
+    assert "interrupted: what was trained is saved, and --resume goes on" in printed
+    assert printed.endswith("table and figures are of what was done\n")
+    assert (tmp_path / "drawn/comparison.png").exists()
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", interrupted, draw=never)
+    printed = capsys.readouterr().out
+    assert "what was trained is saved" in printed
+    assert "figures" not in printed
+    run("early", never)
+    assert "interrupted: nothing was trained, and" in capsys.readouterr().out
+    assert not list(tmp_path.glob("[ce]*/*.png"))
+
+
+def test_a_command_names_no_figure_that_is_not_there(tmp_path, capsys, monkeypatch):
+    def early(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "_train_one", early)
+    out = tmp_path / "early"
+    arguments = [
+        "--method",
+        "adam",
+        "--steps",
+        "2",
+        "--samples",
+        "256",
+        "--no-progress",
+    ]
+    assert cli.main(["run", "oscillators", *arguments, "--out", str(out)]) == 130
+    printed = capsys.readouterr().out
+    assert "nothing was trained" in printed
+    assert printed.endswith(
+        f"To go on: jaxphys run oscillators --resume --out {out}.\n"
+    )
+    assert "figures" not in printed
+
+
+def test_what_a_killed_write_left_is_cleared_by_the_next_start(tmp_path):
+    part = tmp_path / "comparison.png.8c7498c7.part"
+    part.touch()
+    record.check_empty(tmp_path)
+    assert not part.exists()
 
 
 SMALL = ["--samples", "128", "--batch-size", "32", "--no-progress", "--hidden", "8"]

@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 import jax
 
 #: Packages whose lines are nobody's own, beside that of JAX.
-_LIBRARIES = ("jax", "equinox", "diffrax", "lineax", "optimistix", "flax", "optax")
+_LIBRARIES = (
+    "jax",
+    "numpy",
+    "equinox",
+    "diffrax",
+    "lineax",
+    "optimistix",
+    "flax",
+    "optax",
+)
 _INSTALLED = pathlib.Path(jax.__file__).parents[1]
 _OTHERS = tuple(f"{_INSTALLED / name}/" for name in _LIBRARIES)
 _OURS = f"{pathlib.Path(__file__).parents[1]}/"

@@ -8,7 +8,7 @@
 | `not_traceable` | JAX cannot trace the function: no derivative, no compilation |
 | `value_not_finite` | a NaN or an infinity, and the line that made it |
 | `no_gradient`, `no_forward` | a derivative that JAX does not have |
-| `gradient_not_finite` | finite values with a NaN gradient: the line, and the trap |
+| `gradient_not_finite` | finite values with a NaN gradient or J v: the line, the trap |
 | `jvp_vjp` | forward and backward derivatives against one another |
 | `finite_differences` | the derivative against that of the values |
 | `kink` | the example stands where the slope jumps |

@@ -15,9 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from jaxphys._jaxpr.places import place_of
 from jaxphys.types import Array, PyTree
 
-__all__ = ["Case", "Leaf", "make_case"]
+__all__ = ["NOT_TRACEABLE", "Case", "Leaf", "make_case"]
+
+#: What JAX raises where a function needs numbers that it has symbols for.
+NOT_TRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
 
 
 class Leaf(NamedTuple):
@@ -73,7 +82,7 @@ class Case:
         seed: int,
     ):
         self.function = function
-        self.name = getattr(function, "__name__", type(function).__name__)
+        self.name = _name(function)
         paths, self._tree = jax.tree_util.tree_flatten_with_path(arguments)
         self._all = [leaf for _, leaf in paths]
         self.leaves = _real_leaves(paths, names)
@@ -83,7 +92,7 @@ class Case:
         self.direction = self.scale * self.draw()
         self.cost = 0.0
         self.state_like: list[Leaf] = []
-        self.closed = self.trace("float64")
+        self.closed = self._first_trace()
         count = sum(aval.size for aval in self.closed.out_avals)
         self.weights = self._rng.standard_normal(count) / max(count, 1) ** 0.5
 
@@ -99,6 +108,22 @@ class Case:
             for leaf in self.leaves
         ]
         return jax.make_jaxpr(self._flat)(*shapes)
+
+    def _first_trace(self) -> core.ClosedJaxpr:
+        """The jaxpr in double precision, with a clear error where there is none."""
+        try:
+            return self.trace("float64")
+        except NOT_TRACEABLE:
+            raise
+        except Exception as error:
+            got = ", ".join(f"{x.name} {x.value.shape}" for x in self.leaves)
+            lines = str(error).strip().splitlines()[:1]
+            told = ": ".join([type(error).__name__, *lines]).rstrip(".")
+            raise ValueError(
+                f"{self.name} fails at the example, {got}: {told}, at "
+                f"{place_of(error)}. Expected arguments that {self.name} takes: "
+                "compare their shapes with that line."
+            ) from error
 
     def given(self, x: Any, dtype: str) -> list[Any]:
         """x as the arrays that a jaxpr of `trace` takes."""
@@ -192,7 +217,7 @@ def make_case(function: Callable, example: Any, seed: int) -> Case:
     Raises:
       TypeError: for what is no function.
       ValueError: for an example without any real number, or with ones that are not
-        finite.
+        finite, and for one that the function does not take.
     """
     if not callable(function):
         raise TypeError(
@@ -201,7 +226,38 @@ def make_case(function: Callable, example: Any, seed: int) -> Case:
     # A NamedTuple is one argument, such as a state.
     several = type(example) is tuple
     arguments = example if several else (example,)
+    _check_arguments(function, arguments)
     return Case(function, arguments, _names(function, len(arguments)), seed)
+
+
+def _check_arguments(function: Callable, arguments: tuple) -> None:
+    """Raise an error where a function does not take so many arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        got = "1 argument" if len(arguments) == 1 else f"{len(arguments)} arguments"
+        raise ValueError(
+            f"the example has {got}; expected those of "
+            f"{_name(function)}{_without_types(signature)}. Give one entry for each, "
+            "in a tuple or after --shapes; ((a, b),) is one argument, a tuple itself."
+        ) from error
+
+
+def _without_types(signature: inspect.Signature) -> inspect.Signature:
+    """A signature with names and defaults alone."""
+    bare = [
+        p.replace(annotation=inspect.Parameter.empty)
+        for p in signature.parameters.values()
+    ]
+    return inspect.Signature(bare)
+
+
+def _name(function: Callable) -> str:
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _names(function: Callable, count: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxphys._jaxpr.places import place_of
 from jaxphys.checks import check_count
 from jaxphys.doctor import blindness, derivatives, horizon, spectrum, updates, values
-from jaxphys.doctor.case import Case, make_case
+from jaxphys.doctor.case import NOT_TRACEABLE, Case, make_case
 from jaxphys.doctor.record import SEVERITIES, Finding, Report
 
 __all__ = ["check"]
@@ -37,7 +37,8 @@ def check(
 
     Raises:
       TypeError: if f is no function.
-      ValueError: for an example without real numbers, or with a NaN.
+      ValueError: for an example without real numbers, or with a NaN, and for one that
+        f does not take.
 
     Example:
       >>> import jax.numpy as jnp
@@ -93,7 +94,9 @@ def _findings(case: Case, time_updates: bool, curves: dict[str, Any]) -> list[Fi
     if broken:
         found += blindness.unseen_inputs(case, np.ones((1, len(case.x))))
     else:
-        found += _of_derivatives(case, forward, curves)
+        faults = values.forward_is_finite(case) if forward else []
+        found += faults
+        found += _of_derivatives(case, forward and not faults, curves)
     loops, curves["horizon"] = horizon.over_the_horizon(case)
     found += loops
     if time_updates and not broken:
@@ -103,7 +106,7 @@ def _findings(case: Case, time_updates: bool, curves: dict[str, Any]) -> list[Fi
 
 
 def _of_derivatives(case: Case, forward: bool, curves: dict[str, Any]) -> list[Finding]:
-    """What is seen of derivatives that are finite."""
+    """What is seen of finite derivatives; `forward` says whether J v is one."""
     found = derivatives.both_ways(case) if forward else []
     told, curves["differences"] = derivatives.by_differences(case)
     found += told
@@ -119,13 +122,7 @@ def _of_derivatives(case: Case, forward: bool, curves: dict[str, Any]) -> list[F
 
 def _not_traceable(f: Callable, error: Exception) -> Report | None:
     """A report on a function that JAX cannot trace; None for other errors."""
-    kinds = (
-        jax.errors.ConcretizationTypeError,
-        jax.errors.TracerArrayConversionError,
-        jax.errors.TracerIntegerConversionError,
-        jax.errors.NonConcreteBooleanIndexError,
-    )
-    if not isinstance(error, kinds):
+    if not isinstance(error, NOT_TRACEABLE):
         return None
     seen = f"JAX cannot trace it: {values.short(error)}"
     cure = (

@@ -26,22 +26,29 @@ def over_the_horizon(case: Case) -> tuple[list[Finding], dict]:
     case.cost += 2
     longest = max(loops, key=lambda each: len(each.logs))
     logs = np.asarray(longest.logs)
-    return [_verdict(longest, logs)], {"logs": logs}
+    # A change of length zero has the logarithm −∞, and stays so.
+    broken = np.isnan(logs) | (logs == np.inf)
+    if not broken.any():
+        return [_verdict(longest, logs)], {"logs": logs}
+    logs = logs[: np.argmax(broken)]
+    # A NaN says nothing of the horizon, but what overflowed has grown before.
+    found = [_verdict(longest, logs)] if logs.size and logs[-1] >= _FAR else []
+    return found, {"logs": logs} if logs.size else {}
 
 
 def _verdict(loop: Growth, logs: np.ndarray) -> Finding:
     steps, where = len(logs), str(loop.place)
     end = float(logs[-1])
     rate = float(logs[-1] - logs[steps // 2]) / max(steps - 1 - steps // 2, 1)
-    sizes = np.asarray(loop.sizes)
-    bounded = sizes.max() <= _BOUNDED * max(float(loop.start), 1e-3 * sizes.max())
+    sizes = np.asarray(loop.sizes)[:steps]
+    top = float(sizes.max())
+    bounded = top <= _BOUNDED * max(float(loop.start), 1e-3 * top) and top < np.inf
     numbers = {"steps": steps, "log10_growth": end / np.log(10), "rate": rate}
     factor = _power(end)
-    head = f"over {steps} steps a change of the state becomes {factor} times as large"
+    whole = len(loop.logs)
+    over = f"{whole}" if steps == whole else f"the first {steps} of {whole}"
+    head = f"over {over} steps a change of the state becomes {factor} times as large"
     name = "horizon"
-    if np.isnan(end) or end == np.inf:
-        seen = f"{head}: it is not finite."
-        return Finding(name, "warning", seen, where, _SHORTER, numbers)
     if end <= -_FAR:
         seen = f"vanishing: {head}; the end does not know of the beginning."
         cure = (

@@ -1,5 +1,6 @@
 """Are the values finite, and the derivatives? If not, which line is it?"""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,9 +12,11 @@ from jaxphys._jaxpr.watch import watch
 from jaxphys.doctor.case import Case
 from jaxphys.doctor.locating import Trap, root_of_gradient, root_of_value, trap
 from jaxphys.doctor.record import Finding
+from jaxphys.types import Array
 
 __all__ = [
     "derivatives_exist",
+    "forward_is_finite",
     "gradient_is_finite",
     "places_of",
     "short",
@@ -88,30 +91,73 @@ def gradient_is_finite(case: Case) -> list[Finding]:
     """The gradient at the example, and if it is not finite, the line it comes from."""
     _, gradient = case.pull(case.x)
     broken = ~np.isfinite(gradient)
+    names = [leaf.name for leaf in case.leaves if broken[leaf.span].any()]
+
+    def back(x: Array, w: Array) -> Array:
+        return jax.vjp(case.run, x)[1](w)[0]
+
+    seen = f"values are finite, and the gradient by {', '.join(names)} is"
+    return _located(case, gradient, seen, "in the way back, ", back, case.weights)
+
+
+def forward_is_finite(case: Case) -> list[Finding]:
+    """The same of J v for a random v, where the gradient is finite.
+
+    Forward mode alone multiplies an infinite slope by the zero tangent of a constant,
+    as of the start of a loop.
+    """
+    tangent = case.push(case.direction)
+
+    def ahead(x: Array, v: Array) -> Array:
+        return jax.jvp(case.run, (x,), (v,))[1]
+
+    seen = (
+        "values and the gradient are finite, and the forward derivative (jax.jvp, "
+        "jax.jacfwd) is"
+    )
+    return _located(case, tangent, seen, "in the way forward, ", ahead, case.direction)
+
+
+def _located(
+    case: Case,
+    derivative: np.ndarray,
+    seen: str,
+    of: str,
+    run: Callable[[Array, Array], Array],
+    along: np.ndarray,
+) -> list[Finding]:
+    """The line that a derivative stops being finite at; nothing where it is finite.
+
+    Args:
+      case: the function.
+      derivative: Jᵀ w or J v.
+      seen: the beginning of the finding.
+      of: what is said of a line of the derivative itself.
+      run: the derivative, of x and `along`.
+      along: w or v.
+    """
+    broken = ~np.isfinite(derivative)
     if not broken.any():
         return []
     case.cost += 3
     _, notes = watch(case.closed, case.given(case.x, "float64"))
     root = root_of_gradient(notes)
-    of = ""
     if root is None:
-        # No equation alone: numbers grow too large on the way back.
-        closed = jax.make_jaxpr(lambda x, w: jax.vjp(case.run, x)[1](w))(
-            case.x, case.weights
-        )
-        _, notes = watch(closed, [case.x, case.weights], derivatives=False)
-        root, of = root_of_value(notes), "in the way back, "
-    kind = "NaN" if np.isnan(gradient).any() else "infinite"
-    names = [leaf.name for leaf in case.leaves if broken[leaf.span].any()]
-    seen = f"values are finite, and the gradient by {', '.join(names)} is {kind}"
+        # No equation alone: numbers grow too large on the way.
+        closed = jax.make_jaxpr(run)(case.x, along)
+        _, notes = watch(closed, [case.x, along], derivatives=False)
+        root = root_of_value(notes)
+    else:
+        of = ""
+    kind = "NaN" if np.isnan(derivative).any() else "infinite"
     if root is None:
-        return [Finding("gradient_not_finite", "fault", f"{seen}.")]
+        return [Finding("gradient_not_finite", "fault", f"{seen} {kind}.")]
     known = trap(root, notes, taken=kind != "NaN")
     return [
         Finding(
             "gradient_not_finite",
             "fault",
-            seen + _of(root.place, known, root.loop, root.step, of),
+            f"{seen} {kind}{_of(root.place, known, root.loop, root.step, of)}",
             str(root.place),
             known.cure + ".",
             {"broken": float(broken.sum())},

@@ -18,6 +18,7 @@ import optax
 
 from jaxphys import data as datasets
 from jaxphys import losses, optim, problems, trees
+from jaxphys._jaxpr.places import place_of
 from jaxphys.checks import check_count, check_function, checked
 from jaxphys.experiments import engine
 from jaxphys.experiments.comparison import Comparison
@@ -52,6 +53,10 @@ _OUTPUTS, _FEWEST = 256, 16
 _SKIPS = 5
 #: Training seconds of each method, where no budget is given.
 _SECONDS = 10.0
+
+_PASS_ONE = (
+    "pass objective=, of outputs and targets, such as jaxphys.losses.squared_error."
+)
 
 
 def _check_methods(name: str, methods: Any) -> None:
@@ -133,6 +138,8 @@ def compare(
         raise ValueError(
             "expected either a problem (or a residual) or outputs, not both or none."
         )
+    if outputs is not None and objective is None:
+        raise ValueError(f"outputs has no objective; {_PASS_ONE}")
     task = _task(problem if outputs is None else outputs, model, objective)
     chosen = _chosen(methods, task)
     options = RunOptions(
@@ -158,6 +165,9 @@ def compare(
     done = engine.train_rows(
         experiment, _Settings(size), options, written=out is not None
     )
+    if done.interrupted:
+        what = "the result is of what was trained" if done.params else "nothing trained"
+        print(f"interrupted: {what}", flush=True)
     found = Comparison(done.results, done.params)
     if out is not None and done.params:
         found.plot(done.out / "comparison.png")
@@ -351,7 +361,7 @@ def _usual_batch(task: _Task, sample: Callable, options: RunOptions) -> int:
     total = datasets.num_samples(pair)
     params = jax.eval_shape(target.init, keys.network)
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), pair)
-    values = jax.eval_shape(target.judged.outputs, params, one[0])
+    values = _shape_of_outputs(task, target, params, one[0])
     if getattr(values, "ndim", None) != 1:
         shape = jax.tree.map(lambda x: x.shape, values)
         raise ValueError(
@@ -366,6 +376,33 @@ def _usual_batch(task: _Task, sample: Callable, options: RunOptions) -> int:
             "over components."
         )
     return min(total, max(_FEWEST, _OUTPUTS // values.size))
+
+
+def _shape_of_outputs(task: _Task, target: Target, params: PyTree, one: PyTree) -> Any:
+    """What one sample gives, as a shape; a clear error where it gives nothing."""
+    try:
+        return jax.eval_shape(target.judged.outputs, params, one)
+    except Exception as error:
+        guessed = task.problem is None and not task.paired
+        if isinstance(error, ValueError) and not guessed:
+            raise  # It says what to do, as those of our own networks do.
+        lines = str(error).strip().splitlines()[:1]
+        told = ": ".join([type(error).__name__, *lines]).rstrip(".")
+        where = place_of(error)
+        got = jax.tree.map(lambda x: x.shape, one)
+        if guessed:
+            raise ValueError(
+                f"no objective is given, so that {task.title} is taken for a residual "
+                f"of params and a sample of shapes {got}, and fails: {told}, at "
+                f"{where}. For a function of params and inputs {_PASS_ONE}"
+            ) from error
+        shapes = [x.shape for x in jax.tree.leaves(params) if x.ndim > 1]
+        first = f", whose first weights have shape {shapes[0]}," if shapes else ""
+        raise ValueError(
+            f"one sample, whose inputs have shape {got}, fails: {told}, at {where}. "
+            f"Expected a network{first} that takes such inputs, and functions of one "
+            "sample: batches are made by compare."
+        ) from error
 
 
 def _row(task: _Task, name: str, method: _Method, batch_size: int) -> Row:

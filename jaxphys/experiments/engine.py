@@ -182,8 +182,14 @@ def run(
         )
     with devices.across(options.devices):
         done = train_rows(experiment, settings, options, written=True)
-        if done.results["methods"]:
+        trained = bool(done.results["methods"])
+        if done.interrupted:
+            what = "what was trained is saved" if trained else "nothing was trained"
+            print(f"interrupted: {what}, and --resume goes on", flush=True)
+        if trained:
             _close(experiment, done)
+            if done.interrupted:
+                print("table and figures are of what was done", flush=True)
     return done
 
 
@@ -282,11 +288,6 @@ def _train_all(
             except KeyboardInterrupt:
                 pass
             if interrupted:
-                print(
-                    "interrupted: what was trained is saved, and --resume goes on; "
-                    "table and figures are of what was done",
-                    flush=True,
-                )
                 return True
     return False
 
@@ -310,7 +311,9 @@ def _train_one(
     train = experiment.train or train_once
     fit, more = train(subject, samples, keys, options, budget, storage, shown)
     if fit.message and done.written:
-        print(f"{shown}: {fit.status}, {fit.message}", flush=True)
+        # It was interrupted, as the message says, or diverged, of which it has the why.
+        told = [fit.status] if fit.status not in fit.message else []
+        print(f"{shown}: {', '.join([*told, fit.message])}", flush=True)
     done.params.setdefault(name, fit.state.params)
     milestones = experiment.of("milestones", done.settings)
     entry = record.entry_of(fit, seed, more, milestones)

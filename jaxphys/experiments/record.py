@@ -82,7 +82,10 @@ def output_directory(
 
 
 def check_empty(out: pathlib.Path, cure: str = "Choose another --out.") -> None:
-    """A ValueError where writing results would mix them with what is there."""
+    """A ValueError where writing results would mix them with what is there.
+
+    What a killed process had not written to its end is removed.
+    """
     # The first of several processes may be writing there already.
     if (
         devices.is_first()
@@ -92,6 +95,7 @@ def check_empty(out: pathlib.Path, cure: str = "Choose another --out.") -> None:
         raise ValueError(
             f"{out} exists and is not empty; nothing was overwritten. {cure}"
         )
+    files.clear_leftovers(out)
 
 
 def open_results(
@@ -130,7 +134,6 @@ def open_results(
         return old | {"config": config, "status": "running"}
     check_empty(out)
     out.mkdir(parents=True, exist_ok=True)
-    files.clear_leftovers(out)
     return new_results(name, title, config)
 
 

@@ -96,6 +96,7 @@ def controlled(
 
     @exact
     def total(args, q: Array, p: Array, *t: Array) -> Array:
+        check_pair("controlled", "p", q, p)
         params, control = args
         return hamiltonian(params, q, p, *t) - q @ force(control)
 

@@ -65,6 +65,7 @@ def controlled_lagrangian(
 
     @exact
     def total(args, q: Array, v: Array, *t: Array) -> Array:
+        check_pair("controlled_lagrangian", "v", q, v)
         params, control = args
         return lagrangian(params, q, v, *t) + q @ force(control)
 
@@ -160,9 +161,8 @@ def acceleration(
         if dissipation is not None:
             push = push - jax.grad(scalar(dissipation), 2)(params, q, v)
         if force is not None:
-            push = push + force(
-                t[0] if t else jnp.zeros(()), TangentState(q, v), params
-            )
+            at = t[0] if t else jnp.zeros(())
+            push = push + force(at, TangentState(q, v), params)
         return push
 
     def motion(params: PyTree, q: Array, v: Array, *t: Array) -> tuple[Array, Array]:
@@ -315,15 +315,11 @@ def vector_field(system: System) -> VectorField:
     Raises:
       ValueError: for a system with neither energy.
     """
-    force, dissipation = system.force, system.dissipation
+    options: dict = {"force": system.force, "dissipation": system.dissipation}
     if system.hamiltonian is not None:
-        return hamiltonian_vector_field(
-            system.hamiltonian, force=force, dissipation=dissipation
-        )
+        return hamiltonian_vector_field(system.hamiltonian, **options)
     if system.lagrangian is not None:
-        return lagrangian_vector_field(
-            system.lagrangian, force=force, dissipation=dissipation
-        )
+        return lagrangian_vector_field(system.lagrangian, **options)
     raise ValueError(
         f"{system.name} has neither a Hamiltonian nor a Lagrangian; give it one."
     )
@@ -355,7 +351,7 @@ def inverse_dynamics(
 
     @exact
     def torque(params: PyTree, q: Array, v: Array, a: Array, *t: Array) -> Array:
-        check_pair("inverse_dynamics", "v", q, v)
+        check_pair("inverse_dynamics", "v", q, v, a=a)
 
         def momentum_of(q: Array, v: Array, *t: Array) -> tuple[Array, Array]:
             dq, dv = gradient(params, q, v, *t)
@@ -413,6 +409,7 @@ def split_torque(torque: Callable[..., Array]) -> Callable[..., TorqueParts]:
     """
 
     def parts(params: PyTree, q: Array, v: Array, a: Array) -> TorqueParts:
+        check_pair("split_torque", "v", q, v, a=a)
         rest = jnp.zeros_like(v)
         gravity = torque(params, q, rest, rest)
         inertia = torque(params, q, rest, a) - gravity

@@ -44,11 +44,13 @@ def natural(
 
     @exact
     def hamiltonian(params: PyTree, q: Array, p: Array) -> Array:
+        check_pair("natural", "p", q, p)
         v = symmetric_solve(mass(params, q), p, positive=True)
         return p @ v / 2 + potential(params, q)
 
     @exact
     def lagrangian(params: PyTree, q: Array, v: Array) -> Array:
+        check_pair("natural", "v", q, v)
         return v @ (mass(params, q) @ v) / 2 - potential(params, q)
 
     return hamiltonian, lagrangian

@@ -17,7 +17,6 @@ from jaxphys.commands.simulation.constants import build
 from jaxphys.commands.simulation.integration import SimulationInfo, carry_out
 from jaxphys.commands.simulation.options import Plan, SimulateOptions, plan
 from jaxphys.experiments import record
-from jaxphys.files import clear_leftovers
 from jaxphys.types import System, Trajectories, required
 
 __all__ = ["Simulated", "simulate"]
@@ -70,7 +69,6 @@ def simulate(
     record.check_empty(out)
     # A place that cannot be written to is found out before anything is computed.
     out.mkdir(parents=True, exist_ok=True)
-    clear_leftovers(out)
     print(_announced(planned), flush=True)
     path = out / "results.json"
     with record.said_where_it_ends(path, _begun(system, options, chosen)):
