@@ -196,7 +196,7 @@ def law_of(
         lambda c: split(jnp.asarray(c))[0],
         seen.num_controls > 0,
         *_own_energies(energies, state, split),
-        delay=(lambda c: split(c)[1]["delay_u"]) if "delay_u" in extras else None,
+        (lambda c: split(c)[1]["delay_u"]) if "delay_u" in extras else None,
     )
 
 

@@ -54,7 +54,7 @@ class Shooting:
             if not law.takes_input:
                 return law.field(t, z, (args, None))
             c, ((before, after), t0, t1, shift) = args
-            if law.delay is not None:
+            if law.delay is not None and inputs is not None:
                 at = t + shift - law.delay(c)
                 u = jax.vmap(jnp.interp, (None, None, 1))(at, inputs.t, inputs.u)
                 return law.field(t, z, (c, u))
