@@ -186,6 +186,9 @@ def law_of(
             told = told if scale is None else told.at[n:].divide(scale)
         return enter(c, unsensed(extras, told, state, n))
 
+    def delay(c: Array) -> Array:
+        return split(c)[1]["delay_u"]
+
     start = np.concatenate([np.asarray(flat, float), list(extras.values()), weights])
     return Law(
         tuple(names),
@@ -196,8 +199,7 @@ def law_of(
         lambda c: split(jnp.asarray(c))[0],
         seen.num_controls > 0,
         *_own_energies(energies, state, split),
-        (lambda c: split(c)[1]["delay_u"]) if "delay_u" in extras else None,
-    )
+    )._replace(delay=delay if "delay_u" in extras else None)
 
 
 def _own_energies(energies, state: type[State], split) -> tuple:
