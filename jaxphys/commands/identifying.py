@@ -44,7 +44,8 @@ class IdentifyOptions:
       fixed: constants that are known, as NAME=VALUE, or NAME for its value in start.
       bounds: as NAME=LOW:HIGH, either side may be empty.
       friction: `viscous`, `coulomb`, `quadratic`, one constant a coordinate each.
-      sensors: `scale_v`, `offset_q` and so on: what is shown is scale · true + offset.
+      sensors: `scale_v`, `offset_q` and so on: what is shown is scale · true + offset;
+        `delay_u`: inputs act so much later than they were recorded.
       kind: `hamiltonian`, `lagrangian` or `field`, where the names of the function's
         arguments do not tell.
       initial: the state in which every motion began, positions and then velocities or

@@ -18,6 +18,7 @@ from jaxphys import systems
 from jaxphys.commands.fitting.resuming import digest
 from jaxphys.commands.loading import function_of, module_of
 from jaxphys.learning.constants import BoundLaw, Identified
+from jaxphys.learning.constants.extras import extras_of
 from jaxphys.learning.constants.law import Measured, law_of
 from jaxphys.names import check_known
 from jaxphys.types import PhaseState, System, TangentState
@@ -170,7 +171,8 @@ def load_law(run: str | pathlib.Path, law: System | Callable | None = None) -> B
         law = known_law(place)
     constants = None
     if not isinstance(law, System):
-        own = len(values) - measured.num_coordinates * (len(friction) + len(sensors))
+        n, columns = measured.num_coordinates, (*measured.state._fields, "u")
+        own = len(values) - len(extras_of(friction, sensors, n, columns))
         constants = constants_of(dict(list(values.items())[:own]))
     made = law_of(
         law, constants, measured, kind=kind, friction=friction, sensors=sensors
