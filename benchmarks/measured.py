@@ -306,10 +306,11 @@ def _tanks(smoke: bool) -> dict[str, Any]:
     return {"rows": rows}
 
 
-#: Where the search of the tanks' law begins: levels in V, time in 100 s.
+#: Where the search of the tanks' law begins: levels in V, time in 100 s. The unit of
+#: the upper level, which nobody measures, is such that its outflow is 5 √level.
 _TANK = {
-    **{"pump": 4.0, "out1": 5.0, "in2": 5.0, "out2": 5.0},
-    **{"spill": 50.0, "share": 0.3, "c1": 0.01, "c2": 0.01},
+    **{"pump": 4.0, "in2": 5.0, "out2": 5.0, "share": 0.3},
+    **{"top": 10.0, "leak1": 0.01, "leak2": 0.01},
 }
 
 
@@ -321,7 +322,7 @@ def _tank(u: np.ndarray, level: np.ndarray) -> Trajectories:
 def _tank_field(t: Any, state: Any, args: Any) -> Any:
     """Torricelli's law of both tanks, of which the upper spills into the lower.
 
-    The state is the lower level, which is measured, and the upper one less 5 V.
+    The state is the lower level, which is measured, and the upper one less 5.
     """
     c, u = args
     low, up = state[0], state[1] + 5.0
@@ -329,13 +330,13 @@ def _tank_field(t: Any, state: Any, args: Any) -> Any:
     def root(x: Any) -> Any:
         return jnp.sqrt(jnp.maximum(x, 0.0) + 0.01)
 
-    def above(x: Any) -> Any:
-        return 0.1 * jax.nn.softplus((x - 10.0) / 0.1)
+    def above(x: Any, top: Any) -> Any:
+        return 5.0 * jax.nn.softplus((x - top) / 0.1)
 
-    spill = c["spill"] * above(up)
-    upper = c["pump"] * u[0] - c["out1"] * root(up) + c["c1"] - spill
-    lower = c["in2"] * root(up) - c["out2"] * root(low) + c["share"] * spill + c["c2"]
-    return jnp.stack([lower - 50.0 * above(low), upper])
+    spill = above(up, c["top"])
+    upper = c["pump"] * u[0] - 5.0 * root(up) + c["leak1"] * up - spill
+    lower = c["in2"] * root(up) - c["out2"] * root(low) + c["leak2"] * low
+    return jnp.stack([lower + c["share"] * spill - above(low, 10.0), upper])
 
 
 def _in_phase(seen: Trajectories) -> Trajectories:
