@@ -129,7 +129,11 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
                 "constants, such as --start mass=1 stiffness=2."
             )
         constants = constants_of(given)
-    measured = data.read_trajectories(options.data, columns=columns_of(options.columns))
+    measured = data.read_trajectories(
+        options.data,
+        columns=columns_of(options.columns),
+        periodic=options.periodic or None,
+    )
     look = data.look(measured, periodic=options.periodic, conservative=False)
     print(f"{look.text}\n", flush=True)
     begun = _begun_report(law, options, look)

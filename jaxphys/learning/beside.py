@@ -130,7 +130,8 @@ def known_and_learned(
 
     Args:
       law: a system, an energy or a vector field, as `constants.identify` takes it.
-      trajectories: measured, N = 1 each; inputs are generalized forces.
+      trajectories: measured, N = 1 each; inputs are generalized forces. Angles that
+        jump by whole turns are unwrapped, and a warning says so.
       constants: where to begin, likewise.
       learned: "friction", f_θ(v), or f_θ(p), added to the rates of v, or p; "force",
         f_θ(q, v), which can also do what the law does: its constants are then less
@@ -170,6 +171,7 @@ def known_and_learned(
     """
     trees.check_double("constants are found")
     check_known("learned", learned, ("force", "friction", "energy"))
+    trajectories = data.continuous("known_and_learned", trajectories)
     measured = measured_by(trajectories[0])
     if periodic is None:
         own = getattr(law, "periodic", None)

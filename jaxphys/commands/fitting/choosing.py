@@ -66,8 +66,12 @@ def fit_laws(laws: Sequence[str], options: FitOptions) -> Chosen:
     _check_unused(options)
     out = pathlib.Path(options.out or record.dated_directory("fit"))
     record.check_empty(out)
-    given = {"columns": columns_of(options.columns), "mass": masses_of(options)}
-    measured = data.read_trajectories(options.data, **given)
+    measured = data.read_trajectories(
+        options.data,
+        columns=columns_of(options.columns),
+        mass=masses_of(options),
+        periodic=options.periodic or None,
+    )
     told = print if options.progress else None
     report = {"options": reports.plain(options), "versions": record.versions()}
 

@@ -201,7 +201,11 @@ def _read(model: str, options: FitOptions) -> list[Trajectories]:
     mass = masses_of(options)
     columns = columns_of(options.columns)
     read = functools.partial(
-        data.read_trajectories, options.data, columns=columns, mass=mass
+        data.read_trajectories,
+        options.data,
+        columns=columns,
+        mass=mass,
+        periodic=options.periodic or None,
     )
     try:
         return read(state=state)
