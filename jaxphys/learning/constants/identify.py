@@ -184,9 +184,7 @@ def _result(
     every = dict(zip(law.names, state.c.tolist(), strict=True))
     names = [n for n, f in zip(law.names, free, strict=True) if f]
     left, pieces = search.left(state), search.shooting.pieces
-    number = pieces.counts.sum(axis=(0, 1))
-    used = number > 0
-    columns = np.sqrt(np.sum(left**2, axis=(0, 1))[used] / number[used])
+    columns, missed, missed_part = search.missed(state)
     substeps = search.shooting.substeps
     steps = np.concatenate([np.diff(x.t) for x in search.seen])
     return Identified(
@@ -203,8 +201,8 @@ def _result(
         substeps=substeps,
         shown=search.shown(state),
         at_bound=_at_bound(search, state, names),
-        missed=tuple(np.round(columns / search.own_noise[used], 1).tolist()),
-        missed_part=tuple((columns / search.spread[used]).tolist()),
+        missed=tuple(np.round(missed, 1).tolist()),
+        missed_part=tuple(missed_part.tolist()),
         law=law,
         every=state.c,
         step=float(np.median(steps)) / substeps,
