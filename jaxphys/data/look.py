@@ -135,6 +135,13 @@ def _counted(found, facts, lines, warned) -> None:
     points = sum(each.y.q.shape[0] * len(each.t) for each in found)
     steps = np.concatenate([np.diff(each.t) for each in found])
     facts |= {"points": points, "coordinates": found[0].y.q.shape[2]}
+    if "units" in found[0].meta:
+        facts["units"] = found[0].meta["units"]
+    facts["ranges"] = {
+        field: [[float(x.min()), float(x.max())] for x in np.concatenate(rows).T]
+        for field in found[0].y._fields
+        if (rows := [np.concatenate(getattr(each.y, field)) for each in found])
+    }
     many = "1 trajectory" if len(found) == 1 else f"{len(found)} trajectories"
     text = f"{many}, {points} points"
     if len(steps):
@@ -305,6 +312,12 @@ def _energy(found, angles, conservative, facts, lines, warned) -> None:
                 "there is friction: fit dissipative, or lnn or delan with "
                 "--dissipation; a conservative model will be wrong"
             )
+            if found[0].u is not None:
+                text = f"beyond the work of the inputs u, {text}"
+                cure = (
+                    "there is friction, or u has another sign, unit or delay: fit lnn "
+                    "or delan with --dissipation, or port_hamiltonian"
+                )
             warned.append((text, cure))
         else:
             lines.append(text)

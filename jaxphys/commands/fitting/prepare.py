@@ -120,6 +120,13 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         f"{sum(each.y.q.shape[0] * each.y.q.shape[1] for each in measured)} rows",
         "fit a part of the file, or leave out every other row",
     )
+    few = [len(each.t) for each in measured if each.rate is None and len(each.t) < 3]
+    if few:
+        raise ValueError(
+            f"{options.data} has a motion of {few[0]} time{'s' * (few[0] != 1)}; "
+            "expected 3 or more in each, of which derivatives are taken: measure more, "
+            "or leave it out."
+        )
     inputs = _inputs(model, options, measured)
     seen = data.look(
         measured,
