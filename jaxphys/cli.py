@@ -46,9 +46,8 @@ commands:
   check FILE:FUNCTION         what is wrong with the gradient of your own function
   completion SHELL            a script for bash or zsh that completes all this
 
-COMMAND --help lists the options; COMMAND NAME --help those of one experiment or system.
---show opens the figures at the end.
-What is compiled is kept: --cache DIR|off. Over devices: --devices N, --distributed."""
+COMMAND --help lists options, COMMAND NAME --help those of a name, too.
+--show opens figures. What is compiled is kept: --cache DIR|off. --devices N."""
 
 _NO_MEMORY = (
     "memory is full; lower the batch size, the number of samples or trajectories, or "
@@ -119,7 +118,7 @@ def _helped(command: str) -> int:
         _options(f"{command} {name}", ["--help"], kind)
     print(f"{name}, which comes first: {', '.join(names)}.")
     if command in ("run", "simulate"):
-        print(f"jaxphys {command} {name} --help lists the options of one as well.")
+        print("With the name of one, --help lists its own options as well.")
     return 0
 
 

@@ -161,10 +161,9 @@ def _say_what_is_taken(
         said.append("the input is zero (--input FILE gives one)")
     units = facts.get("units")
     if isinstance(units, list) and len(units) == n:
-        word = "velocities" if state is TangentState else "momenta"
-        said.append(
-            f"states are q in {', '.join(map(str, units))}, and {word} of these"
-        )
+        rates = [f"{x}/s" if x else "" for x in units]
+        every = [*units, *(rates if state is TangentState else ["momenta"])]
+        said.append(f"states in {', '.join(map(str, every))}")
     if _is_outside(options.state, facts):
         said.append("the start lies outside of the data")
     if said:
