@@ -90,7 +90,7 @@ def look(
       >>> found.periodic, bool(np.allclose(found.trajectories[0].y.q[0, :, 0], angle))
       ((True,), True)
       >>> print(found.lines[1])
-      angles: q jumps by whole turns 6 times; unwrapped
+      angles: q jumps by whole turns 6 times; unwrapped (--periodic says otherwise)
     """
     found = listed("look", trajectories)
     n = found[0].y.q.shape[2]
@@ -182,6 +182,8 @@ def _angles(found, jumps, angles, facts, lines) -> None:
         for name, angle, count in zip(names, angles, jumps, strict=True)
         if angle and not count
     ]
+    if said:
+        said[-1] += " (--periodic says otherwise)"
     if said or still:
         lines.append(f"angles: {', '.join([*said, *still])}")
 
