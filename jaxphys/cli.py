@@ -46,8 +46,8 @@ commands:
   check FILE:FUNCTION         what is wrong with the gradient of your own function
   completion SHELL            a script for bash or zsh that completes all this
 
-COMMAND NAME --help lists the options of each. --show opens the figures at the end.
-What is compiled is kept: --cache DIR|off. Over devices: --devices N, --distributed."""
+COMMAND --help lists options, COMMAND NAME --help those of a name, too.
+--show opens figures. What is compiled is kept: --cache DIR|off. --devices N."""
 
 _NO_MEMORY = (
     "memory is full; lower the batch size, the number of samples or trajectories, or "
@@ -85,11 +85,41 @@ def main(arguments: list[str] | None = None) -> int:
         "check": _check,
         "--version": _version,
     }
-    if arguments[0] in _NAMED and arguments[1:2] in (["-h"], ["--help"]):
-        print(USAGE)
-        return 0
+    if arguments[1:2] in (["-h"], ["--help"]):
+        if arguments[0] in _NAMED:
+            return _helped(arguments[0])
+        if arguments[0] in ("list", "completion"):
+            print(USAGE)
+            return 0
     with stopping.process():
         return _carried_out(commands, arguments)
+
+
+def _helped(command: str) -> int:
+    """The options of a command, whatever the name that it is given."""
+    from jaxphys import commands, experiments, systems
+    from jaxphys.commands.fitting import AUTO, MODELS
+
+    known: dict[str, tuple[str, type, Sequence[str]]] = {
+        "run": ("EXPERIMENT", commands.RunOptions, experiments.names()),
+        "fit": ("MODEL", commands.FitOptions, [AUTO, *MODELS]),
+        "identify": (
+            "LAW",
+            commands.IdentifyOptions,
+            [*systems.names(), "FILE.py:FUNCTION"],
+        ),
+        "predict": ("RUN", commands.PredictOptions, ["runs/fit-…", "runs/identify-…"]),
+        "export": ("RUN", commands.ExportOptions, ["runs/fit-…", "runs/identify-…"]),
+        "simulate": ("SYSTEM", commands.SimulateOptions, systems.names()),
+        "check": ("FILE.py:FUNCTION", commands.CheckOptions, ["simulator.py:energy"]),
+    }
+    name, kind, names = known[command]
+    with contextlib.suppress(SystemExit):
+        _options(f"{command} {name}", ["--help"], kind)
+    print(f"{name}, which comes first: {', '.join(names)}.")
+    if command in ("run", "simulate"):
+        print("With the name of one, --help lists its own options as well.")
+    return 0
 
 
 def _carried_out(commands: dict[str, Callable], arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ first, and `os.replace` puts them into place at once.
 """
 
 import contextlib
+import difflib
 import errno
 import functools
 import os
@@ -129,6 +130,18 @@ def is_leftover(path: pathlib.Path) -> bool:
     return _PARTIAL.search(path.name) is not None
 
 
+def _near(path: str | bytes | int) -> str:
+    """A hint at a file beside it whose name is nearly the same."""
+    if isinstance(path, int):
+        return ""
+    missing = pathlib.Path(os.fsdecode(path))
+    with contextlib.suppress(OSError):
+        names = os.listdir(missing.parent)
+        if near := difflib.get_close_matches(missing.name, names, n=1, cutoff=0.75):
+            return f" Did you mean {missing.parent / near[0]}?"
+    return ""
+
+
 def trouble(error: OSError) -> str:
     """What went wrong with a file, and what to do, in one sentence.
 
@@ -139,6 +152,8 @@ def trouble(error: OSError) -> str:
     """
     where = error.filename if error.filename is not None else "a file"
     before = "what was written before is whole."
+    if error.errno == errno.ENOENT:
+        return f"{where}: no such file or directory; check its name.{_near(where)}"
     if error.errno in _FULL:
         return (
             f"no space is left to write {where}: free some, or name another place; "

@@ -305,6 +305,8 @@ class Trajectories(NamedTuple):
       >>> found = Trajectories(t[:, 0], fall, TangentState(fall.v, gravity))
       >>> found.y.q.shape, found.rate.v[0, 0]
       ((1, 5, 1), array([-9.8]))
+      >>> found
+      Trajectories(N=1, T=5, n=1: q and v; t from 0 to 1; rates)
     """
 
     t: np.ndarray
@@ -313,6 +315,25 @@ class Trajectories(NamedTuple):
     u: np.ndarray | None = None
     energy: np.ndarray | None = None
     meta: Mapping[str, Any] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        shape: Any = getattr(getattr(self.y, "q", None), "shape", ())
+        if len(shape) != 3 or not isinstance(self.t, np.ndarray) or not self.t.size:
+            return f"Trajectories{tuple(self)!r}"
+        N, T, n = shape
+        said = [f"N={N}, T={T}, n={n}: {' and '.join(self.y._fields)}"]
+        for key, word in (("units", "in"), ("periodic", "angles")):
+            value = self.meta.get(key)
+            if isinstance(value, (list, tuple)):
+                said.append(f"{word} {', '.join(map(str, value))}")
+        said.append(f"t from {np.min(self.t):.6g} to {np.max(self.t):.6g}")
+        if self.rate is not None:
+            said.append("rates")
+        if self.u is not None:
+            said.append(f"inputs m={np.shape(self.u)[-1]}")
+        if self.energy is not None:
+            said.append("energy")
+        return f"Trajectories({'; '.join(said)})"
 
 
 class Problem(NamedTuple):

@@ -104,6 +104,19 @@ def test_a_term_of_an_energy_keeps_it():
         found.force(y.q[0, 0], y.p[0, 0])
 
 
+def test_what_is_left_over_the_noise_is_told():
+    """A friction of velocities alone is no constant force."""
+    t = np.linspace(0, 6, 61)
+    q = 1.0 + np.cos(t) + 0.3 * np.cos(4.3 * t)
+    noisy = q + 0.001 * np.random.default_rng(0).normal(size=len(q))
+    v = -np.sin(t) - 1.29 * np.sin(4.3 * t)
+    seen = data.trajectories_from({"t": t, "q": noisy, "v": v})
+    found = learning.known_and_learned(
+        systems.mass_spring, seen, fixed=["mass"], hidden=(2,), steps=4
+    )
+    assert "times the noise of the data: the law misses something" in str(found)
+
+
 def test_what_cannot_be_learned_beside_a_law_is_told():
     t = np.linspace(0, 6, 61)
     seen = data.trajectories_from({"t": t, "q": np.cos(t), "v": -np.sin(t)})

@@ -182,6 +182,40 @@ def test_everything_that_has_a_name_shows_its_options(command, name, capsys):
     assert "--out" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("run", "--seconds"),
+        ("fit", "--dissipation"),
+        ("identify", "--friction"),
+        ("predict", "--state"),
+        ("export", "--out"),
+        ("simulate", "--integrator"),
+        ("check", "--help"),
+    ],
+)
+def test_every_command_shows_its_options_without_a_name(command, option, capsys):
+    assert cli.main([command, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert f"usage: jaxphys {command} " in printed
+    assert option in printed
+    assert "which comes first: " in printed
+
+
+def test_a_missing_file_is_told_with_the_nearest_name(tmp_path, capsys):
+    (tmp_path / "swing.csv").write_text("t,q,v\n0,0,1\n1,1,1\n")
+    assert cli.main(["fit", "hnn", "--data", str(tmp_path / "swng.csv")]) == 2
+    said = capsys.readouterr().err
+    assert f"Did you mean {tmp_path / 'swing.csv'}?" in said
+    assert "written before" not in said
+    state = ["--state", "1", "0", "--duration", "1"]
+    assert cli.main(["predict", str(tmp_path / "nope"), *state]) == 2
+    assert "nope: no such file or directory; check its name." in capsys.readouterr().err
+    assert cli.main(["fit", "hnn", "--data", str(tmp_path / "swing.csv")]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'swing.csv'} has a motion of 2 times; expected 3" in said
+
+
 @needs_x64
 @pytest.mark.parametrize(
     ("arguments", "words"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from html_page import Page
 
-from jaxphys import cli, commands, data, integrators, systems
+from jaxphys import cli, commands, data, integrators, learning, systems
 from jaxphys.learning.constants import identify
 from jaxphys.learning.constants.errors import errors_of
 from jaxphys.learning.shooting.least_squares import levenberg_marquardt
@@ -567,3 +567,57 @@ def test_a_law_with_inputs_friction_and_sensors_is_predicted_under_them(tmp_path
     assert np.sqrt(np.mean(off**2)) < 4e-3
     with pytest.raises(ValueError, match="this law needs inputs u"):
         law.follow(seen.t, np.zeros(2))
+
+
+def test_a_constant_of_another_name_is_told_by_name():
+    t = np.linspace(0, 6, 61)
+    seen = data.trajectories_from({"t": t, "q": np.cos(t), "v": -np.sin(t)})
+
+    def by_key(c, q, v):
+        return c["length"] ** 2 * v @ v / 2
+
+    def by_name(c, q, v):
+        return c.length**2 * v @ v / 2
+
+    def field(t, y, c):
+        return jnp.stack([y[1], -c["length"] * y[0]])
+
+    given = commands.laws.constants_of({"lenght": 1.2})
+    for law, constants in [
+        (by_key, {"lenght": 1.2}),
+        (field, {"lenght": 1.2}),
+        (by_name, given),
+        (by_key, given),
+    ]:
+        words = "reads the constant 'length', and given are lenght. Is 'lenght' meant"
+        with pytest.raises(ValueError, match=words):
+            identify(law, seen, constants)
+        with pytest.raises(ValueError, match=words):
+            learning.known_and_learned(law, seen, constants)
+    with pytest.raises(ValueError, match=r'reads c\.length: write c\["length"\]'):
+        identify(by_name, seen, {"length": 1.2})
+    with pytest.raises(ValueError, match="expected a dict of some of mass, stiffness"):
+        identify(systems.mass_spring, seen, np.ones(2))
+
+
+def test_the_length_of_a_pendulum_that_turns_over_is_found_from_wrapped_degrees():
+    """θ″ = −(g/l) sin θ with l = 0.8, of angles alone between −180° and 180°."""
+
+    def field(t, y, args):
+        return jnp.stack([y[1], -9.81 / 0.8 * jnp.sin(y[0])])
+
+    t = np.linspace(0, 3, 151)
+    q = followed(field, jnp.array([0.1, 7.6]), t, None)[:, 0]
+    q = q + 0.003 * np.random.default_rng(0).normal(size=len(q))
+    wrapped = np.rad2deg((q + np.pi) % (2 * np.pi) - np.pi)
+    with pytest.warns(UserWarning, match="jumps by whole|positions q alone"):
+        seen = data.trajectories_from({"t": t, "angle [deg]": wrapped})
+
+    def lagrangian(c, q, v):
+        return c["length"] ** 2 * v @ v / 2 + 9.81 * c["length"] * jnp.cos(q[0])
+
+    found = identify(lagrangian, seen, {"length": 1.2})
+    error = found.standard_errors["length"]
+    assert error < 0.002
+    assert abs(found.constants["length"] - 0.8) < 4 * error
+    assert found.joined

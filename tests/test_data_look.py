@@ -147,3 +147,80 @@ def test_invalid_arguments_are_errors():
         data.look([])
     with pytest.raises(ValueError, match="at least 11 increasing"):
         data.noise_levels(np.arange(5.0), np.zeros((5, 1)))
+
+
+def degrees(path):
+    """A table of the angle alone, between -180 and 180 degrees."""
+    seen = wrapped(turning())
+    rows = np.stack([seen.t, np.rad2deg(seen.y.q[0, :, 0])], axis=1)
+    np.savetxt(path, rows, delimiter=",", header="time,angle [deg]", comments="")
+    return path
+
+
+def test_a_file_of_wrapped_angles_is_read_unwrapped_and_says_so(tmp_path):
+    """Before velocities are made of them, which no jump is then in."""
+    whole, path = turning(), degrees(tmp_path / "swing.csv")
+    with pytest.warns(UserWarning, match="q jumps|positions q alone") as said:
+        (found,) = data.read_trajectories(path)
+    assert "q jumps by whole turns 6 times and is unwrapped" in str(said[0].message)
+    assert "periodic=False" in str(said[0].message)
+    np.testing.assert_allclose(found.y.q, whole.y.q, atol=1e-9)
+    np.testing.assert_allclose(found.y.v, whole.y.v, atol=0.01)
+    assert found.meta["periodic"] == [True]
+    assert found.meta["unwrapped"] == [6]
+    seen = data.look([found])
+    assert seen.periodic == (True,)
+    assert any("by whole turns 6 times; unwrapped" in line for line in seen.lines)
+    with pytest.warns(UserWarning, match="positions q alone"):
+        (kept,) = data.read_trajectories(path, periodic=False)
+    assert np.ptp(kept.y.q) < 2 * np.pi
+    assert data.continuous("identify", [kept])[0].meta["periodic"] == [False]
+
+
+def test_motions_made_by_hand_are_unwrapped_where_they_are_followed():
+    whole = turning()
+    with pytest.warns(UserWarning, match="6 times, which identify unwraps"):
+        (found,) = data.continuous("identify", [wrapped(whole)])
+    np.testing.assert_allclose(found.y.q, whole.y.q, atol=1e-9)
+    assert data.continuous("identify", [found])[0].meta["unwrapped"] == [6]
+
+
+def test_arrays_in_memory_are_unwrapped_motion_by_motion():
+    whole = turning()
+    both = np.concatenate([wrapped(whole).y.q, whole.y.q[:, ::-1] * 0.0])
+    arrays = {"t": whole.t, "q": both, "v": np.concatenate([whole.y.v, 0 * whole.y.v])}
+    with pytest.warns(UserWarning, match="unwrapped"):
+        first, second = data.trajectories_from(arrays)
+    np.testing.assert_allclose(first.y.q, whole.y.q, atol=1e-9)
+    np.testing.assert_array_equal(second.y.q, 0.0)
+
+
+def test_lengths_are_no_angles():
+    """In metres a jump by 2π is one."""
+    seen = wrapped(turning())
+    arrays = {"t": seen.t, "x [m]": seen.y.q[0, :, 0], "v": seen.y.v[0, :, 0]}
+    (found,) = data.trajectories_from(arrays)
+    np.testing.assert_array_equal(found.y.q, seen.y.q)
+    with pytest.raises(ValueError, match="periodic has 2 entries; the data have 1"):
+        data.trajectories_from(arrays, periodic=(True, False))
+
+
+def test_trajectories_print_on_one_line():
+    seen = turning()._replace(u=np.zeros((1, 400, 2)), meta={"units": ["rad"]})
+    assert repr([seen]) == (
+        "[Trajectories(N=1, T=400, n=1: q and v; in rad; t from 0 to 40; inputs m=2)]"
+    )
+
+
+def test_energy_that_falls_beyond_the_work_of_inputs_is_told_with_its_cure():
+    """ẍ = −x − 0.1 ẋ + u, of an input that the data have."""
+    t = np.linspace(0.0, 30.0, 1500)
+    decay, rate = np.exp(-0.05 * t), np.sqrt(1 - 0.05**2)
+    q = decay * np.cos(rate * t)
+    v = -decay * (0.05 * np.cos(rate * t) + rate * np.sin(rate * t))
+    y = TangentState(q[None, :, None], v[None, :, None])
+    found = data.look([Trajectories(t, y, u=np.zeros((1, 1500, 1)))])
+    ((what, cure),) = found.warnings
+    assert "beyond the work of the inputs u, the energy" in what
+    assert "fit lnn or delan with --dissipation, or port_hamiltonian" in cure
+    assert "fit dissipative" not in cure

@@ -190,10 +190,13 @@ def test_a_fitted_motion_is_predicted_as_a_table(fitted, capsys):
     assert cli.main(["predict"]) == 2
 
 
-def test_a_predicted_motion_follows_its_inputs(tmp_path):
+def test_a_predicted_motion_follows_its_inputs(tmp_path, capsys):
     given = {"num_coordinates": 1, "hidden": [4], "num_controls": 1}
     params = checkpoint.build("delan", given).init(jax.random.key(0))
-    checkpoint.save_model(tmp_path / "model.npz", "delan", given, params)
+    look = {"units": ["rad"], "periodic": [True], "ranges": {"q": [[-1, 1]]}}
+    look["ranges"]["v"] = [[-0.5, 0.5]]
+    notes = {"look": look}
+    checkpoint.save_model(tmp_path / "model.npz", "delan", given, params, notes)
     t = np.array([0.0, 0.3, 0.8, 1.0])
     write(tmp_path / "push.csv", "time,torque", t, [1.0, -2.0, 0.0, 0.0])
     options = commands.PredictOptions(
@@ -203,8 +206,15 @@ def test_a_predicted_motion_follows_its_inputs(tmp_path):
     np.testing.assert_allclose(found.t, np.linspace(0, 1, 11), atol=1e-12)
     wanted = [1.0] * 3 + [-2.0] * 5 + [0.0] * 3
     np.testing.assert_array_equal(found.u[0, :, 0], wanted)
+    assert "the input is zero" not in capsys.readouterr().out
     free = dataclasses.replace(options, input=None, duration=1.0)
     other = commands.predict(tmp_path, free).trajectories
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said == "the input is zero (--input FILE gives one); states in rad, rad/s"
+    for state, outside in (((0.1 + 2 * np.pi, 0.0), False), ((0.1, 0.7), True)):
+        commands.predict(tmp_path, dataclasses.replace(free, state=state))
+        printed = capsys.readouterr().out
+        assert ("the start lies outside of the data" in printed) == outside
     assert abs(other.y.q[0, -1, 0] - found.y.q[0, -1, 0]) > 1e-3
     with pytest.raises(ValueError, match="ends at t = 1, before the motion does"):
         commands.predict(tmp_path, dataclasses.replace(options, duration=3.0))

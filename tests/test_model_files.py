@@ -389,3 +389,17 @@ def test_a_model_is_built_from_units_as_json_has_them_or_as_they_are():
         for units in (UNITS, lists)
     )
     assert float(ours) == float(theirs)
+
+
+@pytest.mark.x64
+def test_weights_of_float64_are_rounded_where_x64_is_off_and_that_is_said(tmp_path):
+    arguments = {"num_coordinates": 1, "hidden": [4], "dtype": "float64"}
+    params = checkpoint.build("hnn", arguments).init(jax.random.key(0))
+    path = checkpoint.save_model(tmp_path / "model.npz", "hnn", arguments, params)
+    whole = checkpoint.load(path)(np.ones(1), np.zeros(1))
+    with jax.enable_x64(False):
+        with pytest.warns(UserWarning, match="float64, and x64 is off"):
+            single = checkpoint.load(path)
+        rounded = single(np.ones(1, "float32"), np.zeros(1, "float32"))
+    assert rounded.dtype == np.float32
+    np.testing.assert_allclose(rounded, whole, rtol=1e-5)

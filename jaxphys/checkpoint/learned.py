@@ -7,6 +7,7 @@ them again.
 import json
 import os
 import pathlib
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
@@ -219,14 +220,26 @@ def load(path: str | pathlib.Path, kind: str | None = None) -> Learned:
     Raises:
       FileNotFoundError: where there is no such file.
       ValueError: where it is no model, of a newer format, or of another kind.
+
+    Warns:
+      UserWarning: where weights of float64 are rounded to float32, as x64 is off.
     """
     path = pathlib.Path(path)
     path = path / "model.npz" if path.is_dir() else path
     head, leaves = _read(path)
     if kind is not None and head["kind"] != kind:
         raise ValueError(f"{path} holds a model {head['kind']}; expected {kind}.")
+    arguments = head["arguments"]
+    if arguments.get("dtype") == "float64" and not jax.config.read("jax_enable_x64"):
+        warnings.warn(
+            f"{path} has weights of float64, and x64 is off: they are rounded to "
+            'float32. jax.config.update("jax_enable_x64", True) keeps them.',
+            UserWarning,
+            stacklevel=2,
+        )
+        arguments = arguments | {"dtype": "float32"}
     try:
-        like = _weights(head["kind"], head["arguments"])
+        like = _weights(head["kind"], arguments)
     except TypeError as error:
         raise ValueError(
             f"{path} has arguments that this version's {head['kind']} does not take; "
@@ -238,7 +251,7 @@ def load(path: str | pathlib.Path, kind: str | None = None) -> Learned:
             "load it with the version that wrote it, or train again."
         )
     params = jax.tree.unflatten(jax.tree.structure(like), leaves)
-    return Learned(head["kind"], head["arguments"], params, head["notes"])
+    return Learned(head["kind"], arguments, params, head["notes"])
 
 
 def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[Array]]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxphys import data, plots
 from jaxphys.checks import check_count
-from jaxphys.commands.fitting import columns_of
+from jaxphys.commands.fitting import read_measured
 from jaxphys.commands.fitting.pages import data_section
 from jaxphys.commands.fitting.resuming import digest
 from jaxphys.commands.laws import constants_of, known_law, law_facts
@@ -130,7 +130,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
                 "constants, such as --start mass=1 stiffness=2."
             )
         constants = constants_of(given)
-    measured = data.read_trajectories(options.data, columns=columns_of(options.columns))
+    measured = read_measured(options)
     look = data.look(measured, periodic=options.periodic, conservative=False)
     print(f"{look.text}\n", flush=True)
     begun = _begun_report(law, options, look)

@@ -16,7 +16,7 @@ from jaxphys.experiments.measures import dtype_of
 from jaxphys.files import replacing
 from jaxphys.learning.constants import BoundLaw
 from jaxphys.motion import follow, make_stepper
-from jaxphys.types import State, Trajectories
+from jaxphys.types import State, TangentState, Trajectories
 
 __all__ = ["PredictOptions", "Predicted", "predict"]
 
@@ -30,7 +30,8 @@ class PredictOptions:
 
     Attributes:
       state: where to begin, q₁ … qₙ and then p₁ … pₙ, or v₁ … vₙ of a Lagrangian;
-        of a law of `identify` as the sensors show it.
+        of a law of `identify` as the sensors show it. Angles are in radians, also where
+        the file had degrees.
       duration: how long; with input, by default as long as that.
       dt: time from one row of the table to the next; by default that of the data which
         the model was fitted to, or more for very long tables.
@@ -107,7 +108,9 @@ def _followed(learned: checkpoint.Learned, options: PredictOptions) -> Trajector
     dynamics = learned.dynamics
     n = int(learned.arguments["num_coordinates"])
     _check_state(options, n, dynamics.state)
-    step = (learned.notes or {}).get("look", {}).get("step")
+    facts = (learned.notes or {}).get("look", {})
+    _say_what_is_taken(options, facts, dynamics.state, dynamics.num_controls)
+    step = facts.get("step")
     t, u = _times(options, f"a {learned.kind}", step, dynamics.num_controls)
     dtype = dtype_of(learned.params)
     q, other = jnp.split(jnp.asarray(options.state, dtype), 2)
@@ -131,7 +134,9 @@ def _followed_law(
     """The motion of an identified law, and its errors."""
     measured = law.measured
     _check_state(options, measured.num_coordinates, measured.state)
-    step = report["data"].get("step")
+    facts = report["data"]
+    _say_what_is_taken(options, facts, measured.state, measured.num_controls)
+    step = facts.get("step")
     t, u = _times(options, "a law", step, measured.num_controls)
     found, errors = law.follow(t, np.array(options.state, float), u)
     found = _finite(found)
@@ -144,6 +149,40 @@ def _check_state(options: PredictOptions, n: int, state: type[State]) -> None:
             f"state has {len(options.state)} values; expected {2 * n} finite ones, "
             f"{n} positions q and then {n} of {state._fields[1]}."
         )
+
+
+def _say_what_is_taken(
+    options: PredictOptions, facts: dict[str, Any], state: type[State], controls: int
+) -> None:
+    """One line of what the options do not say: inputs, units, a start far off."""
+    n = len(options.state) // 2
+    said = []
+    if controls and options.input is None:
+        said.append("the input is zero (--input FILE gives one)")
+    units = facts.get("units")
+    if isinstance(units, list) and len(units) == n:
+        rates = [f"{x}/s" if x else "" for x in units]
+        every = [*units, *(rates if state is TangentState else ["momenta"])]
+        said.append(f"states in {', '.join(map(str, every))}")
+    if _is_outside(options.state, facts):
+        said.append("the start lies outside of the data")
+    if said:
+        print("; ".join(said))
+
+
+def _is_outside(state: tuple[float, ...], facts: dict[str, Any]) -> bool:
+    """Whether a start is beyond what was measured, angles by whole turns aside."""
+    ranges = facts.get("ranges")
+    rows = [x for field in ranges.values() for x in field] if ranges else []
+    if len(rows) != len(state):
+        return False
+    low, high = np.array(rows, float).T
+    x, n = np.array(state, float), len(state) // 2
+    angles = np.array([*facts.get("periodic", [])[:n], *[False] * n], bool)
+    if len(angles) == len(x):
+        turns = np.round((x - (low + high) / 2) / (2 * np.pi))
+        x = np.where(angles, x - 2 * np.pi * turns, x)
+    return bool(np.any((x < low) | (x > high)))
 
 
 def _finite(found: Trajectories) -> Trajectories:

@@ -12,6 +12,7 @@
 The record itself is `jaxphys.types.Trajectories`, also named here.
 """
 
+from jaxphys.data._angles import continuous, unwrapped
 from jaxphys.data._energies import Course, energy_course
 from jaxphys.data.files import (
     load_trajectories,
@@ -21,7 +22,7 @@ from jaxphys.data.files import (
     trajectories_from,
 )
 from jaxphys.data.integrated import integrated
-from jaxphys.data.look import Look, look, unwrapped
+from jaxphys.data.look import Look, look
 from jaxphys.data.samples import (
     Accelerated,
     Chunk,
@@ -70,6 +71,7 @@ __all__ = [
     "check_finite",
     "check_trajectories",
     "chunks",
+    "continuous",
     "derivatives",
     "energy_course",
     "energy_error",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxphys.checks import check_path, checked
+from jaxphys.data._angles import unwrapped_files
 from jaxphys.data._columns import Table, find_roles
 from jaxphys.data._layout import ARRAYS, Stored, nearest, store, trajectories_of
 from jaxphys.data._record import check_shapes, check_trajectories, pieces_of_rows
@@ -179,6 +180,7 @@ def read_trajectories(
     columns: Mapping[str, str] | None = None,
     state: _States = None,
     mass: _Mass = None,
+    periodic: bool | Sequence[bool] | None = None,
 ) -> list[Trajectories]:
     """Read your own trajectories, each with its own times, from a file as it is.
 
@@ -199,7 +201,8 @@ def read_trajectories(
     | energy, optional | `energy` | |
     | which trajectory | `trajectory` | `trial`, `run`, `episode` |
 
-    Angles are in radians, and inputs are held until the next time.
+    Angles are in radians, and inputs are held until the next time. An angle that was
+    kept within one turn is unwrapped where it jumps, and a warning says so.
     Units such as in `theta [deg]`, `omega (rad/s)` or `time_ms` are kept as labels;
     degrees become radians and milliseconds seconds. Trajectories are told apart by
     their column, and where time goes back to about its start. They are divided where
@@ -217,6 +220,9 @@ def read_trajectories(
         where there are momenta, in the file or by the mass, else for q and v.
       mass: for files with velocities and no momenta, p = m v: one number, or one for
         each coordinate.
+      periodic: which coordinates are angles, one bool for all or one for each; False
+        leaves one as it is. By default those with the name or the unit of an angle,
+        and those that jump by whole turns.
 
     Returns:
       A list in the order of the file, one trajectory (N = 1) in each entry, which may
@@ -224,7 +230,8 @@ def read_trajectories(
       of both parts of the state; v counts as dq where there is no dq. In `meta` is what
       the .npz file has there; or the name in the column `trajectory`, and where other
       names were understood or columns have units, `columns`, which says what is what,
-      `coordinates`, `units` and `periodic`.
+      `coordinates`, `units` and `periodic`; and `unwrapped`, how often each coordinate
+      jumped.
 
     Raises:
       FileNotFoundError: where there is no such file.
@@ -257,7 +264,7 @@ def read_trajectories(
             source = arrays_in(path)
         if suffix == ".npz" and columns is None and {"t", "q"} <= set(source):
             source = _stored(path)
-        return _of_source(source, columns, state, mass)
+        return _of_source(source, columns, state, mass, periodic)
 
 
 @checked(path=check_path)
@@ -297,13 +304,14 @@ def trajectories_from(
     columns: Mapping[str, str] | None = None,
     state: _States = None,
     mass: _Mass = None,
+    periodic: bool | Sequence[bool] | None = None,
 ) -> list[Trajectories]:
     """The same as `read_trajectories`, of data that are in memory.
 
     Args:
       source: a DataFrame; a dict of arrays by name, each (T,), (T, n) or (N, T, n); or
         an array (T, columns), whose columns are named by their numbers from 1.
-      columns, state, mass: as in `read_trajectories`.
+      columns, state, mass, periodic: as in `read_trajectories`.
 
     Raises:
       TypeError: for a source of another kind.
@@ -318,7 +326,7 @@ def trajectories_from(
       >>> found.meta["columns"]
       'seconds is t, height is q, velocity is v'
     """
-    return _of_source(source, columns, state, mass)
+    return _of_source(source, columns, state, mass, periodic)
 
 
 def _of_source(
@@ -326,6 +334,7 @@ def _of_source(
     columns: Mapping[str, str] | None,
     state: _States,
     mass: _Mass,
+    periodic: bool | Sequence[bool] | None,
 ) -> list[Trajectories]:
     found = source
     if not isinstance(source, (Stored, Table)):
@@ -337,6 +346,7 @@ def _of_source(
         files = divided(found, columns, _LEVEL)
     else:
         files = [_real(found)]
+    files = unwrapped_files(files, periodic, _LEVEL)
     if not {"p", "v"} & set(files[0].arrays) and files[0].arrays["t"].ndim == 1:
         files = with_velocities(files, _LEVEL)
     separated = [_separated(trajectories_of(each, state, mass)) for each in files]

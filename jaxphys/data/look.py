@@ -10,14 +10,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxphys.data._angles import (
+    coordinate_names,
+    is_seen_to,
+    jumps_of,
+    unwrapped,
+    velocity_of,
+)
 from jaxphys.data._energies import energy_course
 from jaxphys.data._record import listed
-from jaxphys.data.smoothing import derivatives, noise_levels
-from jaxphys.types import TangentState, Trajectories
+from jaxphys.data.smoothing import noise_levels
+from jaxphys.types import Trajectories
 
-__all__ = ["Look", "look", "unwrapped"]
-
-_TURN = 2 * np.pi
+__all__ = ["Look", "look"]
 
 #: A step this many times the median one is a gap; more than this part is uneven.
 _GAP, _UNEVEN = 5.0, 1e-3
@@ -76,6 +81,7 @@ def look(
       ValueError: where there are none, or they are not of one system.
 
     Example:
+      >>> from jaxphys.types import TangentState
       >>> t = np.linspace(0.0, 20.0, 400)
       >>> angle = 1.9 * t
       >>> wrapped = (angle + np.pi) % (2 * np.pi) - np.pi
@@ -84,7 +90,7 @@ def look(
       >>> found.periodic, bool(np.allclose(found.trajectories[0].y.q[0, :, 0], angle))
       ((True,), True)
       >>> print(found.lines[1])
-      angles: q jumps by whole turns 6 times; unwrapped
+      angles: q jumps by whole turns 6 times; unwrapped (--periodic says otherwise)
     """
     found = listed("look", trajectories)
     n = found[0].y.q.shape[2]
@@ -93,7 +99,9 @@ def look(
         raise ValueError(
             f"periodic has {len(given)} entries; the data have {n} coordinates."
         )
-    found, jumps = unwrapped(found, given if periodic else None)
+    if periodic or not all(is_seen_to(each.meta, n) for each in found):
+        found, _ = unwrapped(found, given if periodic else None)
+    jumps = jumps_of(found)
     angles = given or (False,) * n
     if not periodic:
         angles = tuple(a or bool(j) for a, j in zip(angles, jumps, strict=True))
@@ -113,8 +121,13 @@ def look(
 
 
 def _names(found: Sequence[Trajectories], field: str) -> list[str]:
-    n = found[0].y.q.shape[2]
-    return [field] if n == 1 else [f"{field}{i + 1}" for i in range(n)]
+    return coordinate_names(found[0].y.q.shape[2], field)
+
+
+def _velocity(each: Trajectories) -> np.ndarray | None:
+    """(T, n), where they are measured."""
+    v = velocity_of(each)
+    return None if v is None else v[0]
 
 
 def _counted(found, facts, lines, warned) -> None:
@@ -122,6 +135,13 @@ def _counted(found, facts, lines, warned) -> None:
     points = sum(each.y.q.shape[0] * len(each.t) for each in found)
     steps = np.concatenate([np.diff(each.t) for each in found])
     facts |= {"points": points, "coordinates": found[0].y.q.shape[2]}
+    if "units" in found[0].meta:
+        facts["units"] = found[0].meta["units"]
+    facts["ranges"] = {
+        field: [[float(x.min()), float(x.max())] for x in np.concatenate(rows).T]
+        for field in found[0].y._fields
+        if (rows := [np.concatenate(getattr(each.y, field)) for each in found])
+    }
     many = "1 trajectory" if len(found) == 1 else f"{len(found)} trajectories"
     text = f"{many}, {points} points"
     if len(steps):
@@ -149,92 +169,6 @@ def _counted(found, facts, lines, warned) -> None:
     lines.append(text)
 
 
-def unwrapped(
-    trajectories: Sequence[Trajectories], periodic: Sequence[bool] | None = None
-) -> tuple[list[Trajectories], list[int]]:
-    """Angles that were kept within one turn made continuous.
-
-    A jump is by a whole turn where this is nearer to what the velocities say, or
-    without velocities, where the step is then the smaller. Coordinates that leave one
-    turn are left alone, and so are those that are not known to be angles, unless they
-    jump by nearly a whole turn.
-
-    Args:
-      trajectories: N = 1 each.
-      periodic: which coordinates are angles; None where that is not known. False
-        leaves a coordinate as it is.
-
-    Returns:
-      The trajectories, and how many jumps there were in each coordinate.
-
-    Raises:
-      ValueError: where there are none, or they are not of one system.
-    """
-    found = listed("unwrapped", trajectories)
-    n = found[0].y.q.shape[2]
-    jumps = [0] * n
-    for i in range(n):
-        if periodic is not None and not periodic[i]:
-            continue
-        turns = [_turns(each, i) for each in found]
-        count = sum(int(np.sum(x != 0)) for x in turns)
-        if not count or not _is_wrapped(found, turns, i, known=periodic is not None):
-            continue
-        jumps[i] = count
-        found = [_shifted(each, x, i) for each, x in zip(found, turns, strict=True)]
-    return found, jumps
-
-
-def _expected(each: Trajectories, i: int) -> np.ndarray:
-    """How far a coordinate should move in each step, by its velocities; else zero."""
-    v = _velocity(each)
-    if v is None:
-        return np.zeros(len(each.t) - 1)
-    return np.diff(each.t) * (v[1:, i] + v[:-1, i]) / 2
-
-
-def _velocity(each: Trajectories) -> np.ndarray | None:
-    """(T, n), where they are measured."""
-    if "v" in each.meta.get("derived", ()):
-        return None
-    if isinstance(each.y, TangentState):
-        return each.y.v[0]
-    return None if each.rate is None else each.rate.q[0]
-
-
-def _turns(each: Trajectories, i: int) -> np.ndarray:
-    """Whole turns in each step, as the angle was wrapped."""
-    step = np.diff(each.y.q[0, :, i])
-    turns = np.round((step - _expected(each, i)) / _TURN)
-    # A small step is what it is, whatever noisy velocities say.
-    return np.where(np.abs(step) > _TURN / 2, turns, 0.0)
-
-
-def _is_wrapped(
-    found: Sequence[Trajectories], turns: list[np.ndarray], i: int, known: bool
-) -> bool:
-    """Whether a coordinate stays within one turn, and jumps as an angle would."""
-    q = np.concatenate([each.y.q[0, :, i] for each in found])
-    if np.ptp(q) > 1.01 * _TURN:
-        return False
-    steps = np.concatenate([np.diff(each.y.q[0, :, i]) for each in found])
-    count = np.concatenate(turns)
-    few = np.mean(count != 0) < 0.25
-    return known or bool(np.all(np.abs(steps[count != 0]) > 0.75 * _TURN) and few)
-
-
-def _shifted(each: Trajectories, turns: np.ndarray, i: int) -> Trajectories:
-    q = each.y.q.copy()
-    q[0, 1:, i] -= _TURN * np.cumsum(turns)
-    y = each.y._replace(q=q)
-    if isinstance(y, TangentState) and "v" in each.meta.get("derived", ()):
-        # These velocities were differences across the jumps.
-        v = y.v.copy()
-        v[..., [i]] = derivatives(each.t, q[..., [i]])
-        y = y._replace(v=v)
-    return each._replace(y=y)
-
-
 def _angles(found, jumps, angles, facts, lines) -> None:
     names = _names(found, "q")
     said = [
@@ -248,6 +182,8 @@ def _angles(found, jumps, angles, facts, lines) -> None:
         for name, angle, count in zip(names, angles, jumps, strict=True)
         if angle and not count
     ]
+    if said:
+        said[-1] += " (--periodic says otherwise)"
     if said or still:
         lines.append(f"angles: {', '.join([*said, *still])}")
 
@@ -378,6 +314,12 @@ def _energy(found, angles, conservative, facts, lines, warned) -> None:
                 "there is friction: fit dissipative, or lnn or delan with "
                 "--dissipation; a conservative model will be wrong"
             )
+            if found[0].u is not None:
+                text = f"beyond the work of the inputs u, {text}"
+                cure = (
+                    "there is friction, or u has another sign, unit or delay: fit lnn "
+                    "or delan with --dissipation, or port_hamiltonian"
+                )
             warned.append((text, cure))
         else:
             lines.append(text)

@@ -165,7 +165,12 @@ def smoothed(
 def _checked(name: str, t: Any, x: Any, least: int):
     """(t, x) in double precision, which differences need, and the dtype of x."""
     t, x = np.asarray(t), np.asarray(x)
-    if t.ndim != 1 or len(t) < least or not np.all(np.diff(t) > 0):
+    if t.ndim == 1 and len(t) < least:
+        raise ValueError(
+            f"{name} got {len(t)} time{'s' * (len(t) != 1)}; expected at least {least} "
+            "increasing times, (T,). Measure more, or leave this motion out."
+        )
+    if t.ndim != 1 or not np.all(np.diff(t) > 0):
         raise ValueError(
             f"{name} got t of shape {t.shape}; expected at least {least} increasing "
             "times, (T,). Sort them, and drop repeated ones."

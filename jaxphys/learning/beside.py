@@ -21,6 +21,7 @@ from jaxphys.learning.arguments import arguments_for
 from jaxphys.learning.constants.bound import BoundLaw
 from jaxphys.learning.constants.errors import errors_of
 from jaxphys.learning.constants.law import Learned, law_of, measured_by
+from jaxphys.learning.constants.result import misses_something
 from jaxphys.learning.shooting.law import Law
 from jaxphys.learning.shooting.search import Plan, Search, State
 from jaxphys.learning.shooting.whole import covariance_of
@@ -55,6 +56,7 @@ class KnownAndLearned(NamedTuple):
       noise: standard deviation of each column, (2n,), by what is left.
       starts: where each trajectory begins, (N, 2n).
       joined: whether each trajectory was followed from its beginning to its end.
+      warnings: what to know before the numbers are used, a sentence each.
     """
 
     constants: dict[str, float]
@@ -69,6 +71,7 @@ class KnownAndLearned(NamedTuple):
     noise: np.ndarray
     starts: np.ndarray
     joined: bool
+    warnings: tuple[str, ...] = ()
 
     def force(self, q: Array, v: Array) -> Array:
         """The learned acceleration of a Lagrangian as a force, M(q, v) f_θ(q, v), (n,).
@@ -106,9 +109,7 @@ class KnownAndLearned(NamedTuple):
             f"the data determine {self.determined:.0f} of {self.weights} weights",
             f"rms of what is left {self.rms:.4g}",
         ]
-        if not self.joined:
-            lines.append("note: the pieces of the record could not be joined")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"note: {text}" for text in self.warnings)])
 
 
 def known_and_learned(
@@ -130,7 +131,8 @@ def known_and_learned(
 
     Args:
       law: a system, an energy or a vector field, as `constants.identify` takes it.
-      trajectories: measured, N = 1 each; inputs are generalized forces.
+      trajectories: measured, N = 1 each; inputs are generalized forces. Angles that
+        jump by whole turns are unwrapped, and a warning says so.
       constants: where to begin, likewise.
       learned: "friction", f_θ(v), or f_θ(p), added to the rates of v, or p; "force",
         f_θ(q, v), which can also do what the law does: its constants are then less
@@ -139,7 +141,8 @@ def known_and_learned(
       friction: of `constants.FRICTIONS`, where some of it is known.
       kind: "hamiltonian", "lagrangian" or "field", where the names of the function's
         arguments do not tell.
-      periodic: which coordinates are angles; by default a system's own, else none.
+      periodic: which coordinates are angles; by default a system's own, else what the
+        `meta` of the data says.
       hidden: units of each hidden layer of the network.
       steps: of each stage of the search, at most.
       key: a random key of the first weights.
@@ -170,10 +173,12 @@ def known_and_learned(
     """
     trees.check_double("constants are found")
     check_known("learned", learned, ("force", "friction", "energy"))
+    trajectories = data.continuous("known_and_learned", trajectories)
     measured = measured_by(trajectories[0])
     if periodic is None:
         own = getattr(law, "periodic", None)
-        periodic = own or (False,) * measured.num_coordinates
+        none = (False,) * measured.num_coordinates
+        periodic = own or trajectories[0].meta.get("periodic") or none
     network = _network(learned, trajectories, periodic, hidden, key)
     given: dict[str, Any] = {"kind": kind, "friction": friction, "sensors": ()}
     alone = law_of(law, constants, measured, **given)
@@ -313,6 +318,9 @@ def _result(
     left, pieces = search.left(state), search.shooting.pieces
     steps = np.concatenate([np.diff(x.t) for x in search.seen])
     step = float(np.median(steps)) / search.shooting.substeps
+    notes = misses_something(*search.missed(state)[1:])
+    if not state.joined:
+        notes.append("the pieces of the record could not be joined")
     return KnownAndLearned(
         constants=dict(zip(alone.names, state.c[:k].tolist(), strict=True)),
         standard_errors=errors,
@@ -326,4 +334,5 @@ def _result(
         noise=state.noise,
         starts=state.starts[pieces.first],
         joined=state.joined,
+        warnings=tuple(notes),
     )

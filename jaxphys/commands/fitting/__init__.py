@@ -21,6 +21,7 @@ from jaxphys.commands.fitting.prepare import (
     arguments_of,
     columns_of,
     prepare,
+    read_measured,
     recipe_of,
 )
 from jaxphys.commands.fitting.resuming import stored
@@ -39,6 +40,7 @@ __all__ = [
     "fit_laws",
     "look",
     "prepare",
+    "read_measured",
     "recipe_of",
     "stored",
 ]

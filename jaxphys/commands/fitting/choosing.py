@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxphys import checkpoint, data, files, plots
+from jaxphys import checkpoint, files, plots
 from jaxphys.commands.fitting import report as reports
 from jaxphys.commands.fitting.options import FitOptions
 from jaxphys.commands.fitting.pages import ranking_page
-from jaxphys.commands.fitting.prepare import columns_of, masses_of
+from jaxphys.commands.fitting.prepare import masses_of, read_measured
 from jaxphys.experiments import record
 from jaxphys.learning.laws import LAWS, Ranking, which_law
 from jaxphys.names import check_known
@@ -66,8 +66,7 @@ def fit_laws(laws: Sequence[str], options: FitOptions) -> Chosen:
     _check_unused(options)
     out = pathlib.Path(options.out or record.dated_directory("fit"))
     record.check_empty(out)
-    given = {"columns": columns_of(options.columns), "mass": masses_of(options)}
-    measured = data.read_trajectories(options.data, **given)
+    measured = read_measured(options, masses_of(options))
     told = print if options.progress else None
     report = {"options": reports.plain(options), "versions": record.versions()}
 

@@ -5,6 +5,7 @@ the model's arguments, which take their units from the data.
 """
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from jaxphys.commands.fitting.options import (
 from jaxphys.learning import LAGRANGIANS, Recipe, arguments_for, count_weights
 from jaxphys.models.networks import ACTIVATIONS
 from jaxphys.names import check_known
-from jaxphys.types import Trajectories
+from jaxphys.types import State, Trajectories
 
 __all__ = [
     "BEGINNING",
@@ -33,6 +34,7 @@ __all__ = [
     "is_conservative",
     "masses_of",
     "prepare",
+    "read_measured",
     "recipe_of",
 ]
 
@@ -120,6 +122,13 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         f"{sum(each.y.q.shape[0] * each.y.q.shape[1] for each in measured)} rows",
         "fit a part of the file, or leave out every other row",
     )
+    few = [len(each.t) for each in measured if each.rate is None and len(each.t) < 3]
+    if few:
+        raise ValueError(
+            f"{options.data} has a motion of {few[0]} time{'s' * (few[0] != 1)}; "
+            "expected 3 or more in each, of which derivatives are taken: measure more, "
+            "or leave it out."
+        )
     inputs = _inputs(model, options, measured)
     seen = data.look(
         measured,
@@ -188,6 +197,28 @@ def columns_of(asked: Sequence[str]) -> dict[str, str] | None:
     return found or None
 
 
+def read_measured(
+    options: Any, mass: Any = None, state: type[State] | None = None
+) -> list[Trajectories]:
+    """The trajectories of the file of these options, with angles unwrapped.
+
+    That they were is a line of `data.look`, and so no warning here.
+
+    Args:
+      options: with `data`, `columns` and `periodic`.
+      mass, state: as `jaxphys.data.read_trajectories` takes them.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*jumps? by whole turns")
+        return data.read_trajectories(
+            options.data,
+            columns=columns_of(options.columns),
+            state=state,
+            mass=mass,
+            periodic=options.periodic or None,
+        )
+
+
 def masses_of(options: FitOptions) -> Any:
     """The masses that were given: None, one number, or one a coordinate."""
     if not options.mass:
@@ -199,12 +230,9 @@ def _read(model: str, options: FitOptions) -> list[Trajectories]:
     """The trajectories of the file, in the kind of state of the model."""
     state = state_of(model)
     mass = masses_of(options)
-    columns = columns_of(options.columns)
-    read = functools.partial(
-        data.read_trajectories, options.data, columns=columns, mass=mass
-    )
+    read = functools.partial(read_measured, options, mass)
     try:
-        return read(state=state)
+        return read(state)
     except ValueError:
         # Whatever is wrong with the file itself is told here; a file that is fine has
         # the other kind of state.
@@ -214,7 +242,7 @@ def _read(model: str, options: FitOptions) -> list[Trajectories]:
     if "p" in state._fields:
         if found[0].y.q.shape[2] == 1 and mass is None:
             # Of one coordinate the mass is a unit of energy, whatever it is.
-            return read(state=state, mass=1.0)
+            return read_measured(options, 1.0, state)
         raise ValueError(
             f"{options.data} has velocities and no momenta; give --mass, or fit "
             "lnn, delan or second_order, which need none."

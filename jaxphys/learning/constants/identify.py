@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from jaxphys import trees
-from jaxphys.data import check_trajectories
+from jaxphys.data import check_trajectories, continuous
 from jaxphys.learning.constants.errors import errors_of
 from jaxphys.learning.constants.law import Measured, law_of, measured_by
 from jaxphys.learning.constants.result import Identified
@@ -44,7 +44,8 @@ def identify(
         f(t, y, params), of states or of vectors (q, v); with inputs, f(t, y, (params,
         u)).
       trajectories: measured, N = 1 each, with times as uneven as they are. Positions
-        alone will do. Inputs u push an energy as generalized forces.
+        alone will do. Inputs u push an energy as generalized forces. Angles that jump
+        by whole turns are unwrapped, and a warning says so.
       constants: where to begin, as the law takes them: a NamedTuple, a dict or an
         array of numbers. Of a system, a dict of those that are not its own. They may
         have either sign.
@@ -88,7 +89,7 @@ def identify(
     trees.check_double("constants are found")
     if inputs not in ("held", "linear"):
         raise ValueError(f'inputs is {inputs!r}; expected "held" or "linear".')
-    seen = _checked(trajectories)
+    seen = continuous("identify", _checked(trajectories))
     what = measured_by(seen[0])
     made = law_of(law, constants, what, kind=kind, friction=friction, sensors=sensors)
     free, low, high = _limits(made, fixed, bounds or {})
@@ -183,9 +184,7 @@ def _result(
     every = dict(zip(law.names, state.c.tolist(), strict=True))
     names = [n for n, f in zip(law.names, free, strict=True) if f]
     left, pieces = search.left(state), search.shooting.pieces
-    number = pieces.counts.sum(axis=(0, 1))
-    used = number > 0
-    columns = np.sqrt(np.sum(left**2, axis=(0, 1))[used] / number[used])
+    columns, missed, missed_part = search.missed(state)
     substeps = search.shooting.substeps
     steps = np.concatenate([np.diff(x.t) for x in search.seen])
     return Identified(
@@ -202,8 +201,8 @@ def _result(
         substeps=substeps,
         shown=search.shown(state),
         at_bound=_at_bound(search, state, names),
-        missed=tuple(np.round(columns / search.own_noise[used], 1).tolist()),
-        missed_part=tuple((columns / search.spread[used]).tolist()),
+        missed=tuple(np.round(missed, 1).tolist()),
+        missed_part=tuple(missed_part.tolist()),
         law=law,
         every=state.c,
         step=float(np.median(steps)) / substeps,

@@ -21,6 +21,7 @@ from jaxphys.learning.constants.extras import (
     sensed,
     unsensed,
 )
+from jaxphys.learning.constants.named import misnamed, named_leaves, naming
 from jaxphys.learning.shooting.law import Law
 from jaxphys.names import check_known
 from jaxphys.types import (
@@ -39,7 +40,6 @@ __all__ = [
     "Measured",
     "law_of",
     "measured_by",
-    "named_leaves",
 ]
 
 
@@ -98,26 +98,6 @@ def measured_by(data: Trajectories) -> Measured:
     )
 
 
-def named_leaves(tree: PyTree) -> list[str]:
-    """A name for each number of a pytree of constants.
-
-    Example:
-      >>> named_leaves({"mass": 1.0, "k": jnp.ones(2)})
-      ['k[0]', 'k[1]', 'mass']
-    """
-    found = []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        parts = [str(getattr(k, "name", getattr(k, "key", k))) for k in path]
-        name = ".".join(parts).replace(".[", "[") or "c"
-        shape = np.shape(leaf)
-        if not shape:
-            found.append(name)
-        found += [
-            f"{name}[{', '.join(map(str, i))}]" for i in np.ndindex(shape) if shape
-        ]
-    return found
-
-
 def law_of(
     law: System | Callable,
     constants: PyTree,
@@ -173,6 +153,8 @@ def law_of(
         more=of_weights(learned and learned.energy),
         push=of_weights(learned and learned.rate),
     )
+    with naming(params):
+        _tried(energies, params, n)
     field, observe, enter = _motion(energies, seen, split, tuple(friction), len(names))
 
     def shown(c: Array, z: Array) -> Array:
@@ -190,6 +172,7 @@ def law_of(
         return split(c)[1]["delay_u"]
 
     start = np.concatenate([np.asarray(flat, float), list(extras.values()), weights])
+    kind_of_state, energy, lagrangian = _own_energies(energies, state, split)
     return Law(
         tuple(names),
         start,
@@ -198,8 +181,19 @@ def law_of(
         entered,
         lambda c: split(jnp.asarray(c))[0],
         seen.num_controls > 0,
-        *_own_energies(energies, state, split),
-    )._replace(delay=delay if "delay_u" in extras else None)
+        kind_of_state,
+        energy,
+        lagrangian,
+        delay=delay if "delay_u" in extras else None,
+    )
+
+
+def _tried(energies, params: PyTree, n: int) -> None:
+    """Call an energy of one's own once, so that it tells which constants it misses."""
+    energy = energies.lagrangian or energies.hamiltonian
+    if energy is not None:
+        zero = jnp.zeros(n)
+        jax.eval_shape(lambda q, rate: energy(params, q, rate), zero, zero)
 
 
 def _own_energies(energies, state: type[State], split) -> tuple:
@@ -272,8 +266,13 @@ def _given(
 
 def _overridden(params: PyTree, constants: PyTree) -> PyTree:
     """A system's constants with those that were given by name."""
-    if constants is None or not isinstance(constants, Mapping):
+    if constants is None or isinstance(constants, type(params)):
         return params if constants is None else constants
+    if not isinstance(constants, Mapping):
+        raise ValueError(
+            f"constants is a {type(constants).__name__}; expected a dict of some of "
+            f"{', '.join(params._fields)}, or a {type(params).__name__} of them all."
+        )
     for name in constants:
         check_known("constant", name, params._fields)
     return params._replace(**constants)
@@ -440,6 +439,8 @@ def _field_motion(given: Callable, state: type, split, n: int, sizes: tuple):
         try:
             shown = jax.eval_shape(field, jnp.zeros(()), y, args)
         except Exception as error:
+            if text := misnamed(error, split(args[0])[0]):
+                raise ValueError(text) from error
             found.append(f"{type(error).__name__}: {error}")
             continue
         if isinstance(shown, state):

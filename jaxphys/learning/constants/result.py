@@ -1,6 +1,6 @@
 """What identification gives: constants with errors, printed as a table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from jaxphys.learning.shooting.law import Law
 from jaxphys.learning.shooting.rollouts import rollouts
 from jaxphys.types import PyTree, Trajectories
 
-__all__ = ["Identified"]
+__all__ = ["Identified", "misses_something"]
 
 #: A standard error above this part of the value is told, and so are correlations
 #: beyond the second number.
@@ -172,17 +172,7 @@ class Identified(NamedTuple):
         tied = [f"{pair} {x:.3f}" for x, pair in sorted(ties)[::-1] if x > _TIED]
         if tied:
             found.append(f"told apart poorly, by correlation: {', '.join(tied)}")
-        missed = [
-            times
-            for times, part in zip(self.missed, self.missed_part, strict=True)
-            if times > _MISSED and part > _MISSED_PART
-        ]
-        if missed:
-            found.append(
-                f"what is left is {max(missed):.2g} times the noise of the data: the "
-                "law misses something, such as a friction, a force or a delay, and "
-                "the errors above are too small"
-            )
+        found += misses_something(self.missed, self.missed_part)
         if not self.joined:
             found.append(
                 "the pieces of the record could not be joined: the law is not quite "
@@ -232,6 +222,31 @@ class Identified(NamedTuple):
         columns = ", ".join(f"{x:.4g}" for x in self.rms_of_columns)
         lines.append(f"rms of what is left {self.rms:.4g}; of each column {columns}")
         return "\n".join([*lines, *(f"note: {text}" for text in self.warnings)])
+
+
+def misses_something(times: Iterable[float], parts: Iterable[float]) -> list[str]:
+    """A sentence where a law misses something, else none.
+
+    Args:
+      times: what is left of each column in units of its noise.
+      parts: the same as a part of the column's spread.
+
+    Example:
+      >>> misses_something([1.1, 4.0], [0.01, 0.2])
+      []
+    """
+    missed = [
+        x
+        for x, part in zip(times, parts, strict=True)
+        if x > _MISSED and part > _MISSED_PART
+    ]
+    if not missed:
+        return []
+    return [
+        f"what is left is {max(missed):.2g} times the noise of the data: the law "
+        "misses something, such as a friction, a force or a delay, and the errors "
+        "above are too small"
+    ]
 
 
 def _digits(x: float, error: float) -> str:

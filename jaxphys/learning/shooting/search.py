@@ -329,6 +329,18 @@ class Search:
         left = self.left(state) / state.noise
         return float(np.sqrt(np.sum(left**2) / self.shooting.pieces.counts.sum()))
 
+    def missed(self, state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What is left of each column that was measured, root mean square.
+
+        As it is, in units of the noise that the column has by itself, and as a part of
+        its spread.
+        """
+        number = self.shooting.pieces.counts.sum(axis=(0, 1))
+        used = number > 0
+        size = np.sum(self.left(state) ** 2, axis=(0, 1))[used]
+        columns = np.sqrt(size / number[used])
+        return columns, columns / self.own_noise[used], columns / self.spread[used]
+
     def _noise(self, state: State) -> np.ndarray:
         """The standard deviation of each column by what is left of it."""
         pieces = self.shooting.pieces

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import stopping, trees
+from jaxphys.data import continuous
 from jaxphys.learning.shooting.law import Law, law_of_motion
 from jaxphys.learning.shooting.rollouts import rollouts, starts_of
 from jaxphys.learning.shooting.search import Plan, Search, State
@@ -148,7 +149,8 @@ def learn_whole(
     Args:
       motion: what is learned.
       train: measured, N = 1 each, in the motion's kind of state, with times as uneven
-        as they are, not smoothed; inputs are held from each time to the next.
+        as they are, not smoothed; inputs are held from each time to the next. Angles
+        that jump by whole turns are unwrapped, and a warning says so.
       params: weights to begin with, such as `learn` finds by derivatives.
       rows: of a piece; by default half a period, 8 to 50.
       substeps: integrator steps between two times; by default as many as half the step
@@ -191,6 +193,7 @@ def learn_whole(
         if told is not None:
             told(f"pieces joined by {weight:g}: {misfit:.3g} times the noise is left")
 
+    train = continuous("learn_whole", train)
     n = train[0].y.q.shape[2]
     law = law_of_motion(motion, params, n)
     sizes = [int(np.size(x)) for x in jax.tree.leaves(params)]
