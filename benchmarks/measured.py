@@ -31,7 +31,7 @@ from jaxphys import checkpoint, data, experiments, integrators, learning, models
 from jaxphys.experiments import record
 from jaxphys.experiments.experiment import RunOptions, Subject, Trained
 from jaxphys.learning.constants import identify
-from jaxphys.learning.shooting import starts_of
+from jaxphys.learning.shooting import Law, rollouts, starts_of
 from jaxphys.motion import Motion
 from jaxphys.names import check_known
 from jaxphys.types import PhaseState, Trajectories
@@ -160,14 +160,13 @@ def _double_pendulum(smoke: bool) -> dict[str, Any]:
     start = {"a": 0.5, "b": 1.0, "c": 100.0, "d": 50.0}
     found = identify(_two_pendula, [one], start, friction=["viscous"])
 
-    def known(t: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.concatenate(found.follow(t, y).y, axis=2)[0]
-
     noise = np.asarray(found.noise)
-    rows = [{"model": "identified", "valid": _valid(known, other, noise)}]
+    law = found.law, found.every, found.substeps
+    rows = [{"model": "identified", "valid": _valid(law, other, noise)}]
     for model in ("delan", "neural_ode"):
         whole = _network(model, one)
-        rows.append({"model": model, "valid": _valid(_follow(whole), other, noise)})
+        law = whole.law, whole.c, whole.substeps
+        rows.append({"model": model, "valid": _valid(law, other, noise)})
     constants = {"constants": found.constants, "errors": found.standard_errors}
     return constants | {"joined": bool(found.joined), "rows": rows}
 
@@ -190,33 +189,28 @@ def _network(model: str, one: Trajectories) -> learning.Whole:
     return learning.learn_whole(motion, train, begun.state.params, seconds=SECONDS)
 
 
-def _follow(whole: learning.Whole) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A fitted network's motion at these times, (T, 2n), from what is seen first."""
-
-    def follow(t: np.ndarray, y: np.ndarray) -> np.ndarray:
-        empty = np.zeros((1, len(t), len(y) // 2))
-        record = Trajectories(t, PhaseState(empty, empty))
-        start = np.asarray(whole.law.enter(jnp.asarray(whole.c), jnp.asarray(y)))
-        path = whole.rollouts([record], start[None])[0]
-        return np.concatenate(path.y, axis=2)[0]
-
-    return follow
-
-
 def _valid(
-    follow: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    other: Trajectories,
-    noise: np.ndarray,
+    fitted: tuple[Law, np.ndarray, int], other: Trajectories, noise: np.ndarray
 ) -> list[float]:
-    """How long rollouts from many states of a record stay within the noise."""
-    t, y = np.asarray(other.t), np.concatenate(other.y, axis=2)[0]
+    """How long rollouts along another record stay within the noise, at most 2 s.
+
+    One every half second, its start fitted to its first half period.
+    """
+    law, c, substeps = fitted
+    parts = []
+    for first in range(0, len(other.t) - 200, 50):
+        rows = slice(first, first + 200)
+        y = type(other.y)(*(x[:, rows] for x in other.y))
+        parts.append(Trajectories(np.asarray(other.t)[rows], y))
+    starts = starts_of(law, c, parts, substeps)
     times = []
-    for first in range(0, len(t) - 200, 50):
-        part = slice(first, first + 200)
-        off = np.abs(follow(t[part], y[first]) - y[part]) / noise
+    for part, path in zip(
+        parts, rollouts(law, c, starts, parts, substeps=substeps)[0], strict=True
+    ):
+        off = (path - np.concatenate(part.y, axis=2)[0]) / noise
         over = np.flatnonzero(~(np.sqrt(np.mean(off**2, axis=1)) <= VALID))
-        last = over[0] if len(over) else 199
-        times.append(float(t[part][last] - t[first]))
+        last = over[0] if len(over) else len(off) - 1
+        times.append(float(part.t[last] - part.t[0]))
     return times
 
 

@@ -336,16 +336,31 @@ def test_a_command_of_the_pages_is_understood(line, folder, monkeypatch):
     assert cli.main(words) == 0
 
 
+#: Rows that were measured, ended badly, and are none any more.
+GIVEN_UP = {
+    "nonlinear_oscillators": ("sip",),
+    "pendulum_chain": ("lnn", "lnn_levenberg_marquardt"),
+}
+
+
 def test_every_run_that_the_pages_show_was_seen_to_end_well():
     """By the newest record of each: status 0, and each method's loss at most half."""
     record = harness.merged("shown")["results"]["commands"]
     poor = {}
     for command in shown.commands():
         found = record.get(command, {"status": "no record", "methods": {}})
-        bad = [name for name, end in found["methods"].items() if not end["good"]]
+        given_up = GIVEN_UP.get(command.split()[2], ())
+        bad = [
+            name
+            for name, end in found["methods"].items()
+            if not end["good"] and name not in given_up
+        ]
         if found["status"] or bad or not found["methods"]:
             poor[command] = (found["status"], bad)
     assert poor == {}
+    for name, rows in GIVEN_UP.items():
+        experiment = experiments.get(name)
+        assert not set(rows) & set(experiment.of("rows", experiment.settings()))
 
 
 @pytest.fixture(scope="module")

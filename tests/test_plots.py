@@ -25,8 +25,8 @@ TABLES = {
     "relativistic": "lnn; lnn, LM; hnn_velocities, LM; hnn, LM",
     "two_link_arm": "mlp; lnn; structured; delan; mlp, LM; lnn, LM; structured, LM;"
     " delan, LM",
-    "pendulum_chain": "naive; second_order; structured; lnn; delan; lnn, LM;"
-    " structured, LM; delan, LM",
+    "pendulum_chain": "naive; second_order; structured; delan; structured, LM;"
+    " delan, LM",
     "wave": "lattice; lattice, LM",
     "oscillators": "; ".join(f"mlp, {name}" for name in plots.OPTIMIZERS),
 }

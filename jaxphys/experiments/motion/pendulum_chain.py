@@ -241,11 +241,6 @@ def _structured(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
     return models.in_velocities(models.dynamics(model), model)
 
 
-def _lnn(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
-    model = models.lnn(**_options(settings, hidden, dtype))
-    return models.lagrangian_dynamics(model)
-
-
 def _delan(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
     model = models.delan(**_options(settings, hidden, dtype))
     return models.lagrangian_dynamics(model)
@@ -259,7 +254,8 @@ _ADAM = Recipe(
     learning_rate=1e-2,
     schedule="cosine",
 )
-#: Lagrangian networks do not bear the rate of the others.
+#: A Lagrangian network does not bear the rate of the others; one without a mass matrix
+#: that is positive by construction ends no better than it began.
 _GENTLE = dataclasses.replace(_ADAM, learning_rate=2e-3)
 _DAMPED = damped(64, 256, 1024, seconds=120.0, max_bend=optim.USUAL_BEND)
 
@@ -267,11 +263,9 @@ _BY_ADAM: dict[str, tuple[Callable, Recipe]] = {
     "naive": (_naive, _ADAM),
     "second_order": (_second_order, _ADAM),
     "structured": (_structured, _ADAM),
-    "lnn": (_lnn, _GENTLE),
     "delan": (_delan, _GENTLE),
 }
 _BY_DAMPING: dict[str, Callable] = {
-    "lnn": _lnn,
     "structured": _structured,
     "delan": _delan,
 }
