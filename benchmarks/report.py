@@ -20,7 +20,14 @@ MARKERS = ("<!-- methods: begin -->", "<!-- methods: end -->")
 #: Benchmark → what its table in the guide of that name stands between.
 TABLES = {
     name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->")
-    for name in ("hamiltonian", "lagrangian", "control", "feedback", "kills")
+    for name in (
+        "hamiltonian",
+        "lagrangian",
+        "control",
+        "feedback",
+        "kills",
+        "measured",
+    )
 }
 
 #: Experiment, its baseline, its model with the published recipe, and the best in as
@@ -144,6 +151,11 @@ def tables(results_dir: pathlib.Path) -> list[Table]:
         "feedback": ("docs/guides/feedback.md", TABLES["feedback"], _races),
         "kills": ("docs/limitations.md", TABLES["kills"], _kills),
         "control": ("docs/guides/control.md", TABLES["control"], _control_summary),
+        "measured": (
+            "docs/guides/measurements.md",
+            TABLES["measured"],
+            _measured_summary,
+        ),
     }
     found = []
     for name, (page, markers, lines) in pages.items():
@@ -767,6 +779,37 @@ def _springs(part: dict[str, Any]) -> list[str]:
     ]
     what = "A mass on a spring, noise of .1 on the states (energy MSE of rollouts):"
     return [what, "", *_table(["by", "median", "worst", "seeds"], rows), ""]
+
+
+def _measured_summary(results: dict[str, Any]) -> list[str]:
+    """A line for each record: what was found, and what is known of it."""
+
+    def of(rows: list[dict[str, Any]], key: str) -> str:
+        shown = [
+            (row["constant"], row[key]) for row in rows if row["known"] is not None
+        ]
+        return ", ".join(f"{name} {x:.4g}" for name, x in shown)
+
+    def line(name: str, part: dict[str, Any]) -> list[str]:
+        if name == "pendulum":
+            rows = part["rows"]
+            return ["Schmidt & Lipson's pendulum", of(rows, "found"), of(rows, "known")]
+        if name == "torque_limited":
+            rows = part["rows"]
+            return ["torque-limited pendulum", of(rows, "found"), of(rows, "known")]
+        if name == "silverbox":
+            found = f"{part['test_mv']:.2f} mV off over the test of 40 000 rows"
+            return ["silverbox", found, "–"]
+        if name == "tanks":
+            least = min(measured.TANKS.values())
+            found = f"{statistics.median(part['rows']['law']):.3f} V off over the test"
+            return ["cascaded tanks", found, f"networks {least:.3f}"]
+        return []
+
+    kept = [line(name, part) for name, part in results.items()]
+    seconds = [f"{part['seconds']:.0f}" for part in results.values()]
+    rows = [[*row, t] for row, t in zip(kept, seconds, strict=True) if row]
+    return _table(["record", "by `identify`", "known or published", "time [s]"], rows)
 
 
 _MEASURED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
