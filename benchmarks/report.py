@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from benchmarks import control, harness, kills, measured
+from benchmarks.shown import factor, good
 from jaxphys import experiments, plots
 from jaxphys.experiments import Experiment, record
 from jaxphys.experiments.control.rows import MILESTONES
@@ -845,9 +846,9 @@ def _shown(results: dict[str, Any]) -> list[str]:
         if found["status"] or not found["methods"]:
             rows.append([f"`{command}`", f"ended with {found['status']}", *5 * ["–"]])
             continue
-        factors = {name: x["factor"] for name, x in found["methods"].items()}
+        factors = {name: factor(x) for name, x in found["methods"].items()}
         worst = min(factors, key=factors.__getitem__)
-        poor = [name for name, x in found["methods"].items() if not x["good"]]
+        poor = [name for name, x in found["methods"].items() if not good(x)]
         asked = found["training_seconds"]
         row = [f"`{command}`", str(len(factors)), f"{factors[worst]:.2g}", worst]
         row += [", ".join(poor) or "–", f"{asked:g}" if asked else "its own"]

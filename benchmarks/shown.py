@@ -115,14 +115,23 @@ def _fall(entry: dict[str, Any]) -> dict[str, Any]:
     """By what factor a method's test loss fell, with what is said of its end."""
     first, last = entry["history"][0], entry["history"][-1]
     name = "test_loss" if "test_loss" in first else "train_loss"
-    ratio = first[name] / last[name] if last[name] else math.inf
     off = entry["final"].get("rollout_error", math.inf)
-    return {
+    found = {
         "first": first[name],
         "last": last[name],
-        "factor": ratio,
-        "good": bool(ratio >= FACTOR or off <= CLOSE),
         "rollout_error": off if math.isfinite(off) else None,
         "status": entry["final"].get("status"),
         "verdict": entry["final"].get("verdict"),
     }
+    return found | {"factor": factor(found), "good": good(found)}
+
+
+def factor(end: dict[str, Any]) -> float:
+    """By what factor a loss fell; infinite where it ended at nothing or below."""
+    return end["first"] / end["last"] if end["last"] > 0 else math.inf
+
+
+def good(end: dict[str, Any]) -> bool:
+    """Whether a method ended well."""
+    off = end.get("rollout_error")
+    return factor(end) >= FACTOR or (off is not None and off <= CLOSE)

@@ -5,7 +5,7 @@ the same data; `usual_rows` has the methods of the published comparisons.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -121,6 +121,7 @@ def usual_rows(
     min_damping: float = 1e-12,
     small: int | None = None,
     truncated: tuple[int, float] | None = None,
+    left_out: Collection[str] = (),
 ) -> dict[str, Row]:
     """Every method with an experiment's own batch sizes and rates.
 
@@ -137,6 +138,7 @@ def usual_rows(
         eigenvectors cost b³.
       truncated: batch size and rcond at which the true step of Gauss–Newton is compared
         besides, where a pseudo-inverse that keeps all it resolves steps too far.
+      left_out: methods that were seen to end no better here than they began.
     """
     batch, rate = adam
     few, eta, rcond = hig
@@ -166,7 +168,7 @@ def usual_rows(
         residual=True,
     )
     add("spring", damped, lambda b: optim.spring(), residual=True)
-    return rows
+    return {name: made for name, made in rows.items() if name not in left_out}
 
 
 def steering(
