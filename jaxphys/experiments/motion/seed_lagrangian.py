@@ -41,7 +41,7 @@ __all__ = ["TIMES", "Settings", "adam", "experiment", "followed"]
 TIMES = np.linspace(0.0, 3.0, 4)
 
 #: Learning rates from the first epoch to the last, each half of the one before.
-HALVED = 10
+_HALVED = 10
 
 #: What the sweep tries.
 RATES, BATCHES, SWEPT = (1e-4, 1e-3, 1e-2), (4, 16, 64), 3
@@ -96,7 +96,7 @@ def adam(settings: Settings, batch: int | None = None) -> Recipe:
         batch_size=batch,
         learning_rate=1e-3,
         schedule="step",
-        decay_every=max(settings.epochs * updates // HALVED, 1),
+        decay_every=max(settings.epochs * updates // _HALVED, 1),
         decay_factor=0.5,
     )
 
