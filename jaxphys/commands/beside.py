@@ -70,7 +70,10 @@ def draw_learned(found: KnownAndLearned, look: data.Look, path: pathlib.Path) ->
         return mechanics.mass_matrix(lagrangian)(c, q, rate) @ added(weights, q, rate)
 
     def values(c: Array) -> Array:
-        return jax.vmap(value, (None, 0))(c, entered).reshape(-1)
+        found = jax.vmap(value, (None, 0))(c, entered)
+        # An energy has no zero of its own.
+        found = found if part.energy is None else found - jnp.mean(found)
+        return found.reshape(-1)
 
     shape = (len(z), 1 if part.energy is not None else z.shape[1] // 2)
     drawn = np.asarray(jax.jit(values)(c)).reshape(shape)
@@ -92,7 +95,7 @@ def draw_learned(found: KnownAndLearned, look: data.Look, path: pathlib.Path) ->
 def _quantity(found: KnownAndLearned) -> str:
     """What is drawn, with its unit."""
     if found.network.learned == "energy":
-        return "energy [units of the law]"
+        return "energy less its mean [units of the law]"
     law = found.law.law
     if law.lagrangian is None and law.state is TangentState:
         return "acceleration [as in the data]"

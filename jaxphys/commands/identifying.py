@@ -134,7 +134,9 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     bare = [name for name, value in start.items() if value is None]
     if bare:
         raise ValueError(f"start has {bare[0]}; expected NAME=VALUE with a number.")
-    given = {k: x for k, x in (start | fixed).items() if x is not None}
+    # A name alone is fixed at its value in start.
+    known_values = {k: x for k, x in fixed.items() if x is not None}
+    given = {k: x for k, x in (start | known_values).items() if x is not None}
     known = known_law(law)
     # Those of friction and sensors begin where these say.
     names = (*options.friction, *options.sensors)
