@@ -38,7 +38,7 @@ commands:
   run EXPERIMENT [options]    train every method of an experiment, side by side
   fit MODEL --data FILE       learn a motion from trajectories of your own
   fit auto --data FILE        which law? several kinds fitted, ranked, recommended
-  identify LAW --data FILE    constants of a system, or of FILE.py:FUNCTION
+  identify LAW --data FILE    constants of a law; --learned force: what it misses, too
   predict RUN --state ...     follow a fitted model from a state: a table
   export RUN [--out FILE]     what was fitted, as a file that JAX alone runs
   simulate SYSTEM [options]   integrate a system: trajectories, figures, an animation

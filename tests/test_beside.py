@@ -1,11 +1,23 @@
 """A law and what it misses, found together."""
 
+import json
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import data, integrators, learning, systems
+from jaxphys import (
+    checkpoint,
+    cli,
+    commands,
+    data,
+    integrators,
+    learning,
+    systems,
+)
+from jaxphys.commands import identifying
 from jaxphys.types import PhaseState, Trajectories
 
 pytestmark = [pytest.mark.x64, pytest.mark.xdist_group("beside")]
@@ -131,3 +143,165 @@ def test_what_cannot_be_learned_beside_a_law_is_told():
 
     with pytest.raises(ValueError, match="of a vector field"):
         learning.known_and_learned(field, seen, {"k": 1.0}, learned="energy")
+
+
+LAW = """
+import jax.numpy as jnp
+
+
+def energy(c, q, v):
+    height = c.length * (1 - jnp.cos(q[0]))
+    return c.length**2 * v @ v / 2 - c.gravity * height
+"""
+
+
+def loss(v):
+    return 0.15 * v + 0.12 * v * jnp.abs(v)
+
+
+def swung(start, duration, count):
+    """A pendulum under a friction of two terms, (count, 2)."""
+
+    def field(t, y, args):
+        pull = -GRAVITY / LENGTH * jnp.sin(y[0])
+        return jnp.stack([y[1], pull - loss(y[1]) / LENGTH**2])
+
+    path = integrators.rollout(
+        integrators.rk4(field),
+        jnp.array(start),
+        dt=duration / (count - 1),
+        num_steps=count - 1,
+        substeps=10,
+    )
+    return np.asarray(path)
+
+
+@pytest.fixture(scope="module")
+def identified(tmp_path_factory):
+    """A law of a file and its friction, by `jaxphys identify --learned friction`."""
+    folder = tmp_path_factory.mktemp("beside")
+    path = swung([2.2, 0.0], 6.0, 121)
+    noise = np.random.default_rng(0).normal(size=path.shape)
+    rows = np.column_stack([np.linspace(0, 6, 121), path + noise * [0.004, 0.016]])
+    header = {"header": "t,theta,omega", "comments": "", "delimiter": ","}
+    np.savetxt(folder / "swing.csv", rows, **header)
+    (folder / "law.py").write_text(LAW)
+    options = commands.IdentifyOptions(
+        folder / "swing.csv",
+        start=("length=1", "gravity=9.81"),
+        fixed=("gravity",),
+        learned="friction",
+        hidden=(4,),
+        out=folder / "run",
+    )
+    return commands.identify_constants(f"{folder / 'law.py'}:energy", options)
+
+
+def test_a_command_finds_a_length_and_the_friction_that_the_law_misses(identified):
+    found, out = identified.found, identified.out
+    assert found.constants["length"] == pytest.approx(LENGTH, rel=0.01)
+    force = jax.jit(found.force)(jnp.zeros(1), jnp.full(1, 2.0))
+    assert float(force[0]) == pytest.approx(-float(loss(2.0)), rel=0.1)
+    report = json.loads((out / "report.json").read_text())
+    assert report["status"] == "finished"
+    assert report["constants"] == {"length": found.constants["length"]}
+    assert report["fixed"] == {"gravity": GRAVITY}
+    assert report["share"] == pytest.approx(found.share.tolist())
+    assert 0 < report["determined"] < report["weights"]
+    assert found.rms < 0.02
+    assert f"of {report['weights']} weights" in str(found)
+    page = (out / "report.html").read_text()
+    assert page.count("<img") == 2
+    assert "--learned friction --hidden 4" in page
+
+
+def test_a_law_with_its_network_is_followed_from_its_run(identified):
+    options = commands.PredictOptions((1.5, 1.0), duration=3.0, dt=0.05)
+    done = commands.predict(identified.out, options)
+    true = swung([1.5, 1.0], 3.0, 61)
+    off = np.concatenate(done.trajectories.y, axis=2)[0] - true
+    assert np.sqrt(np.mean(off**2)) < 0.02
+    assert np.all(done.errors[1:] > 0)
+    assert np.all(done.errors < 0.1)
+
+
+def test_a_law_with_its_network_comes_back_to_the_bit(identified):
+    found, law = identified.found.law, commands.load_law(identified.out)
+    assert law.law.names == found.law.names
+    np.testing.assert_array_equal(law.c, found.c)
+    np.testing.assert_array_equal(law.covariance, found.covariance)
+    assert law.measured == found.measured
+    assert (law.step, law.linear) == (found.step, found.linear)
+    z = jnp.array([0.7, -1.3])
+    rates = [
+        jax.jit(x.law.field)(0.0, z, (jnp.asarray(x.c), None)) for x in (law, found)
+    ]
+    np.testing.assert_array_equal(*rates)
+    # The network alone is a model file like others.
+    model = checkpoint.load(identified.out / "learned.npz")
+    at = model.dynamics.state(jnp.zeros(1), z[1:])
+    alone = model.dynamics.vector_field(0.0, at, model.params).v
+    np.testing.assert_allclose(alone, identified.found.learned(z[:1], z[1:]))
+
+
+def test_a_law_or_a_network_that_is_another_is_told(identified, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(identified.out, run)
+    network = run / "learned.npz"
+    raw = bytearray(network.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    network.write_bytes(raw)
+    with pytest.raises(ValueError, match="its checksum is another"):
+        commands.load_law(run)
+    network.unlink()
+    with pytest.raises(FileNotFoundError, match=r"there is no .*learned\.npz"):
+        commands.load_law(run)
+    file = identified.out.parent / "law.py"
+    file.write_text(LAW + "# changed")
+    with pytest.warns(UserWarning, match=r"law\.py has changed since"):
+        commands.load_law(identified.out)
+    file.write_text(LAW)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--learned", "frictoin"), "Did you mean 'friction'"),
+        (("--learned", "friction", "--sensors", "scale_v"), "sensors cannot be used"),
+        (("--learned", "force", "--bounds", "mass=0:"), "bounds cannot be used"),
+        (("--learned", "force", "--inputs", "linear"), "inputs cannot be used"),
+        (("--learned", "force", "--rows", "20"), "rows cannot be used"),
+        (("--learned", "force", "--substeps", "2"), "substeps cannot be used"),
+        (("--learned", "force", "--initial", "1", "0"), "initial cannot be used"),
+        (("--learned", "force", "--hidden", "0"), "hidden"),
+        (("--hidden", "4"), "hidden is of the network of --learned"),
+        (("--learned", "friction", "--fixed", "mas=1"), "Did you mean 'mass'"),
+    ],
+)
+def test_what_cannot_be_learned_by_a_command_is_refused_with_nothing_written(
+    options, told, identified, tmp_path, capsys
+):
+    table, out = identified.out.parent / "swing.csv", tmp_path / "out"
+    call = ["identify", "pendulum", "--data", str(table), "--cache", "off"]
+    assert cli.main([*call, *options, "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+    assert not out.exists()
+
+
+def test_an_interruption_is_said_in_the_report(identified, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(identifying, "known_and_learned", interrupted)
+    out = tmp_path / "out"
+    options = commands.IdentifyOptions(
+        identified.out.parent / "swing.csv", learned="friction", out=out
+    )
+    with pytest.raises(KeyboardInterrupt):
+        commands.identify_constants("pendulum", options)
+    report = json.loads((out / "report.json").read_text())
+    assert report["status"] == "interrupted"
+    with pytest.raises(ValueError, match="its status is interrupted"):
+        commands.load_law(out)

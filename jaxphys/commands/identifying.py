@@ -1,17 +1,21 @@
-"""`jaxphys identify`: the constants of a known law from a file of measurements."""
+"""`jaxphys identify`: the constants of a known law from a file of measurements.
+
+With --learned, a network for what the law misses is fitted together with them.
+"""
 
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxphys import data, plots
 from jaxphys.checks import check_count
+from jaxphys.commands.beside import beside_page, draw_learned
 from jaxphys.commands.fitting import read_measured
 from jaxphys.commands.fitting.pages import data_section
 from jaxphys.commands.fitting.resuming import digest
-from jaxphys.commands.laws import constants_of, known_law, law_facts
+from jaxphys.commands.laws import constants_of, keep_network, known_law, law_facts
 from jaxphys.commands.pages import (
     command_line,
     figures,
@@ -23,11 +27,16 @@ from jaxphys.commands.pages import (
     write_page,
 )
 from jaxphys.experiments import record
+from jaxphys.learning.beside import LEARNED, KnownAndLearned, known_and_learned
 from jaxphys.learning.constants import KINDS, Identified, identify
 from jaxphys.names import check_known
 from jaxphys.types import System, Trajectories
 
 __all__ = ["Identification", "IdentifyOptions", "identify_constants"]
+
+
+#: Options that a law with something learned beside it cannot have.
+_ALONE = ("bounds", "sensors", "initial", "inputs", "rows", "substeps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +63,10 @@ class IdentifyOptions:
       rows: of the pieces in which the record is fitted; by default half a period, 50 at
         most.
       substeps: integrator steps between two times; by default as many as it takes.
+      learned: what a network learns that the law misses, together with the constants:
+        `friction`, a force of velocities; `force`, of positions and velocities; or
+        `energy`, a term of the energy.
+      hidden: units of each hidden layer of that network.
       periodic: which coordinates are angles [rad], true or false for each; by default
         those with the name of an angle, and those that jump by whole turns.
       out: directory of the results; `runs/identify-DATE-TIME` by default.
@@ -71,6 +84,8 @@ class IdentifyOptions:
     inputs: str = "held"
     rows: int | None = None
     substeps: int | None = None
+    learned: str | None = None
+    hidden: tuple[int, ...] = (8,)
     periodic: tuple[bool, ...] = ()
     out: pathlib.Path | None = None
 
@@ -79,12 +94,13 @@ class Identification(NamedTuple):
     """What `identify_constants` leaves.
 
     Attributes:
-      found: constants, errors, and what is not determined.
+      found: constants, errors, and what is not determined; or, with `learned`, the
+        constants and what was learned beside them.
       look: what the data are like.
       out: the directory.
     """
 
-    found: Identified
+    found: Identified | KnownAndLearned
     look: data.Look
     out: pathlib.Path
 
@@ -113,11 +129,14 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
         check_known("kind", options.kind, KINDS)
     if options.substeps is not None:
         check_count("substeps", options.substeps)
+    _check_learned(options)
     start, fixed = _values("start", options.start), _values("fixed", options.fixed)
     bare = [name for name, value in start.items() if value is None]
     if bare:
         raise ValueError(f"start has {bare[0]}; expected NAME=VALUE with a number.")
-    given = {k: x for k, x in (start | fixed).items() if x is not None}
+    # A name alone is fixed at its value in start.
+    known_values = {k: x for k, x in fixed.items() if x is not None}
+    given = {k: x for k, x in (start | known_values).items() if x is not None}
     known = known_law(law)
     # Those of friction and sensors begin where these say.
     names = (*options.friction, *options.sensors)
@@ -135,28 +154,94 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     print(f"{look.text}\n", flush=True)
     begun = _begun_report(law, options, look)
     with _cleared(out), record.said_where_it_ends(out / "report.json", begun):
-        found = identify(
-            known,
-            look.trajectories,
-            constants,
-            fixed=tuple(fixed),
-            bounds=_bounds(options.bounds),
-            friction=_begun(options.friction, extras),
-            sensors=_begun(options.sensors, extras),
-            kind=options.kind,
-            initial=options.initial,
-            inputs=options.inputs,
-            rows=options.rows,
-            substeps=options.substeps,
-        )
+        find = _identified if options.learned is None else _with_learned
+        found = find(known, look, constants, tuple(fixed), extras, options)
+        if isinstance(found, KnownAndLearned):
+            facts = law_facts(law, options.kind, found.law) | keep_network(found, out)
+        else:
+            facts = law_facts(law, options.kind, found.bound())
     print(found)
-    report = begun | {"status": "finished"} | found.report()
-    report["model"] = law_facts(law, options.kind, found)
+    report = begun | {"status": "finished"} | found.report() | {"model": facts}
     record.write_json(out / "report.json", report)
-    _draw(law, look, found, out)
-    _write_page(law, options, look, found, out)
+    _draw(law, look, found.shown, out)
+    if isinstance(found, KnownAndLearned):
+        draw_learned(found, look, out / "learned.png")
+        command = command_line(f"identify {law}", options)
+        file = pathlib.Path(options.data)
+        beside_page(found, look, out, law=law, file=file, command=command)
+    else:
+        _write_page(law, options, look, found, out)
     print(f"report and figure in {out}; to go on: jaxphys predict {out} --state …")
     return Identification(found, look, out)
+
+
+def _check_learned(options: IdentifyOptions) -> None:
+    """A ValueError where options do not go together with what is learned."""
+    usual = {each.name: each.default for each in dataclasses.fields(options)}
+    if options.learned is None:
+        if options.hidden != usual["hidden"]:
+            raise ValueError(
+                "hidden is of the network of --learned, which is missing; add it, or "
+                "leave hidden out."
+            )
+        return
+    check_known("learned", options.learned, LEARNED)
+    for units in options.hidden:
+        check_count("hidden", units)
+    for name in _ALONE:
+        if getattr(options, name) != usual[name]:
+            raise ValueError(
+                f"{name} cannot be used together with --learned; leave one of them out."
+            )
+
+
+def _identified(
+    known: System | Callable,
+    look: data.Look,
+    constants: Any,
+    fixed: tuple[str, ...],
+    extras: Mapping[str, float],
+    options: IdentifyOptions,
+) -> Identified:
+    """The constants of a law alone."""
+    return identify(
+        known,
+        look.trajectories,
+        constants,
+        fixed=fixed,
+        bounds=_bounds(options.bounds),
+        friction=_begun(options.friction, extras),
+        sensors=_begun(options.sensors, extras),
+        kind=options.kind,
+        initial=options.initial,
+        inputs=options.inputs,
+        rows=options.rows,
+        substeps=options.substeps,
+    )
+
+
+def _with_learned(
+    known: System | Callable,
+    look: data.Look,
+    constants: Any,
+    fixed: tuple[str, ...],
+    extras: Mapping[str, float],
+    options: IdentifyOptions,
+) -> KnownAndLearned:
+    """The constants of a law, and what it misses."""
+    periodic = options.periodic or getattr(known, "periodic", None) or look.periodic
+    return known_and_learned(
+        known,
+        look.trajectories,
+        constants,
+        learned=options.learned or LEARNED[0],
+        fixed=fixed,
+        friction=_begun(options.friction, extras),
+        kind=options.kind,
+        periodic=periodic,
+        hidden=options.hidden,
+        told=lambda line: print(line, flush=True),
+    )
 
 
 def _values(option: str, asked: Sequence[str]) -> dict[str, float | None]:
@@ -271,11 +356,13 @@ def _write_page(
     write_page(page, title, parts, command=command, versions=versions)
 
 
-def _draw(law: str, look: data.Look, found: Identified, out: pathlib.Path) -> None:
+def _draw(
+    law: str, look: data.Look, shown: Sequence[Trajectories], out: pathlib.Path
+) -> None:
     """The longest of the measured motions, and the one that was found for it."""
-    lengths = [len(each.t) for each in found.shown]
+    lengths = [len(each.t) for each in shown]
     longest = lengths.index(max(lengths))
     measured: Trajectories = look.trajectories[longest]
     label = law.rpartition(":")[2].replace("_", " ")
-    figure = plots.followed_motion(measured, {label: found.shown[longest]})
+    figure = plots.followed_motion(measured, {label: shown[longest]})
     plots.save(figure, out / "motion.png")

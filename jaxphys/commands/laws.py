@@ -2,7 +2,8 @@
 
 The report names the law, a system or FILE.py:NAME, and has its constants with their
 covariance. A system is one of jaxphys; a file of Python is run again, as it was when
-its constants were found.
+its constants were found. What was learned beside it is in a model file, learned.npz,
+with the covariance of constants and weights.
 """
 
 import json
@@ -14,16 +15,28 @@ from typing import Any
 
 import numpy as np
 
-from jaxphys import systems
+from jaxphys import checkpoint, systems
 from jaxphys.commands.fitting.resuming import digest
 from jaxphys.commands.loading import function_of, module_of
-from jaxphys.learning.constants import BoundLaw, Identified
+from jaxphys.learning import count_weights
+from jaxphys.learning.beside import LEARNED, KnownAndLearned, Network
+from jaxphys.learning.constants import BoundLaw
 from jaxphys.learning.constants.extras import extras_of
 from jaxphys.learning.constants.law import Measured, law_of
 from jaxphys.names import check_known
 from jaxphys.types import PhaseState, System, TangentState
 
-__all__ = ["constants_of", "known_law", "law_facts", "load_law", "report_of_law"]
+__all__ = [
+    "constants_of",
+    "keep_network",
+    "known_law",
+    "law_facts",
+    "load_law",
+    "report_of_law",
+]
+
+#: The model file of what was learned beside a law.
+_NETWORK = "learned.npz"
 
 _STATES = {kind.__name__: kind for kind in (PhaseState, TangentState)}
 
@@ -61,15 +74,14 @@ def constants_of(given: Mapping[str, float]) -> Any:
     return type("Constants", (base,), {"__slots__": (), "__getitem__": read})(**given)
 
 
-def law_facts(law: str, kind: str | None, found: Identified) -> dict[str, Any]:
+def law_facts(law: str, kind: str | None, bound: BoundLaw) -> dict[str, Any]:
     """What report.json needs so that `load_law` has the law again.
 
     Args:
       law: as it was named.
       kind: of the function, where that was given.
-      found: its constants.
+      bound: the law with its constants.
     """
-    bound = found.bound()
     path, colon, name = law.rpartition(":")
     place = f"{pathlib.Path(path).resolve()}:{name}" if colon else law
     return {
@@ -83,6 +95,54 @@ def law_facts(law: str, kind: str | None, found: Identified) -> dict[str, Any]:
         "step": bound.step,
         "linear": bound.linear,
     }
+
+
+def keep_network(found: KnownAndLearned, out: pathlib.Path) -> dict[str, Any]:
+    """Write the network beside a law as a model file.
+
+    Args:
+      found: the law with its network.
+      out: the directory of the run.
+
+    Returns:
+      What it changes in the `law_facts`: weights and covariance are in the file.
+    """
+    network, covariance = found.network, found.law.covariance
+    notes = {
+        "learned": network.learned,
+        "covariance": covariance.tolist() if np.any(covariance) else None,
+    }
+    path = checkpoint.save_model(
+        out / _NETWORK, network.kind, network.arguments, network.weights, notes
+    )
+    return {
+        "values": found.constants,
+        "covariance": None,
+        "network": {"file": _NETWORK, "sha256": digest(path)},
+    }
+
+
+def _network_of(
+    folder: pathlib.Path, facts: dict[str, Any]
+) -> tuple[Network, np.ndarray | None]:
+    """What was learned beside a law, and the covariance, from the model file."""
+    path = folder / _NETWORK
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}, which has what was learned beside the law."
+        )
+    if digest(path) != facts.get("sha256"):
+        raise ValueError(
+            f"{path} is not as this run wrote it, its checksum is another; take a copy "
+            "of it, or run jaxphys identify again."
+        )
+    model = checkpoint.load(path)
+    notes = model.notes
+    network = Network(notes.get("learned", ""), model.arguments, model.params)
+    if network.learned not in LEARNED or network.kind != model.kind:
+        raise ValueError(f"{path} is not what jaxphys identify --learned leaves.")
+    kept = notes.get("covariance")
+    return network, None if kept is None else np.array(kept, float)
 
 
 def report_of_law(run: str | pathlib.Path) -> dict[str, Any] | None:
@@ -115,8 +175,8 @@ def load_law(run: str | pathlib.Path, law: System | Callable | None = None) -> B
 
     Raises:
       FileNotFoundError: where there is no such run, or its law's file is gone.
-      ValueError: where the run is no finished identification, or the law has other
-        constants by now.
+      ValueError: where the run is no finished identification, the law has other
+        constants by now, or the model file of what was learned is another.
 
     Example:
       >>> import contextlib, io, jax, tempfile
@@ -150,16 +210,23 @@ def load_law(run: str | pathlib.Path, law: System | Callable | None = None) -> B
             f"{report.get('status')}. Run jaxphys identify again."
         )
     try:
-        values, covariance = facts["values"], np.array(facts["covariance"], float)
+        values, covariance = facts["values"], facts["covariance"]
+        covariance = None if covariance is None else np.array(covariance, float)
         measured = Measured(_STATES[facts["state"]], *facts["measured"])
         step, linear, kind = float(facts["step"]), bool(facts["linear"]), facts["kind"]
         place, written = facts["place"], facts["sha256"]
         options = report["options"]
         friction, sensors = options["friction"], options["sensors"]
+        beside = dict(facts.get("network") or {})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{run} has a damaged report.json; run jaxphys identify again."
         ) from error
+    network = None
+    if beside:
+        folder = pathlib.Path(run)
+        folder = folder if folder.is_dir() else folder.parent
+        network, covariance = _network_of(folder, beside)
     if law is None:
         file = pathlib.Path(place.rpartition(":")[0])
         if written is not None and file.is_file() and digest(file) != written:
@@ -175,13 +242,24 @@ def load_law(run: str | pathlib.Path, law: System | Callable | None = None) -> B
         own = len(values) - len(extras_of(friction, sensors, n, columns))
         constants = constants_of(dict(list(values.items())[:own]))
     made = law_of(
-        law, constants, measured, kind=kind, friction=friction, sensors=sensors
+        law,
+        constants,
+        measured,
+        kind=kind,
+        friction=friction,
+        sensors=sensors,
+        learned=None if network is None else network.part,
     )
-    if made.names != tuple(values):
+    known = len(values)
+    weights = 0 if network is None else count_weights(network.kind, network.arguments)
+    if made.names[:known] != tuple(values) or len(made.names) != known + weights:
+        shown = made.names[: len(made.names) - weights]
         raise ValueError(
             f"{run} has the constants {', '.join(values)}; its law has "
-            f"{', '.join(made.names)} by now. Run jaxphys identify again."
+            f"{', '.join(shown)} by now. Run jaxphys identify again."
         )
-    c = np.array(list(values.values()), float)
+    c = np.concatenate([np.array(list(values.values()), float), made.start[known:]])
+    if covariance is None:
+        covariance = np.zeros((len(c), len(c)))
     name = place.rpartition(":")[2]
     return BoundLaw(name, made, c, covariance, measured, step, linear)

@@ -56,7 +56,8 @@ class Predicted(NamedTuple):
       trajectories: the motion, N = 1, with its energy where the model has one.
       out: the table.
       errors: one standard deviation of q and of v or p, (T, 2n), by the errors of the
-        constants of a law that was identified; None for a fitted model.
+        constants of a law that was identified; None for a fitted model, and where
+        their covariance was not kept.
     """
 
     trajectories: Trajectories
@@ -130,7 +131,7 @@ def _followed(learned: checkpoint.Learned, options: PredictOptions) -> Trajector
 
 def _followed_law(
     law: BoundLaw, report: dict[str, Any], options: PredictOptions
-) -> tuple[Trajectories, np.ndarray]:
+) -> tuple[Trajectories, np.ndarray | None]:
     """The motion of an identified law, and its errors."""
     measured = law.measured
     _check_state(options, measured.num_coordinates, measured.state)
@@ -140,7 +141,9 @@ def _followed_law(
     t, u = _times(options, "a law", step, measured.num_controls)
     found, errors = law.follow(t, np.array(options.state, float), u)
     found = _finite(found)
-    return found, errors[: len(found.t)]
+    # A covariance of very many unknowns is not kept.
+    kept = bool(np.any(law.covariance))
+    return found, errors[: len(found.t)] if kept else None
 
 
 def _check_state(options: PredictOptions, n: int, state: type[State]) -> None:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jaxphys import data, mechanics, models, trees
+from jaxphys import checkpoint, data, mechanics, trees
 from jaxphys.learning.arguments import arguments_for
 from jaxphys.learning.constants.bound import BoundLaw
 from jaxphys.learning.constants.errors import errors_of
@@ -29,13 +29,51 @@ from jaxphys.names import check_known
 from jaxphys.training import one_blas_thread
 from jaxphys.types import Array, PyTree, System, TangentState, Trajectories
 
-__all__ = ["KnownAndLearned", "known_and_learned"]
+__all__ = ["LEARNED", "KnownAndLearned", "Network", "known_and_learned"]
+
+#: What can be learned beside a law.
+LEARNED = ("friction", "force", "energy")
 
 #: Weights of the rows that join pieces, and how a stage ends.
 _WEIGHTS, _TOLERANCE, _ROUNDS, _STEP_ERROR = (1e-1, 1.0, 1e1, 1e2, 1e3), 1e-7, 8, 1e-2
 
 #: Points along the data at which the learned part is kept small.
 _POINTS = 200
+
+#: A standard error above this part of the value is told.
+_WEAK = 0.3
+
+
+class Network(NamedTuple):
+    """The network of a learned part, from which the part is made again.
+
+    Attributes:
+      learned: of `LEARNED`.
+      arguments: of its model, as `checkpoint.save_model` takes them.
+      weights: of the model.
+    """
+
+    learned: str
+    arguments: dict[str, Any]
+    weights: PyTree
+
+    @property
+    def kind(self) -> str:
+        """The kind of its model, one of `checkpoint.KINDS`."""
+        return "hnn" if self.learned == "energy" else "second_order"
+
+    @property
+    def part(self) -> Learned:
+        """A term of an energy, or a force, as functions of weights and a state."""
+        made: Any = checkpoint.build(self.kind, self.arguments)
+        if self.learned == "energy":
+            return Learned(self.weights, energy=made.energy)
+
+        def rate(w: PyTree, q: Array, x: Array) -> Array:
+            at = TangentState(0 * q if self.learned == "friction" else q, x)
+            return made.vector_field(0.0, at, w).v
+
+        return Learned(self.weights, rate=rate)
 
 
 class KnownAndLearned(NamedTuple):
@@ -56,6 +94,8 @@ class KnownAndLearned(NamedTuple):
       noise: standard deviation of each column, (2n,), by what is left.
       starts: where each trajectory begins, (N, 2n).
       joined: whether each trajectory was followed from its beginning to its end.
+      network: of the learned part, with its weights.
+      shown: the fitted motions, at the times of the measured ones.
       warnings: what to know before the numbers are used, a sentence each.
     """
 
@@ -71,6 +111,8 @@ class KnownAndLearned(NamedTuple):
     noise: np.ndarray
     starts: np.ndarray
     joined: bool
+    network: Network
+    shown: list[Trajectories]
     warnings: tuple[str, ...] = ()
 
     def force(self, q: Array, v: Array) -> Array:
@@ -92,17 +134,45 @@ class KnownAndLearned(NamedTuple):
         """The learned part over the known one, by their root mean squares, (n,)."""
         return self.learned_rms / self.known_rms
 
-    def __str__(self) -> str:
-        lines = [
-            f"{name}  {x:.6g}  "
-            + ("fixed" if self.standard_errors[name] == 0 else f"± {error:.2g}")
-            for (name, x), error in zip(
-                self.constants.items(), self.standard_errors.values(), strict=True
-            )
+    def rows(self) -> list[list[str]]:
+        """Name, value and error of each constant, for people."""
+        return [
+            [name, f"{x:.6g}", _error_text(self.standard_errors[name])]
+            for name, x in self.constants.items()
         ]
+
+    def report(self) -> dict[str, Any]:
+        """All numbers as JSON has them; null for what is not finite."""
+        errors = self.standard_errors
+        lost = [name for name, error in errors.items() if not np.isfinite(error)]
+        fixed = {name: x for name, x in self.constants.items() if errors[name] == 0}
+        known = [name for name in errors if name not in (*lost, *fixed)]
+        share = [float(x) if np.isfinite(x) else None for x in self.share]
+        return {
+            "constants": {name: self.constants[name] for name in known},
+            "standard_errors": {name: errors[name] for name in known},
+            "fixed": fixed,
+            "undetermined": lost,
+            "learned": self.network.learned,
+            "known_rms": self.known_rms.tolist(),
+            "learned_rms": self.learned_rms.tolist(),
+            "share": share,
+            "weights": self.weights,
+            "determined": float(self.determined),
+            "rms": self.rms,
+            "noise": self.noise.tolist(),
+            "starts": self.starts.tolist(),
+            "joined": bool(self.joined),
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        lines = ["  ".join(row) for row in self.rows()]
         shares = [
-            f"{known:.3g} and {more:.3g}"
-            for known, more in zip(self.known_rms, self.learned_rms, strict=True)
+            f"{known:.3g} and {more:.3g}, a share of {share:.2g}"
+            for known, more, share in zip(
+                self.known_rms, self.learned_rms, self.share, strict=True
+            )
         ]
         lines += [
             f"rms of the known and of the learned acceleration: {'; '.join(shares)}",
@@ -110,6 +180,40 @@ class KnownAndLearned(NamedTuple):
             f"rms of what is left {self.rms:.4g}",
         ]
         return "\n".join([*lines, *(f"note: {text}" for text in self.warnings)])
+
+
+def _error_text(error: float) -> str:
+    """The standard error of a constant in words; zero is that of a fixed one."""
+    if error == 0:
+        return "fixed"
+    return f"± {error:.2g}" if np.isfinite(error) else "not determined"
+
+
+def _warnings(
+    constants: Mapping[str, float],
+    errors: Mapping[str, float],
+    known_rms: np.ndarray,
+    learned_rms: np.ndarray,
+) -> list[str]:
+    """What to know of constants beside which something was learned."""
+    found = [
+        f"{name} is not determined beside what is learned: fix it, or measure a "
+        "motion in which it matters"
+        for name in constants
+        if not np.isfinite(errors[name])
+    ]
+    found += [
+        f"{name} is weakly determined: its standard error is "
+        f"{errors[name] / abs(x):.2g} times its value"
+        for name, x in constants.items()
+        if x and _WEAK * abs(x) < errors[name] < np.inf
+    ]
+    if np.any(learned_rms > known_rms):
+        found.append(
+            "the learned part is larger than the known one: the law may not be that "
+            "of these data"
+        )
+    return found
 
 
 def known_and_learned(
@@ -172,7 +276,7 @@ def known_and_learned(
       True
     """
     trees.check_double("constants are found")
-    check_known("learned", learned, ("force", "friction", "energy"))
+    check_known("learned", learned, LEARNED)
     trajectories = data.continuous("known_and_learned", trajectories)
     measured = measured_by(trajectories[0])
     if periodic is None:
@@ -182,7 +286,7 @@ def known_and_learned(
     network = _network(learned, trajectories, periodic, hidden, key)
     given: dict[str, Any] = {"kind": kind, "friction": friction, "sensors": ()}
     alone = law_of(law, constants, measured, **given)
-    both = law_of(law, constants, measured, **given, learned=network)
+    both = law_of(law, constants, measured, **given, learned=network.part)
     for name in fixed:
         check_known("constant", name, alone.names)
     free = np.array([name not in fixed for name in both.names])
@@ -219,22 +323,15 @@ def _network(
     periodic: Sequence[bool],
     hidden: Sequence[int],
     key: Array | None,
-) -> Learned:
-    """The learned part, in units of the data."""
+) -> Network:
+    """The network of the learned part, in units of the data, and its first weights."""
     smooth = [data.with_derivatives(each, window="auto") for each in trajectories]
-    model = "hnn" if learned == "energy" else "second_order"
-    given = arguments_for(model, smooth, periodic=periodic, hidden=hidden)
+    new = Network(learned, {}, None)
+    given = arguments_for(new.kind, smooth, periodic=periodic, hidden=hidden)
     given.pop("num_controls", None)
-    made: Any = getattr(models, model)(**given)
-    weights = made.init(jax.random.key(0) if key is None else key)
-    if learned == "energy":
-        return Learned(weights, energy=made.apply)
-
-    def rate(w: PyTree, q: Array, x: Array) -> Array:
-        at = TangentState(0 * q if learned == "friction" else q, x)
-        return made.vector_field(0.0, at, w).v
-
-    return Learned(weights, rate=rate)
+    init = checkpoint.build(new.kind, given).init
+    weights = init(jax.random.key(0) if key is None else key)
+    return Network(learned, given, weights)
 
 
 def _penalty(
@@ -290,7 +387,7 @@ def _parts(
 
 
 def _result(
-    search: Search, state: State, alone: Law, network: Learned, known: int, measured
+    search: Search, state: State, alone: Law, network: Network, known: int, measured
 ) -> KnownAndLearned:
     law, k = search.law, len(alone.names)
     names = [x for x, f in zip(alone.names, search.free, strict=False) if f]
@@ -310,7 +407,8 @@ def _result(
         covariance[np.ix_(places, places)] = own[:size, :size]
     _, unravel = ravel_pytree(network.weights)
     weights = unravel(jnp.asarray(state.c[k:]))
-    part: Any = network.energy or network.rate
+    given = network.part
+    part: Any = given.energy or given.rate
     every = jax.jit(functools.partial(_parts, law, alone))(
         jnp.asarray(state.c), *_states(search.seen)
     )
@@ -318,11 +416,13 @@ def _result(
     left, pieces = search.left(state), search.shooting.pieces
     steps = np.concatenate([np.diff(x.t) for x in search.seen])
     step = float(np.median(steps)) / search.shooting.substeps
-    notes = misses_something(*search.missed(state)[1:])
+    constants = dict(zip(alone.names, state.c[:k].tolist(), strict=True))
+    notes = _warnings(constants, errors, *sizes)
+    notes += misses_something(*search.missed(state)[1:])
     if not state.joined:
         notes.append("the pieces of the record could not be joined")
     return KnownAndLearned(
-        constants=dict(zip(alone.names, state.c[:k].tolist(), strict=True)),
+        constants=constants,
         standard_errors=errors,
         law=BoundLaw("known and learned", law, state.c, covariance, measured, step),
         learned=lambda q, rate: part(weights, q, rate),
@@ -334,5 +434,7 @@ def _result(
         noise=state.noise,
         starts=state.starts[pieces.first],
         joined=state.joined,
+        network=network._replace(weights=weights),
+        shown=search.shown(state),
         warnings=tuple(notes),
     )

@@ -13,7 +13,7 @@ models, takes them as a mapping row → data, and `looks`, row → label and col
 | `simulators` | simulators under a control, and constants found through them |
 | `maps` | fields over two variables, and their errors |
 | `learned` | motions, energies, masses and functions beside the true ones |
-| `records` | whole records and rollouts along them, and the ranking of laws |
+| `records` | whole records, rollouts and learned forces along them, rankings |
 | `motions` | trajectories of one system |
 | `checkups` | what `jaxphys.check` saw of a function |
 | `animations` | motion in the plane |
@@ -56,7 +56,7 @@ from jaxphys.plots.motions import (
     time_series,
     wrapped,
 )
-from jaxphys.plots.records import ranking, record
+from jaxphys.plots.records import learned_part, ranking, record
 from jaxphys.plots.simulators import (
     closed_loop,
     constant_errors,
@@ -102,6 +102,7 @@ __all__ = [
     "identified_motion",
     "learned_functions",
     "learned_motion",
+    "learned_part",
     "looks",
     "loss_curves",
     "mass_matrices",

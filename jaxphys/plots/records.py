@@ -1,4 +1,4 @@
-"""Whole records and the rollouts of learned motions along them, and their ranking."""
+"""Whole records, rollouts of learned motions along them, and what is learned there."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from jaxphys.plots import _panels
 from jaxphys.plots.style import STYLE, Look
 from jaxphys.types import Trajectories
 
-__all__ = ["ranking", "record"]
+__all__ = ["learned_part", "ranking", "record"]
 
 
 @mpl.rc_context(STYLE)
@@ -60,6 +60,46 @@ def record(
                 _shade(panel, measured.t, held_out)
         column[-1].set_xlabel("time $t$ [as in the data]")
     _panels.legend_outside(figure, *_panels.labeled_lines(grid))
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def learned_part(
+    x: np.ndarray,
+    values: np.ndarray,
+    errors: np.ndarray | None = None,
+    *,
+    labels: tuple[str, str],
+    shade: tuple[str, np.ndarray] | None = None,
+) -> Figure:
+    """What was learned beside a law, at the measured states.
+
+    Args:
+      x: positions or rates, (S, n); at most four columns are drawn, a panel each.
+      values: of the learned part, (S, n); of a term of an energy (S, 1).
+      errors: one standard deviation of the values; None for no bars.
+      labels: of x and of the values, with units.
+      shade: label and values, (S, n), of what colors the points.
+    """
+    count = min(x.shape[1], 4)
+    width = 1.0 + (5.0 if shade else 4.2) * count
+    figure, grid = _panels.panels(1, count, (width, 3.8))
+    for i, panel in enumerate(grid[0]):
+        own = min(i, values.shape[1] - 1)
+        if errors is not None:
+            bars = {"fmt": "none", "ecolor": "#7f9fe0", "elinewidth": 1.0}
+            panel.errorbar(x[:, i], values[:, own], errors[:, own], zorder=1, **bars)
+        color = "#1f3f8f" if shade is None else shade[1][:, i]
+        options = {"cmap": "viridis"} if shade else {}
+        points = panel.scatter(x[:, i], values[:, own], 9, color, zorder=2, **options)
+        if shade is not None:
+            label = shade[0] if count == 1 else f"{shade[0]}, coordinate {i + 1}"
+            figure.colorbar(points, ax=panel, label=label)
+        panel.axhline(0.0, color="black", lw=0.6)
+        panel.set_xlabel(labels[0])
+        if count > 1:
+            panel.set_title(f"coordinate {i + 1}")
+    grid[0, 0].set_ylabel(labels[1])
     return figure
 
 
