@@ -18,7 +18,8 @@ from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-#: Seconds of training of each method; those of a sweep are for each of many rates.
+#: Seconds of training of each method; those of a sweep are for each of many rates, and
+#: a method that ends badly there is run again alone for as long as all others.
 SECONDS, SWEPT = 5.0, {"ablations": 1.0}
 
 #: Seconds of a whole command with all of its compiling.
@@ -53,9 +54,10 @@ def run(
     for command in chosen:
         most = min(seconds, SWEPT.get(command.split()[2], seconds))
         ended = _ended(command, most)
-        poor = not all(x["good"] for x in ended["methods"].values())
-        again = poor and not smoke and command.split()[2] not in SWEPT
-        found[command] = _ended(command, None) if again else ended
+        poor = [name for name, x in ended["methods"].items() if not x["good"]]
+        if poor and not smoke:
+            ended = _again(command, ended, poor)
+        found[command] = ended
     return config, {"commands": found}
 
 
@@ -81,6 +83,15 @@ def _without(words: list[str]) -> str:
         else:
             kept.append(word.rstrip(",;."))
     return " ".join(kept)
+
+
+def _again(command: str, ended: dict[str, Any], poor: list[str]) -> dict[str, Any]:
+    """The same for as long as it has by itself; of a sweep, those that were poor."""
+    if command.split()[2] not in SWEPT:
+        return _ended(command, None)
+    alone = [_ended(f"{command} --method {name}", SECONDS) for name in poor]
+    methods = {k: x for each in alone for k, x in each["methods"].items()}
+    return ended | {"methods": ended["methods"] | methods}
 
 
 def _ended(command: str, seconds: float | None) -> dict[str, Any]:

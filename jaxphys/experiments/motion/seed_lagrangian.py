@@ -112,7 +112,7 @@ def _network(
     return models.lagrangian_dynamics(model)
 
 
-def _rows(n: int) -> dict[str, Row]:
+def _rows(n: int, dtype: str | None) -> dict[str, Row]:
     """The network by Adam, and by Levenberg–Marquardt in the time that this takes."""
 
     def published(settings: Settings, dtype: jnp.dtype) -> Dynamics:
@@ -124,7 +124,7 @@ def _rows(n: int) -> dict[str, Row]:
         return _network(n, settings, dtype, "glorot_normal")
 
     return {
-        "lnn": row("lnn", "adam", published, adam),
+        "lnn": row("lnn", "adam", published, adam, dtype=dtype),
         "lnn_levenberg_marquardt": row(
             "lnn",
             "levenberg_marquardt",
@@ -136,11 +136,12 @@ def _rows(n: int) -> dict[str, Row]:
     }
 
 
-def experiment(system: System, **fields: Any) -> Experiment:
+def experiment(system: System, dtype: str | None = None, **fields: Any) -> Experiment:
     """The `Experiment` of one system.
 
     Args:
       system: its `sample_tangent` draws the starts of all motions.
+      dtype: of Adam's data and weights, in place of the one asked for.
       fields: further fields of `Experiment`.
     """
     # Rollouts over ten units of time.
@@ -185,7 +186,7 @@ def experiment(system: System, **fields: Any) -> Experiment:
         columns[f"median_{i + 1}"] = "median"
     return Experiment(
         sample=sample,
-        rows=_rows(len(system.periodic)),
+        rows=_rows(len(system.periodic), dtype),
         columns=columns | {"valid_time": "valid time"},
         measures=measured,
         figures=draw,
