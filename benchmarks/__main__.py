@@ -27,6 +27,7 @@ NAMES = (
     "dipole_step",
     "engine",
     "least_squares",
+    "large",
     "roofline",
     "growth",
     "poisson_memory",

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from benchmarks import control, harness, kills, measured
+from benchmarks import control, harness, kills, large, measured
 from benchmarks.shown import factor, good
 from jaxphys import experiments, plots
 from jaxphys.experiments import Experiment, record
@@ -78,6 +78,7 @@ SHOWN = {"double_pendulum": "final_energy", "wave": "energy_drift"}
 IN_PARTS = (
     *("hamiltonian", "lagrangian", "control", "kills", "feedback", "shown"),
     "measured",
+    "large",
 )
 
 
@@ -1087,6 +1088,26 @@ def _least_squares(results: dict[str, Any]) -> list[str]:
     return [f"From a loss of {results['start']:.2g}.", "", *_table(header, rows)]
 
 
+def _large(results: dict[str, Any]) -> list[str]:
+    ways = list(dict.fromkeys(way for found in results.values() for way in found))
+    header = ["way to a step"]
+    for name in results:
+        measure = large.PROBLEMS[name].judged.replace("_", " ")
+        header += [f"`{name}`: updates", measure]
+    rows = []
+    for way in ways:
+        row = [way]
+        for found in results.values():
+            end = found.get(way)
+            row += [f"{end['updates']}", f"{end['judged']:.1e}"] if end else ["–", "–"]
+        rows.append(row)
+    return [
+        "A minute of training for each; compilation is not counted.",
+        "",
+        *_table(header, rows),
+    ]
+
+
 def _growth(results: dict[str, Any]) -> list[str]:
     header = ["what grows", "sizes", "method", "times [ms]", "exponent", "at the end"]
     rows = []
@@ -1197,6 +1218,7 @@ SECTIONS = {
     "dipole_step": ("One step of HIG on the quantum dipole", _dipole_step),
     "engine": ("Second-order steps by size and route", _engine),
     "least_squares": ("One least-squares problem, by several solvers", _least_squares),
+    "large": ("Thousands of outputs and of parameters", _large),
     "roofline": ("What each hot step reaches of the device", _roofline),
     "growth": ("How the time of a step grows", _growth),
     "poisson_memory": ("Memory of a step on Poisson's equation", _poisson_memory),
