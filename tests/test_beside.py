@@ -8,15 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import (
-    checkpoint,
-    cli,
-    commands,
-    data,
-    integrators,
-    learning,
-    systems,
-)
+from jaxphys import checkpoint, cli, commands, data, integrators, learning, systems
 from jaxphys.commands import identifying
 from jaxphys.types import PhaseState, Trajectories
 

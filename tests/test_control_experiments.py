@@ -19,9 +19,7 @@ from jaxphys.experiments.control import (
     waves,
 )
 from jaxphys.experiments.control.rows import Steering, control_error, steering
-from jaxphys.experiments.experiment import (
-    Keys,
-)
+from jaxphys.experiments.experiment import Keys
 from jaxphys.learning import Learner
 from jaxphys.types import Model
 

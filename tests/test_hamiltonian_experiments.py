@@ -8,10 +8,7 @@ from PIL import Image
 
 from jaxphys import data, experiments, learning, metrics, models, systems, trees
 from jaxphys.experiments import RunOptions, measures, record
-from jaxphys.experiments.experiment import (
-    Keys,
-    Samples,
-)
+from jaxphys.experiments.experiment import Keys, Samples
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import (
     damped_spring,

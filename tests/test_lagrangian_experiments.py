@@ -9,10 +9,7 @@ import pytest
 
 from jaxphys import experiments, learning, mechanics, metrics, models, motion, systems
 from jaxphys.experiments import RunOptions, figures, measures
-from jaxphys.experiments.experiment import (
-    Keys,
-    Trained,
-)
+from jaxphys.experiments.experiment import Keys, Trained
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import (
     double_pendulum,

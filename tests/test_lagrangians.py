@@ -8,15 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import (
-    integrators,
-    learning,
-    linalg,
-    mechanics,
-    models,
-    systems,
-    trees,
-)
+from jaxphys import integrators, learning, linalg, mechanics, models, systems, trees
 from jaxphys.learning import Recipe, learn
 from jaxphys.types import Model, PhaseState, TangentState, Trajectories
 

@@ -7,13 +7,7 @@ import pytest
 from every_system import EVERY
 
 from jaxphys import integrators, mechanics, systems
-from jaxphys.types import (
-    PhaseState,
-    System,
-    TangentState,
-    phase_state,
-    tangent_state,
-)
+from jaxphys.types import PhaseState, System, TangentState, phase_state, tangent_state
 
 X64 = jax.config.jax_enable_x64
 SMALL = {

@@ -15,9 +15,7 @@ import pytest
 
 from jaxphys import experiments, mechanics, models
 from jaxphys.experiments import Experiment, RunOptions, figures, record
-from jaxphys.experiments.experiment import (
-    Samples,
-)
+from jaxphys.experiments.experiment import Samples
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion.rows import damped, row
 from jaxphys.learning import Recipe

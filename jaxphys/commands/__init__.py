@@ -25,14 +25,7 @@ is in `jaxphys.commands.fitting` and `jaxphys.commands.simulation`.
 from jaxphys.commands.checking import CheckOptions, check_function
 from jaxphys.commands.completion import completion
 from jaxphys.commands.exporting import ExportOptions, export
-from jaxphys.commands.fitting import (
-    Chosen,
-    FitOptions,
-    Fitted,
-    fit,
-    fit_laws,
-    look,
-)
+from jaxphys.commands.fitting import Chosen, FitOptions, Fitted, fit, fit_laws, look
 from jaxphys.commands.identifying import (
     Identification,
     IdentifyOptions,

@@ -17,11 +17,7 @@ import importlib
 from typing import Any
 
 from jaxphys.experiments.engine import run as _run
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Run,
-    RunOptions,
-)
+from jaxphys.experiments.experiment import Experiment, Run, RunOptions
 from jaxphys.experiments.resuming import stored
 from jaxphys.names import check_known
 

@@ -12,9 +12,7 @@ import numpy as np
 
 from jaxphys import plots
 from jaxphys.experiments import measures
-from jaxphys.experiments.experiment import (
-    Run,
-)
+from jaxphys.experiments.experiment import Run
 from jaxphys.experiments.measures import Axes, Judge
 from jaxphys.types import (
     PhaseState,

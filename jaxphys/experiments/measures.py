@@ -13,11 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import data, metrics, trees
-from jaxphys.experiments.experiment import (
-    Keys,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Keys, Samples, Trained
 from jaxphys.motion import Motion, arguments, of_system
 from jaxphys.training import NOT_FINITE
 from jaxphys.types import (

@@ -28,12 +28,7 @@ from jaxphys.integrators.implicit import (
     projected,
     variational,
 )
-from jaxphys.integrators.rollout import (
-    RolloutInfo,
-    check_time_step,
-    repeat,
-    rollout,
-)
+from jaxphys.integrators.rollout import RolloutInfo, check_time_step, repeat, rollout
 from jaxphys.integrators.steps import euler, rk4
 from jaxphys.integrators.symplectic import (
     leapfrog,

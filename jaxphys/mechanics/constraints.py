@@ -12,12 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys.checks import (
-    check_count,
-    check_function,
-    check_not_negative,
-    checked,
-)
+from jaxphys.checks import check_count, check_function, check_not_negative, checked
 from jaxphys.linalg import symmetric_solve
 from jaxphys.mechanics.lagrange import equations_of_motion
 from jaxphys.precision import exact

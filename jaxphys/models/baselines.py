@@ -11,14 +11,7 @@ import jax.numpy as jnp
 from jaxphys.checks import check_count, check_whole, checked
 from jaxphys.models.coordinates import Normalization, coordinates, network
 from jaxphys.precision import exact
-from jaxphys.types import (
-    Array,
-    Dynamics,
-    PhaseState,
-    PyTree,
-    TangentState,
-    check_state,
-)
+from jaxphys.types import Array, Dynamics, PhaseState, PyTree, TangentState, check_state
 
 __all__ = ["neural_ode", "second_order"]
 

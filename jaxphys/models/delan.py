@@ -12,12 +12,7 @@ import jax.numpy as jnp
 
 from jaxphys import mechanics
 from jaxphys.checks import check_count, checked
-from jaxphys.models.coordinates import (
-    Normalization,
-    check_smooth,
-    coordinates,
-    network,
-)
+from jaxphys.models.coordinates import Normalization, check_smooth, coordinates, network
 from jaxphys.models.structured import positive_matrix
 from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree, check_pair

@@ -10,12 +10,7 @@ from typing import Any
 from jaxphys import mechanics
 from jaxphys.checks import check_count, checked
 from jaxphys.models.adapters import as_model
-from jaxphys.models.coordinates import (
-    Normalization,
-    check_smooth,
-    coordinates,
-    network,
-)
+from jaxphys.models.coordinates import Normalization, check_smooth, coordinates, network
 from jaxphys.precision import exact
 from jaxphys.types import Array, Dynamics, Model, PhaseState, PyTree, check_pair
 

@@ -13,12 +13,7 @@ import jax.numpy as jnp
 from jaxphys import mechanics
 from jaxphys.checks import check_count, check_not_negative, checked
 from jaxphys.models.adapters import as_model
-from jaxphys.models.coordinates import (
-    Normalization,
-    check_smooth,
-    coordinates,
-    network,
-)
+from jaxphys.models.coordinates import Normalization, check_smooth, coordinates, network
 from jaxphys.models.networks import LAGRANGIAN
 from jaxphys.precision import exact
 from jaxphys.types import (

@@ -12,11 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxphys.checks import check_count, check_whole, checked
-from jaxphys.models.coordinates import (
-    Normalization,
-    coordinates,
-    network,
-)
+from jaxphys.models.coordinates import Normalization, coordinates, network
 from jaxphys.models.hnn import hnn
 from jaxphys.models.structured import positive_matrix, structured
 from jaxphys.names import check_known

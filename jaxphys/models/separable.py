@@ -10,12 +10,7 @@ from collections.abc import Sequence
 import jax
 
 from jaxphys.checks import check_count, checked
-from jaxphys.models.coordinates import (
-    Normalization,
-    check_smooth,
-    coordinates,
-    network,
-)
+from jaxphys.models.coordinates import Normalization, check_smooth, coordinates, network
 from jaxphys.precision import exact
 from jaxphys.types import Array, Model, PyTree, check_pair
 

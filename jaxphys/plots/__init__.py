@@ -65,14 +65,7 @@ from jaxphys.plots.simulators import (
     identified_motion,
     solutions,
 )
-from jaxphys.plots.style import (
-    MODELS,
-    OPTIMIZERS,
-    STYLE,
-    Look,
-    looks,
-    save,
-)
+from jaxphys.plots.style import MODELS, OPTIMIZERS, STYLE, Look, looks, save
 
 __all__ = [
     "MODELS",

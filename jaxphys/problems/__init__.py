@@ -34,12 +34,7 @@ from jaxphys.problems.matching import (
 from jaxphys.problems.oscillator_control import oscillator_control
 from jaxphys.problems.poisson import poisson
 from jaxphys.problems.quantum_dipole import quantum_dipole
-from jaxphys.problems.residual import (
-    Condition,
-    derivatives,
-    residual,
-    solution,
-)
+from jaxphys.problems.residual import Condition, derivatives, residual, solution
 from jaxphys.problems.targets import Loss, Target, steered
 
 __all__ = [

@@ -7,13 +7,7 @@ system: `systems.double_pendulum(mass2=3.0).params`, `systems.double_pendulum.pa
 from jaxphys.names import check_known
 from jaxphys.systems.arms import two_link_arm
 from jaxphys.systems.fields import charged_particle, henon_heiles
-from jaxphys.systems.gravity import (
-    central_force,
-    kepler,
-    n_body,
-    three_body,
-    two_body,
-)
+from jaxphys.systems.gravity import central_force, kepler, n_body, three_body, two_body
 from jaxphys.systems.lattices import fput_chain, toda_chain, wave
 from jaxphys.systems.oscillators import (
     driven_oscillator,

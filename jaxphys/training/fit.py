@@ -18,13 +18,7 @@ from tqdm import tqdm
 from jaxphys import checks, devices, stopping
 from jaxphys import data as datasets
 from jaxphys.training._blas import one_blas_thread
-from jaxphys.training.journal import (
-    CHUNK_SECONDS,
-    Journal,
-    Looks,
-    shown_loss,
-    verdict,
-)
+from jaxphys.training.journal import CHUNK_SECONDS, Journal, Looks, shown_loss, verdict
 from jaxphys.training.loop import make_loop, no_skips
 from jaxphys.training.step import TrainState
 from jaxphys.training.storage import Disk, Storage

@@ -9,12 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import data, integrators, mechanics, ode
-from jaxphys.commands.simulation.options import (
-    Plan,
-    SimulateOptions,
-    is_adaptive,
-    plan,
-)
+from jaxphys.commands.simulation.options import Plan, SimulateOptions, is_adaptive, plan
 from jaxphys.experiments import record
 from jaxphys.motion import INTEGRATORS, of_system
 from jaxphys.types import (

@@ -20,10 +20,7 @@ from jaxphys.experiments.control import (
     quantum_dipole,
 )
 from jaxphys.experiments.control.rows import Steering
-from jaxphys.experiments.experiment import (
-    Row,
-    RunOptions,
-)
+from jaxphys.experiments.experiment import Row, RunOptions
 from jaxphys.learning import Learner, Recipe
 from jaxphys.names import check_known
 

@@ -18,12 +18,7 @@ from jaxphys import optim, plots, problems, systems
 from jaxphys.experiments import record
 from jaxphys.experiments.control import constants
 from jaxphys.experiments.control.rows import MILESTONES, Steering, row, steering
-from jaxphys.experiments.experiment import (
-    Keys,
-    Row,
-    Run,
-    RunOptions,
-)
+from jaxphys.experiments.experiment import Keys, Row, Run, RunOptions
 from jaxphys.problems.identification import guess, standard_errors, truth
 from jaxphys.types import Array, PyTree, System, TangentState
 

@@ -18,9 +18,7 @@ import optax
 from jaxphys import models, optim, plots, problems
 from jaxphys.experiments.control.oscillators import steered_chain
 from jaxphys.experiments.control.rows import Steering, row, steering, usual_rows
-from jaxphys.experiments.experiment import (
-    Run,
-)
+from jaxphys.experiments.experiment import Run
 
 __all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]
 

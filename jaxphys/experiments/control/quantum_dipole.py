@@ -13,9 +13,7 @@ import jax.numpy as jnp
 
 from jaxphys import models, plots, problems
 from jaxphys.experiments.control.rows import Steering, steering, usual_rows
-from jaxphys.experiments.experiment import (
-    Run,
-)
+from jaxphys.experiments.experiment import Run
 from jaxphys.problems.quantum_dipole import (
     motion,
     populations,

@@ -13,12 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxphys import data, optim, problems, training
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Row,
-    Samples,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Row, Samples
 from jaxphys.learning import Recipe
 from jaxphys.types import Array, Model, Problem, PyTree, required
 

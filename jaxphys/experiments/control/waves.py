@@ -23,9 +23,7 @@ from jaxphys.experiments.control.rows import (
     steering,
     usual_rows,
 )
-from jaxphys.experiments.experiment import (
-    Run,
-)
+from jaxphys.experiments.experiment import Run
 from jaxphys.types import Array
 
 __all__ = ["EXPERIMENT", "ROWS", "Settings", "build", "half_square"]

@@ -16,13 +16,7 @@ import numpy as np
 
 from jaxphys import metrics, models, plots
 from jaxphys.experiments import figures, measures
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Run,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
 from jaxphys.experiments.measures import finite
 from jaxphys.experiments.motion.rows import damped, row
 from jaxphys.learning import Recipe

@@ -14,14 +14,7 @@ import numpy as np
 
 from jaxphys import data, models
 from jaxphys.experiments import figures
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Row,
-    Run,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion.rows import row
 from jaxphys.learning import Recipe

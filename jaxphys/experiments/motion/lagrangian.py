@@ -14,14 +14,7 @@ import jax.numpy as jnp
 
 from jaxphys import metrics, models, optim
 from jaxphys.experiments import figures
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Row,
-    Run,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
 from jaxphys.experiments.measures import (
     Judge,
     acceleration_error,

@@ -21,13 +21,7 @@ import numpy as np
 
 from jaxphys import data, metrics, models, optim, plots, systems
 from jaxphys.experiments import figures, measures
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Run,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
 from jaxphys.experiments.motion.rows import damped, row, with_layers
 from jaxphys.learning import Recipe
 from jaxphys.motion import Motion, of_system

@@ -20,13 +20,7 @@ import numpy as np
 
 from jaxphys import learning, models, plots, systems
 from jaxphys.experiments import figures, measures
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Run,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
 from jaxphys.experiments.measures import Axes
 from jaxphys.experiments.motion.rows import damped, row
 from jaxphys.learning import Recipe

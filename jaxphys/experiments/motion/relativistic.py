@@ -21,14 +21,7 @@ from numpy.typing import ArrayLike
 
 from jaxphys import data, mechanics, models, plots, systems, trees
 from jaxphys.experiments import measures
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Row,
-    Run,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
 from jaxphys.experiments.measures import finite
 from jaxphys.experiments.motion.rows import View, damped, row
 from jaxphys.learning import Recipe

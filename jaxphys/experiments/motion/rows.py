@@ -6,10 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxphys import learning
-from jaxphys.experiments.experiment import (
-    USUAL_SECONDS,
-    Row,
-)
+from jaxphys.experiments.experiment import USUAL_SECONDS, Row
 from jaxphys.learning import Recipe
 from jaxphys.motion import Motion
 from jaxphys.problems import Target

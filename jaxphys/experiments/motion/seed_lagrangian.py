@@ -17,14 +17,7 @@ import numpy as np
 from jaxphys import data, learning, metrics, models, plots, trees
 from jaxphys.experiments import figures, record
 from jaxphys.experiments.engine import shortened
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Row,
-    Run,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
 from jaxphys.experiments.measures import (
     Judge,
     acceleration_error,

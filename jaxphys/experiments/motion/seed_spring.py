@@ -14,10 +14,7 @@ import numpy as np
 
 from jaxphys import files, models, systems
 from jaxphys.experiments import measures, record
-from jaxphys.experiments.experiment import (
-    Run,
-    Trained,
-)
+from jaxphys.experiments.experiment import Run, Trained
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import hamiltonian
 from jaxphys.experiments.motion.rows import damped, row

@@ -19,13 +19,7 @@ import numpy as np
 
 from jaxphys import data, mechanics, models, plots, systems
 from jaxphys.experiments import measures
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Run,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
 from jaxphys.experiments.measures import finite
 from jaxphys.experiments.motion.rows import damped, row, with_layers
 from jaxphys.learning import Recipe

@@ -18,13 +18,7 @@ import numpy as np
 
 from jaxphys import metrics, models, plots, systems
 from jaxphys.experiments import figures
-from jaxphys.experiments.experiment import (
-    Experiment,
-    Keys,
-    Run,
-    Samples,
-    Trained,
-)
+from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
 from jaxphys.experiments.measures import (
     Judge,
     acceleration_error,
