@@ -11,7 +11,8 @@ import pytest
 from html_page import Page
 
 from jaxphys import cli, data, integrators, learning, models, systems
-from jaxphys.learning.shooting import Search, deviations, law_of_motion
+from jaxphys.learning.constants.law import law_of, measured_by
+from jaxphys.learning.shooting import Search, deviations, law_of_motion, starts_of
 from jaxphys.learning.shooting.least_squares import Prior, levenberg_marquardt
 from jaxphys.motion import simulated
 from jaxphys.types import PhaseState, TangentState, Trajectories
@@ -56,6 +57,26 @@ def test_derivatives_by_weights_and_starts_are_those_of_the_rollout():
         along = jacobian[..., :k] @ dc
         along += np.einsum("s...d,sd->s...", jacobian[..., k:], dz)
         np.testing.assert_allclose(along, (a - b) / 2, atol=1e-12, rtol=1e-6)
+
+
+def test_a_start_from_which_the_law_runs_away_is_that_of_the_measurement():
+    def field(t, y, c):  # q″ = k q³: rest at zero is kept, all else is lost
+        return jnp.stack([y[1], c["k"] * y[0] ** 3])
+
+    t = np.linspace(0.0, 4.0, 41)
+    seen = []
+    for size in (1e-3, 3.0, 2e-3):
+        q, v = size * np.cos(2 * t), -2 * size * np.sin(2 * t)
+        seen += data.trajectories_from({"t": t, "q": q, "v": v})
+    options = {"kind": None, "friction": (), "sensors": ()}
+    law = law_of(field, {"k": 50.0}, measured_by(seen[0]), **options)
+    starts = starts_of(law, np.array([50.0]), seen, 4)
+    assert starts.shape == (3, 2)
+    assert np.all(np.isfinite(starts))
+    np.testing.assert_array_equal(starts[1], [3.0, 0.0])
+    fitted = [starts_of(law, np.array([50.0]), [seen[i]], 4)[0] for i in (0, 2)]
+    np.testing.assert_allclose(starts[[0, 2]], fitted, rtol=1e-3)
+    assert np.all(starts[[0, 2], 0] != [1e-3, 2e-3])
 
 
 @pytest.mark.parametrize("kind", [PhaseState, TangentState])

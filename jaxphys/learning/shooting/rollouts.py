@@ -19,6 +19,9 @@ from jaxphys.types import Array, Trajectories
 
 __all__ = ["deviations", "rollouts", "starts_of"]
 
+#: A motion runs away that is larger: its square is still a number.
+_FAR = 1e100
+
 
 def rollouts(
     law: Law,
@@ -69,7 +72,8 @@ def starts_of(
     """Where trajectories begin by a law that is known, (N, 2n).
 
     They are fitted to the first half period, 8 rows at least: what was measured at one
-    time has the noise of one measurement.
+    time has the noise of one measurement. Where the law runs away from there, the start
+    is what was measured.
 
     Args:
       law: fitted.
@@ -88,10 +92,24 @@ def starts_of(
         )
         for each in measured
     ]
-    plan = Plan(weights=(1.0,), steps=20, tolerance=1e-6, rounds=0)
-    none = np.zeros(len(c), bool)
-    search = Search(law._replace(start=c), begun, none, rows=2 * rows, plan=plan)
-    return search.found(substeps).starts
+
+    def search(parts: Sequence[Trajectories]) -> Search:
+        plan = Plan(weights=(1.0,), steps=20, tolerance=1e-6, rounds=0)
+        none = np.zeros(len(c), bool)
+        return Search(law._replace(start=c), parts, none, rows=2 * rows, plan=plan)
+
+    every = search(begun)
+    every.shooting.substeps = substeps
+    starts = every.shooting.entered(c)
+    shown, _, S, _ = every.shooting.linearised(c, starts)
+    stays = [np.all(np.abs(x) < _FAR, axis=tuple(range(1, x.ndim))) for x in (shown, S)]
+    kept = stays[0] & stays[1]
+    if np.all(kept):
+        return every.found(substeps).starts
+    if np.any(kept):
+        some = search([x for x, keeps in zip(begun, kept, strict=True) if keeps])
+        starts[kept] = some.found(substeps).starts
+    return starts
 
 
 def deviations(
