@@ -51,6 +51,9 @@ LAWS, SECONDS = ("hnn", "dissipative", "port_hamiltonian", "neural_ode"), 60.0
 #: A rollout is valid until it is off by so many times the noise.
 VALID = 3.0
 
+#: Where the search of the tanks' law begins, each time.
+STARTS = 3
+
 #: Mass and length of the torque-limited pendulum, as its repository has them in
 #: data/parameters/sp_parameters_energy.yaml.
 LIMITED = {"mass": 0.6755, "length": 0.5}
@@ -278,26 +281,35 @@ def _rms(x: np.ndarray) -> float:
 
 
 def _tanks(smoke: bool) -> dict[str, Any]:
-    """Two tanks, one above the other: a law from 20 starts, and 20 networks."""
+    """Two tanks, one above the other: a law and a network, 20 times each.
+
+    Each time the law begins at `STARTS` constants; the one that fits its record best is
+    taken, as about half of them end in a poor minimum, which a warning tells.
+    """
     del smoke
     table = np.genfromtxt(_read("dataBenchmark.csv"), delimiter=",", skip_header=1)
     train, test = (_tank(table[:1024, i], table[:1024, i + 2]) for i in (0, 1))
     random = np.random.default_rng(0)
     rows: dict[str, list[float]] = {"law": [], "neural_ode": []}
+    single: list[float] = []
     for seed in range(20):
-        start = {k: x * np.exp(0.1 * random.normal()) for k, x in _TANK.items()}
-        found = identify(_tank_field, [train], start, bounds={"share": (0.0, 1.2)})
-        path = found.follow(
-            test.t,
-            starts_of(found.law, found.every, [test], found.substeps)[0],
-            u=table[:1024, [1]],
-        )
-        rows["law"].append(_rms(path.y.q - test.y.q))
+        ends = []
+        for _ in range(STARTS):
+            start = {k: x * np.exp(0.1 * random.normal()) for k, x in _TANK.items()}
+            found = identify(_tank_field, [train], start, bounds={"share": (0.0, 1.2)})
+            path = found.follow(
+                test.t,
+                starts_of(found.law, found.every, [test], found.substeps)[0],
+                u=table[:1024, [1]],
+            )
+            ends.append((found.rms, _rms(path.y.q - test.y.q)))
+        rows["law"].append(min(ends)[1])
+        single += [off for _, off in ends]
         whole = _tank_network(train, seed)
         own = _in_phase(test)
         (path,) = whole.rollouts([own], whole.starts_of([own]))
         rows["neural_ode"].append(_rms(path.y.q - test.y.q))
-    return {"rows": rows}
+    return {"rows": rows, "single": single}
 
 
 #: Where the search of the tanks' law begins: levels in V, time in 100 s. The unit of
