@@ -164,8 +164,7 @@ def _double_pendulum(smoke: bool) -> dict[str, Any]:
     del smoke
     trials = data.read_trajectories(_read("real_double_pend_h_1.txt"))
     other, one = data.look(trials).trajectories[:2]
-    start = {"a": 0.5, "b": 1.0, "c": 100.0, "d": 50.0}
-    found = identify(_two_pendula, [one], start, friction=["viscous"])
+    found = identify(_two_pendula, [one], _linear_fit(one), friction=["viscous"])
 
     own = data.noise_levels(np.asarray(other.t), np.concatenate(other.y, axis=2))
     units = {"noise": own, "left": np.asarray(found.noise)}
@@ -177,6 +176,29 @@ def _double_pendulum(smoke: bool) -> dict[str, Any]:
         rows.append({"model": model} | _valid(law, other, units))
     constants = {"constants": found.constants, "errors": found.standard_errors}
     return constants | {"joined": bool(found.joined), "rows": rows}
+
+
+def _linear_fit(one: Trajectories) -> dict[str, float]:
+    """Where the search of the double pendulum's constants begins.
+
+    Lagrange's equations d/dt ∂L/∂v − ∂L/∂q = 0 are linear in them.
+    """
+    names = ("a", "b", "c", "d")
+    smooth = data.smoothed_trajectories(one, 7)
+
+    def missed(values: Any, q: Any, v: Any, a: Any) -> Any:
+        def lagrangian(q: Any, v: Any) -> Any:
+            return _two_pendula(dict(zip(names, values, strict=True)), q, v)
+
+        _, change = jax.jvp(jax.grad(lagrangian, 1), (q, v), (v, a))
+        return change - jax.grad(lagrangian)(q, v)
+
+    seen = tuple(jnp.asarray(x[0]) for x in (*smooth.y, smooth.rate[1]))
+    zero = jnp.zeros(len(names))
+    constant = jax.vmap(missed, (None, 0, 0, 0))(zero, *seen).reshape(-1)
+    slopes = jax.vmap(jax.jacfwd(missed), (None, 0, 0, 0))(zero, *seen)
+    values = jnp.linalg.lstsq(slopes.reshape(len(constant), -1), -constant)[0]
+    return dict(zip(names, values.tolist(), strict=True))
 
 
 def _network(model: str, one: Trajectories) -> learning.Whole:
