@@ -93,7 +93,7 @@ def run(
     """Measure; returns (config, results)."""
     for name in only:
         check_known("problem", name, PROBLEMS)
-    seconds = 0.3 if smoke else 60.0
+    seconds = 0.3 if smoke else 30.0
     before = os.getloadavg()[0]
     results = {
         name: _trained(PROBLEMS[name], seconds, smoke)

@@ -1120,7 +1120,7 @@ def _large(results: dict[str, Any]) -> list[str]:
             row += [f"{end['updates']}", f"{end['judged']:.1e}"] if end else ["–", "–"]
         rows.append(row)
     return [
-        "A minute of training for each; compilation is not counted.",
+        "Half a minute of training for each; compilation is not counted.",
         "",
         *_table(header, rows),
     ]
