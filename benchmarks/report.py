@@ -28,6 +28,7 @@ TABLES = {
         "feedback",
         "kills",
         "measured",
+        "large",
     )
 }
 
@@ -158,6 +159,7 @@ def tables(results_dir: pathlib.Path) -> list[Table]:
             TABLES["measured"],
             _measured_summary,
         ),
+        "large": ("docs/guides/optimizers.md", TABLES["large"], _ways),
     }
     found = []
     for name, (page, markers, lines) in pages.items():
@@ -1107,6 +1109,11 @@ def _least_squares(results: dict[str, Any]) -> list[str]:
 
 
 def _large(results: dict[str, Any]) -> list[str]:
+    said = "Half a minute of training for each; compilation is not counted."
+    return [said, "", *_ways(results)]
+
+
+def _ways(results: dict[str, Any]) -> list[str]:
     ways = list(dict.fromkeys(way for found in results.values() for way in found))
     header = ["way to a step"]
     for name in results:
@@ -1119,11 +1126,7 @@ def _large(results: dict[str, Any]) -> list[str]:
             end = found.get(way)
             row += [f"{end['updates']}", f"{end['judged']:.1e}"] if end else ["–", "–"]
         rows.append(row)
-    return [
-        "Half a minute of training for each; compilation is not counted.",
-        "",
-        *_table(header, rows),
-    ]
+    return _table(header, rows)
 
 
 def _growth(results: dict[str, Any]) -> list[str]:
