@@ -165,7 +165,7 @@ class _Sketched(NamedTuple):
     """Damping of the next step, and steps so far."""
 
     damping: Array
-    count: Array
+    taken: Array
     info: optim.StepInfo
 
 
@@ -200,7 +200,7 @@ def sketched(
         wide = linalg.double(flat.dtype)
         roots = roots_of(curvature_fn(), cotangent, wide)
         r = roots.inverse.apply(cotangent.astype(wide)).reshape(-1)
-        key = jax.random.fold_in(jax.random.key(0), state.count)
+        key = jax.random.fold_in(jax.random.key(0), state.taken)
         S = jax.random.normal(key, (directions, flat.size), flat.dtype)
         S = S / directions**0.5
 
@@ -226,6 +226,6 @@ def sketched(
         damping = damping.astype(flat.dtype)
         step = trees.select(accepted, step, jax.tree.map(jnp.zeros_like, step))
         info = optim.StepInfo(damping=damping, accepted=accepted)
-        return step, _Sketched(damping, state.count + 1, info)
+        return step, _Sketched(damping, state.taken + 1, info)
 
     return optax.GradientTransformationExtraArgs(init, update)

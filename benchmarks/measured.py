@@ -207,7 +207,8 @@ def _linear_fit(one: Trajectories) -> dict[str, float]:
         _, change = jax.jvp(jax.grad(lagrangian, 1), (q, v), (v, a))
         return change - jax.grad(lagrangian)(q, v)
 
-    seen = tuple(jnp.asarray(x[0]) for x in (*smooth.y, smooth.rate[1]))
+    rate: Any = smooth.rate
+    seen = tuple(jnp.asarray(x[0]) for x in (*smooth.y, rate[1]))
     zero = jnp.zeros(len(names))
     constant = jax.vmap(missed, (None, 0, 0, 0))(zero, *seen).reshape(-1)
     slopes = jax.vmap(jax.jacfwd(missed), (None, 0, 0, 0))(zero, *seen)
