@@ -8,6 +8,7 @@ of the data's rows.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import tempfile
@@ -20,8 +21,8 @@ import optax
 from jaxphys import experiments, linalg, optim, trees
 from jaxphys.experiments import Experiment, RunOptions
 from jaxphys.experiments.control import burgers, nonlinear_oscillators
-from jaxphys.experiments.experiment import Row
 from jaxphys.experiments.motion import double_pendulum_box
+from jaxphys.learning import Recipe
 from jaxphys.names import check_known
 from jaxphys.optim.weighted import roots_of
 from jaxphys.types import Array, PyTree
@@ -100,23 +101,30 @@ def run(
         for name in only or tuple(PROBLEMS)[: 1 if smoke else None]
     }
     load = {"before": before, "after": os.getloadavg()[0]}
-    config = {"seconds": seconds, "directions": DIRECTIONS, "products": PRODUCTS}
+    config: dict[str, Any] = {"seconds": seconds}
+    config |= {"directions": DIRECTIONS, "products": PRODUCTS}
+    config["dtype"] = "float64"
     return config | {"smoke": smoke, "load": load}, results
 
 
 def _trained(large: Large, seconds: float, smoke: bool) -> dict[str, Any]:
     """Way → how a training of so many seconds ended."""
     settings = large.experiment.settings()
-    own: Any = large.experiment.rows
-    row = (own(settings) if callable(own) else own)[large.row]
+    row = large.experiment.of("rows", settings)[large.row]
     found: dict[str, Any] = {}
     ways = {"sketched": WAYS["sketched"]} if smoke else WAYS
     for way, (small, route, dtype) in ways.items():
         batch, growth = (8, ()) if smoke else (large.batch, large.growth)
-        chosen = _with(row, settings, _optimizer(route, large.options), batch)
-        chosen = dataclasses.replace(chosen, dtype=dtype, time_of=None)
-        if small:
-            chosen = _growing(chosen, settings, growth)
+        recipe = dataclasses.replace(
+            row.recipe(settings),
+            optimizer=functools.partial(_optimizer, route, large.options),
+            batch_size=batch,
+            batch_growth=growth if small else (),
+            max_bend=None,
+        )
+        chosen = dataclasses.replace(
+            row, recipe=functools.partial(_always, recipe), dtype=dtype, time_of=None
+        )
         experiment = dataclasses.replace(large.experiment, rows={large.row: chosen})
         with tempfile.TemporaryDirectory() as scratch:
             options = RunOptions(
@@ -138,24 +146,15 @@ def _trained(large: Large, seconds: float, smoke: bool) -> dict[str, Any]:
     return found
 
 
-def _with(row: Row, settings: Any, make: Any, batch: int) -> Row:
-    """The row with another optimizer and one size of batches."""
-    recipe = dataclasses.replace(
-        row.recipe(settings),
-        optimizer=lambda batch_size: make,
-        batch_size=batch,
-        batch_growth=(),
-        max_bend=None,
-    )
-    return dataclasses.replace(row, recipe=lambda settings: recipe)
+def _always(recipe: Recipe, settings: Any) -> Recipe:
+    """The recipe of a row, whatever its settings."""
+    del settings
+    return recipe
 
 
-def _growing(row: Row, settings: Any, growth: tuple[int, ...]) -> Row:
-    recipe = dataclasses.replace(row.recipe(settings), batch_growth=growth)
-    return dataclasses.replace(row, recipe=lambda settings: recipe)
-
-
-def _optimizer(route: str, options: dict[str, Any]) -> Any:
+def _optimizer(route: str, options: dict[str, Any], batch_size: int) -> Any:
+    """Levenberg–Marquardt by a route, for batches of any size."""
+    del batch_size
     if route == "sketch":
         return sketched(DIRECTIONS, options.get("min_damping", 1e-12))
     return optim.levenberg_marquardt(method=route, iterations=PRODUCTS, **options)

@@ -329,7 +329,7 @@ def _tanks(smoke: bool) -> dict[str, Any]:
     """Two tanks, one above the other: a law and a network, 20 times each.
 
     Each time the law begins at `STARTS` constants; the one that fits its record best is
-    taken, as about half of them end in a poor minimum, which a warning tells.
+    taken, as more than half of them end in a poor minimum, which a warning tells.
     """
     del smoke
     table = np.genfromtxt(_read("dataBenchmark.csv"), delimiter=",", skip_header=1)

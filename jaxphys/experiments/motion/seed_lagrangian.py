@@ -105,7 +105,7 @@ def _network(
     return models.lagrangian_dynamics(model)
 
 
-def _rows(n: int, dtype: str | None) -> dict[str, Row]:
+def _rows(n: int, adam_dtype: str | None) -> dict[str, Row]:
     """The network by Adam, and by Levenberg–Marquardt in the time that this takes."""
 
     def published(settings: Settings, dtype: jnp.dtype) -> Dynamics:
@@ -117,7 +117,7 @@ def _rows(n: int, dtype: str | None) -> dict[str, Row]:
         return _network(n, settings, dtype, "glorot_normal")
 
     return {
-        "lnn": row("lnn", "adam", published, adam, dtype=dtype),
+        "lnn": row("lnn", "adam", published, adam, dtype=adam_dtype),
         "lnn_levenberg_marquardt": row(
             "lnn",
             "levenberg_marquardt",
