@@ -59,7 +59,8 @@ class IdentifyOptions:
         arguments do not tell.
       initial: the state in which every motion began, positions and then velocities or
         momenta; by default it is found.
-      inputs: `held` until the next time, or `linear` to it.
+      inputs: `held` until the next time, or `linear` to it; `auto` takes linear where
+        the data are clean and velocities have no corners, else held.
       rows: of the pieces in which the record is fitted; by default half a period, 50 at
         most.
       substeps: integrator steps between two times; by default as many as it takes.
@@ -81,7 +82,7 @@ class IdentifyOptions:
     sensors: tuple[str, ...] = ()
     kind: str | None = None
     initial: tuple[float, ...] | None = None
-    inputs: str = "held"
+    inputs: str = "auto"
     rows: int | None = None
     substeps: int | None = None
     learned: str | None = None
@@ -129,6 +130,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
         check_known("kind", options.kind, KINDS)
     if options.substeps is not None:
         check_count("substeps", options.substeps)
+    check_known("inputs", options.inputs, ("auto", *data.INTERSAMPLE))
     _check_learned(options)
     start, fixed = _values("start", options.start), _values("fixed", options.fixed)
     bare = [name for name, value in start.items() if value is None]
@@ -214,10 +216,17 @@ def _identified(
         sensors=_begun(options.sensors, extras),
         kind=options.kind,
         initial=options.initial,
-        inputs=options.inputs,
+        inputs=_intersample(options, look),
         rows=options.rows,
         substeps=options.substeps,
     )
+
+
+def _intersample(options: IdentifyOptions, look: data.Look) -> str:
+    """What inputs do between two times: as asked for, or as the data look."""
+    if options.inputs == "auto":
+        return look.facts.get("intersample", "held")
+    return options.inputs
 
 
 def _with_learned(

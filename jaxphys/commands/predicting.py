@@ -35,8 +35,9 @@ class PredictOptions:
       duration: how long; with input, by default as long as that.
       dt: time from one row of the table to the next; by default that of the data which
         the model was fitted to, or more for very long tables.
-      input: a file with the columns t and u, or u1 … um, each held until the next time;
-        of models with inputs, which are zero without it.
+      input: a file with the columns t and u, or u1 … um, of models with inputs, which
+        are zero without it; between two times as the data of the model were: each
+        held until the next time, or linear to it.
       out: the table, .csv; RUN/prediction.csv by default.
       plot: whether to draw the motion beside it, as a .png.
     """
@@ -112,11 +113,16 @@ def _followed(learned: checkpoint.Learned, options: PredictOptions) -> Trajector
     facts = (learned.notes or {}).get("look", {})
     _say_what_is_taken(options, facts, dynamics.state, dynamics.num_controls)
     step = facts.get("step")
-    t, u = _times(options, f"a {learned.kind}", step, dynamics.num_controls)
+    between = (learned.notes or {}).get("intersample", facts.get("intersample"))
+    linear, what = between == "linear", f"a {learned.kind}"
+    t, u = _times(options, what, step, dynamics.num_controls, linear)
     dtype = dtype_of(learned.params)
     q, other = jnp.split(jnp.asarray(options.state, dtype), 2)
     path = jax.jit(follow(dynamics, make_stepper(dynamics, "rk4"), _SUBSTEPS))
-    held = None if u is None else jnp.asarray(u[:-1], dtype)
+    held = u
+    if u is not None:
+        means = (u[:-1] + u[1:]) / 2
+        held = jnp.asarray(means if linear else u[:-1], dtype)
     start = dynamics.state(q, other)
     later = path(learned.params, Chunk(jnp.asarray(t, dtype), start, held))
     y = jax.tree.map(lambda a, b: np.concatenate([a[None], b])[None], start, later)
@@ -138,7 +144,7 @@ def _followed_law(
     facts = report["data"]
     _say_what_is_taken(options, facts, measured.state, measured.num_controls)
     step = facts.get("step")
-    t, u = _times(options, "a law", step, measured.num_controls)
+    t, u = _times(options, "a law", step, measured.num_controls, law.linear)
     found, errors = law.follow(t, np.array(options.state, float), u)
     found = _finite(found)
     # A covariance of very many unknowns is not kept.
@@ -197,7 +203,11 @@ def _finite(found: Trajectories) -> Trajectories:
 
 
 def _times(
-    options: PredictOptions, what: str, step: float | None, controls: int
+    options: PredictOptions,
+    what: str,
+    step: float | None,
+    controls: int,
+    linear: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The times of the rows, and the inputs there."""
     for name in ("duration", "dt"):
@@ -229,6 +239,8 @@ def _times(
             f"{options.input} ends at t = {times[-1]:g}, before the motion does, at "
             f"{t[-1]:g}; lower the duration to {times[-1] - first:g}."
         )
+    if linear:
+        return t, np.stack([np.interp(t, times, x) for x in values.T], axis=1)
     # The input of a row is the one that was set last.
     rows = np.searchsorted(times, t + 1e-9 * dt, side="right") - 1
     return t, values[np.clip(rows, 0, len(times) - 1)]

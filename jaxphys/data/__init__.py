@@ -6,6 +6,8 @@
 | `files` | your own measurements, and the file layout of the library |
 | `look` | what measurements are like, and what may be wrong with them |
 | `smoothing` | time derivatives, and smoothing of noisy data |
+| `hermite` | accelerations of clean positions and velocities |
+| `rates` | what is matched of measurements: rates, and the inputs that made them |
 | `integrated` | states from clean rates |
 | `samples` | moments and pieces of motions, held-out parts, the order of samples |
 
@@ -21,8 +23,15 @@ from jaxphys.data.files import (
     save_trajectories,
     trajectories_from,
 )
+from jaxphys.data.hermite import accelerations, are_resolved, collocated, has_corners
 from jaxphys.data.integrated import integrated
 from jaxphys.data.look import Look, look
+from jaxphys.data.rates import (
+    INTERSAMPLE,
+    held_inputs,
+    intersample_of,
+    with_rates,
+)
 from jaxphys.data.samples import (
     Accelerated,
     Chunk,
@@ -37,7 +46,6 @@ from jaxphys.data.samples import (
     split,
 )
 from jaxphys.data.smoothing import (
-    accelerations,
     averaged_inputs,
     derivatives,
     noise_levels,
@@ -57,6 +65,7 @@ from jaxphys.data.trajectories import (
 from jaxphys.types import Trajectories
 
 __all__ = [
+    "INTERSAMPLE",
     "Accelerated",
     "Chunk",
     "Course",
@@ -65,19 +74,24 @@ __all__ = [
     "Trajectories",
     "accelerations",
     "add_noise",
+    "are_resolved",
     "averaged_inputs",
     "cast",
     "check_angles",
     "check_finite",
     "check_trajectories",
     "chunks",
+    "collocated",
     "continuous",
     "derivatives",
     "energy_course",
     "energy_error",
     "energy_scale",
     "epoch_order",
+    "has_corners",
+    "held_inputs",
     "integrated",
+    "intersample_of",
     "load_trajectories",
     "look",
     "moments",
@@ -95,4 +109,5 @@ __all__ = [
     "trajectories_from",
     "unwrapped",
     "with_derivatives",
+    "with_rates",
 ]

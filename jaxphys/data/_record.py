@@ -24,6 +24,7 @@ __all__ = [
     "named_arrays",
     "pieces_of_rows",
     "separate_rows",
+    "series",
 ]
 
 
@@ -253,3 +254,34 @@ def first_few(numbers: Sequence[int] | np.ndarray, most: int = 5) -> str:
     """
     shown = ", ".join(str(int(number)) for number in numbers[:most])
     return shown + (" …" if len(numbers) > most else "")
+
+
+def series(
+    name: str, t: Any, x: Any, least: int
+) -> tuple[np.ndarray, np.ndarray, np.dtype]:
+    """(t, x) in double precision, which differences need, and the dtype of x."""
+    t, x = np.asarray(t), np.asarray(x)
+    if t.ndim == 1 and len(t) < least:
+        raise ValueError(
+            f"{name} got {len(t)} time{'s' * (len(t) != 1)}; expected at least {least} "
+            "increasing times, (T,). Measure more, or leave this motion out."
+        )
+    if t.ndim != 1 or not np.all(np.diff(t) > 0):
+        raise ValueError(
+            f"{name} got t of shape {t.shape}; expected at least {least} increasing "
+            "times, (T,). Sort them, and drop repeated ones."
+        )
+    if x.ndim < 2 or x.shape[-2] != len(t):
+        raise ValueError(
+            f"{name} got x of shape {x.shape}; expected (..., {len(t)}, n), as there "
+            f"are {len(t)} times. For one coordinate give x[:, None]."
+        )
+    finite = np.isfinite(x).all(axis=tuple({*range(x.ndim)} - {x.ndim - 2}))
+    if not finite.all():
+        raise ValueError(
+            f"{name} got x that is not finite at times number "
+            f"{first_few(np.flatnonzero(~finite))}; drop the end of motions that could "
+            "not be followed with jaxphys.data.separate."
+        )
+    dtype = x.dtype if np.issubdtype(x.dtype, np.floating) else np.dtype(float)
+    return t.astype(float), x.astype(float), dtype

@@ -19,6 +19,7 @@ from jaxphys.data._angles import (
 )
 from jaxphys.data._energies import energy_course
 from jaxphys.data._record import listed
+from jaxphys.data.rates import intersample_of
 from jaxphys.data.smoothing import noise_levels
 from jaxphys.types import Trajectories
 
@@ -32,6 +33,12 @@ _AGREE, _SIGNIFICANT = 0.02, 4.0
 
 #: Energy changes that are told, in units of the kinetic energy's range.
 _FALL, _WANDER = 0.03, 0.15
+#: What inputs do between two times, for people.
+_BETWEEN = {
+    "held": "taken as held until the next time",
+    "linear": "linear to the next time, as velocities have no corners",
+}
+
 #: The part of a column's spread above which it says little of a motion.
 _MOST_NOISE = 0.3
 
@@ -164,8 +171,9 @@ def _counted(found, facts, lines, warned) -> None:
             )
     if found[0].u is not None:
         m = found[0].u.shape[2]
-        facts["inputs"] = m
-        text += f"; {m} input{'s' * (m > 1)}"
+        between = intersample_of(found)
+        facts |= {"inputs": m, "intersample": between}
+        text += f"; {m} input{'s' * (m > 1)}, {_BETWEEN[between]}"
     lines.append(text)
 
 

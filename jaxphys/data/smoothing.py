@@ -6,17 +6,14 @@ data, that of a polynomial fitted to a window of times by least squares, after S
 Wahba, 1979) chooses the width of the window.
 """
 
-from typing import Any
-
 import jax
 import numpy as np
 
 from jaxphys.checks import check_count, check_numbers, checked
-from jaxphys.data._record import check_kind, check_trajectories, first_few
+from jaxphys.data._record import check_kind, check_trajectories, series
 from jaxphys.types import Trajectories
 
 __all__ = [
-    "accelerations",
     "averaged_inputs",
     "derivatives",
     "noise_levels",
@@ -66,7 +63,7 @@ def derivatives(
 
     Reference: Savitzky & Golay, Analytical Chemistry 36, 1964.
     """
-    t, x, dtype = _checked("derivatives", t, x, least=3)
+    t, x, dtype = series("derivatives", t, x, least=3)
     if window is not None:
         return _fitted(t, x, window, _degree(window, order, len(t)), 1).astype(dtype)
     if order is not None:
@@ -74,64 +71,6 @@ def derivatives(
             f"order is {order} and window is None; give a window, or leave out order."
         )
     return np.gradient(x, t, axis=-2, edge_order=2).astype(dtype)
-
-
-def accelerations(
-    t: np.ndarray, q: np.ndarray, v: np.ndarray, *, window: int = 5
-) -> np.ndarray:
-    """d²q/dt² at each time, of positions and velocities.
-
-    It is that of the polynomial of degree 2w − 1 that agrees with both at the w nearest
-    times: for five times Δt apart its error is 32/10! Δt⁸ d¹⁰q/dt¹⁰ in the middle, and
-    36 times that at the ends. For clean data: noise of q grows as 1/Δt².
-
-    Args:
-      t: times, increasing, shape (T,); uneven steps are allowed.
-      q, v: shape (..., T, n).
-      window: w, how many times one polynomial goes through, 2 or more.
-
-    Returns:
-      Shape (..., T, n), in the dtype of q, in units of v by units of t.
-
-    Raises:
-      ValueError: on invalid shapes, times and windows.
-
-    Example:
-      >>> t = np.linspace(0.0, 0.4, 5)
-      >>> q, v = np.sin(3 * t)[:, None], 3 * np.cos(3 * t)[:, None]
-      >>> float(np.abs(accelerations(t, q, v) + 9 * q).max()) < 2e-3
-      True
-
-    Reference: Hermite interpolation; Stoer & Bulirsch, Introduction to Numerical
-    Analysis, section 2.1.5.
-    """
-    t, q, dtype = _checked("accelerations", t, q, least=2)
-    _, v, _ = _checked("accelerations", t, v, least=2)
-    if q.shape != v.shape:
-        raise ValueError(
-            f"accelerations got q of shape {q.shape} and v of shape {v.shape}; "
-            "expected the same shape."
-        )
-    if not 2 <= window <= len(t):
-        raise ValueError(
-            f"window is {window}; expected 2 to {len(t)}, the number of times."
-        )
-    found = np.empty_like(q)
-    powers = np.arange(2 * window)
-    for i, now in enumerate(t):
-        start = min(max(i - window // 2, 0), len(t) - window)
-        near = slice(start, start + window)
-        unit = (t[near][-1] - t[near][0]) / (window - 1)
-        x = ((t[near] - now) / unit)[:, None]
-        slopes = powers * x ** np.maximum(powers - 1, 0)
-        # The polynomial's coefficient of x² as a sum over what it goes through.
-        wanted = 2.0 * (powers == 2)
-        weights = np.linalg.solve(np.concatenate([x**powers, slopes]).T, wanted)
-        found[..., i, :] = (
-            np.einsum("t,...tn->...n", weights[:window], q[..., near, :]) / unit
-            + np.einsum("t,...tn->...n", weights[window:], v[..., near, :])
-        ) / unit
-    return found.astype(dtype)
 
 
 @checked(t=check_numbers, x=check_numbers, window=check_count, order=check_count)
@@ -158,37 +97,8 @@ def smoothed(
       >>> smoothed(np.arange(5.0), noise, 5)[2].round(3)
       array([0.486])
     """
-    t, x, dtype = _checked("smoothed", t, x, least=1)
+    t, x, dtype = series("smoothed", t, x, least=1)
     return _fitted(t, x, window, _degree(window, order, len(t)), 0).astype(dtype)
-
-
-def _checked(name: str, t: Any, x: Any, least: int):
-    """(t, x) in double precision, which differences need, and the dtype of x."""
-    t, x = np.asarray(t), np.asarray(x)
-    if t.ndim == 1 and len(t) < least:
-        raise ValueError(
-            f"{name} got {len(t)} time{'s' * (len(t) != 1)}; expected at least {least} "
-            "increasing times, (T,). Measure more, or leave this motion out."
-        )
-    if t.ndim != 1 or not np.all(np.diff(t) > 0):
-        raise ValueError(
-            f"{name} got t of shape {t.shape}; expected at least {least} increasing "
-            "times, (T,). Sort them, and drop repeated ones."
-        )
-    if x.ndim < 2 or x.shape[-2] != len(t):
-        raise ValueError(
-            f"{name} got x of shape {x.shape}; expected (..., {len(t)}, n), as there "
-            f"are {len(t)} times. For one coordinate give x[:, None]."
-        )
-    finite = np.isfinite(x).all(axis=tuple({*range(x.ndim)} - {x.ndim - 2}))
-    if not finite.all():
-        raise ValueError(
-            f"{name} got x that is not finite at times number "
-            f"{first_few(np.flatnonzero(~finite))}; drop the end of motions that could "
-            "not be followed with jaxphys.data.separate."
-        )
-    dtype = x.dtype if np.issubdtype(x.dtype, np.floating) else np.dtype(float)
-    return t.astype(float), x.astype(float), dtype
 
 
 def _degree(window: int, order: int | None, total: int) -> int:
@@ -304,7 +214,7 @@ def suggest_window(t: np.ndarray, x: np.ndarray) -> int | None:
     Reference: Golub, Heath & Wahba, Technometrics 21, 1979; for the factor, Cummins,
     Filloon & Nychka, Journal of the American Statistical Association 96, 2001.
     """
-    t, x, dtype = _checked("suggest_window", t, x, least=1)
+    t, x, dtype = series("suggest_window", t, x, least=1)
     if len(t) < 11:
         return None
     t = t[: _MOST[1]]
@@ -350,7 +260,7 @@ def noise_levels(t: np.ndarray, x: np.ndarray) -> np.ndarray:
       >>> noise_levels(t, np.sin(t)[:, None] + 0.02 * noise).round(3)
       array([0.02])
     """
-    t, x, _ = _checked("noise_levels", t, x, least=11)
+    t, x, _ = series("noise_levels", t, x, least=11)
     t = t[: _MOST[1]]
     x = x[..., : len(t), :].reshape(-1, len(t), x.shape[-1])[: _MOST[0]]
     return _scored(t, x)[3]

@@ -249,6 +249,7 @@ def which_law(
         check_known("law", name, LAWS)
     look = data.look(trajectories, periodic=periodic, conservative=False)
     seen = look.trajectories
+    between = look.facts.get("intersample", "held")
     key = jax.random.key(0) if key is None else key
     if by == "auto":
         by = "trajectory" if len(seen) > 1 else "time"
@@ -266,7 +267,7 @@ def which_law(
             if told is not None:
                 told(f"{name}, {LAWS[name].what}")
             own, rest = (_in_kind(LAWS[name], part) for part in (train, held_out))
-            given = by, look.periodic, window, hidden, seconds, key, told
+            given = by, look.periodic, window, between, hidden, seconds, key, told
             try:
                 row = _fitted(name, own, rest, *given)
             except ValueError as error:
@@ -335,6 +336,7 @@ def _fitted(
     by: str,
     periodic: Sequence[bool],
     window: int,
+    between: str,
     hidden: Sequence[int],
     seconds: float,
     key: Array,
@@ -342,10 +344,10 @@ def _fitted(
 ) -> Ranked | None:
     """A law, fitted and judged; None where the fit was interrupted."""
     law = LAWS[name]
-    smooth = [
-        data.averaged_inputs(data.smoothed_trajectories(each, window), window)
-        for each in train
-    ]
+    smooth = data.with_rates(train, window, intersample=between)
+    train, held_out = (
+        [data.held_inputs(each, between) for each in part] for part in (train, held_out)
+    )
     inputs = None
     if train[0].u is not None:
         square = train[0].u.shape[2] == train[0].y.q.shape[2]

@@ -68,6 +68,9 @@ class FitOptions:
         file has them or the data are smooth, and the whole record where they are noisy.
       inputs: how the u of a file act on lnn and delan: `direct`, as generalized forces,
         or by a `learned` matrix; `auto` takes forces where there is one a coordinate.
+      intersample: what inputs do from one time to the next: `held`, as a controller
+        does it, or `linear`, as samples of a smooth signal; `auto` takes linear where
+        the data are clean and velocities have no corners, else held.
       dissipation: whether lnn and delan learn a friction beside the Lagrangian.
       window: points of the local polynomial that smooths noisy data, odd; 0 for none,
         and by default what the data ask for.
@@ -113,6 +116,7 @@ class FitOptions:
     periodic: tuple[bool, ...] = ()
     mode: str = "auto"
     inputs: str = "auto"
+    intersample: str = "auto"
     dissipation: bool = False
     window: int | None = None
     hold_out: float = 0.2

@@ -61,7 +61,7 @@ def baseline_of(
     """
     train = np.concatenate([np.concatenate(x.y, axis=2)[0] for x in ready.raw_train])
     mean, off, still = train.mean(axis=0), [], []
-    for raw, each in zip(ready.raw, ready.held_out_as_pushed, strict=True):
+    for raw, each in zip(ready.raw, ready.followed, strict=True):
         found = follower.follow(params, each)
         seen = np.concatenate(raw.y, axis=2)[0]
         off.append(np.concatenate(found.y, axis=2)[0] - seen)

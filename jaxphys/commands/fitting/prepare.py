@@ -62,16 +62,19 @@ class Prepared(NamedTuple):
 
     Attributes:
       look: what they are like.
-      measured: as they were read, with angles unwrapped.
-      raw: what is held out of these, as it was read.
+      measured: as they were read, with angles unwrapped, and inputs that a rollout may
+        hold from each time to the next.
+      raw: what is held out of these.
       raw_train: the rest of them.
-      train, held_out: smoothed where that was asked for, with rates, and inputs as
-        these see them.
+      train, held_out: smoothed where that was asked for, with rates, and the inputs
+        that made them.
+      followed: what is held out at its own times, smoothed, for rollouts.
       periodic: which coordinates are angles.
       window: the smoothing that was used; 0 for none.
       mode: what is matched.
       held_out_by: trajectory or time.
       inputs: how inputs act, direct or learned; None where there are none.
+      intersample: what inputs do between two times, held or linear.
     """
 
     look: data.Look
@@ -80,19 +83,13 @@ class Prepared(NamedTuple):
     raw_train: list[Trajectories]
     train: list[Trajectories]
     held_out: list[Trajectories]
+    followed: list[Trajectories]
     periodic: tuple[bool, ...]
     window: int
     mode: str
     held_out_by: str
     inputs: str | None = None
-
-    @property
-    def held_out_as_pushed(self) -> list[Trajectories]:
-        """What is held out, with the inputs that were held between its times."""
-        return [
-            each._replace(u=raw.u)
-            for each, raw in zip(self.held_out, self.raw, strict=True)
-        ]
+    intersample: str = "held"
 
 
 def prepare(model: str, options: FitOptions) -> Prepared:
@@ -114,6 +111,7 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         check_known("activation", options.activation, ACTIVATIONS)
     check_known("mode", options.mode, _MODES)
     check_known("inputs", options.inputs, _INPUTS)
+    check_known("intersample", options.intersample, ("auto", *data.INTERSAMPLE))
     check_known("hold_out_by", options.hold_out_by, ("auto", "trajectory", "time"))
     measured = _read(model, options)
     size = sum(x.nbytes for x in jax.tree.leaves(measured) if hasattr(x, "nbytes"))
@@ -148,19 +146,20 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         elif model not in LAGRANGIANS and window and not given:
             few = sum(2 * each.y.q.size for each in measured) <= _MOST
             mode = "whole" if few else "trajectories"
-    whole = [data.smoothed_trajectories(each, window) for each in measured]
-    if mode != "trajectories":
-        # Rates that were found from the states belong to inputs averaged as they are.
-        whole = [
-            data.averaged_inputs(each, window) if before.rate is None else each
-            for each, before in zip(whole, measured, strict=True)
-        ]
+    intersample = options.intersample
+    if intersample == "auto":
+        intersample = seen.facts.get("intersample", "held")
+    rated = data.with_rates(measured, window, intersample=intersample)
+    measured = [data.held_inputs(each, intersample) for each in measured]
+    smooth = [data.smoothed_trajectories(each, window) for each in measured]
     by = options.hold_out_by
     if by == "auto":
-        by = "trajectory" if len(whole) > 1 else "time"
+        by = "trajectory" if len(measured) > 1 else "time"
     key = jax.random.key(options.seed) if by == "trajectory" else None
-    train, held_out = data.split(whole, options.hold_out, by=by, key=key)
-    raw_train, raw = data.split(measured, options.hold_out, by=by, key=key)
+    split = functools.partial(data.split, fraction=options.hold_out, by=by, key=key)
+    train, held_out = split(smooth if mode == "trajectories" else rated)
+    _, followed = split(smooth)
+    raw_train, raw = split(measured)
     return Prepared(
         seen,
         measured,
@@ -168,11 +167,13 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         raw_train,
         train,
         held_out,
+        followed,
         periodic,
         window,
         mode,
         by,
         inputs,
+        intersample,
     )
 
 

@@ -45,7 +45,9 @@ def announced(
     points = sum(each.y.q.shape[0] * len(each.t) for each in ready.measured)
     smooth = f"smoothed over {ready.window} points" if ready.window else "not smoothed"
     what = MODELS[model] + ", with a friction" * options.dissipation
-    pushed = f"{ready.inputs} inputs, " if ready.inputs is not None else ""
+    pushed = ""
+    if ready.inputs is not None:
+        pushed = f"{ready.inputs} inputs, {ready.intersample} between times, "
     return (
         f"{model}, {what}: {len(ready.measured)} trajectories, {points} points, "
         f"{ready.measured[0].y.q.shape[2]} coordinates, {pushed}{smooth}; matching "
@@ -73,6 +75,7 @@ def begun(model: str, options: FitOptions, ready: Prepared) -> dict[str, Any]:
             "window": ready.window,
             "mode": ready.mode,
             "inputs": ready.inputs,
+            "intersample": ready.intersample,
             "held_out_by": ready.held_out_by,
             "look": ready.look.facts
             | {"warnings": [list(pair) for pair in ready.look.warnings]},
@@ -169,7 +172,7 @@ def judged(
     """What report.json says of rollouts from held-out starts."""
     return follower.judge(
         params,
-        ready.held_out_as_pushed,
+        ready.followed,
         conservative=ready.inputs is None and is_conservative(model, options),
     )
 
@@ -300,7 +303,7 @@ def draw(
     history = [h | {"test_loss": h["validation_loss"]} for h in fit.history]
     run = {"experiment": f"fit {model}", "methods": {model: {"history": history}}}
     plots.save(plots.comparison({out.name: run}), out / "losses.png")
-    motion = follower.follow(params, ready.held_out_as_pushed[0])
+    motion = follower.follow(params, ready.followed[0])
     figure = plots.followed_motion(ready.raw[0], {model: motion})
     plots.save(figure, out / "motion.png")
     if motion.y.q.shape[2] == 1 and follower.dynamics.energy is not None:
