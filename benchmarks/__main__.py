@@ -34,6 +34,7 @@ NAMES = (
     "kills",
     "cases",
     "measured",
+    "driven",
     "shown",
     "memory",
     "control",

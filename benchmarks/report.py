@@ -28,6 +28,7 @@ TABLES = {
         "feedback",
         "kills",
         "measured",
+        "driven",
         "large",
     )
 }
@@ -79,6 +80,7 @@ SHOWN = {"double_pendulum": "final_energy", "wave": "energy_drift"}
 IN_PARTS = (
     *("hamiltonian", "lagrangian", "control", "kills", "feedback", "shown"),
     "measured",
+    "driven",
     "large",
 )
 
@@ -159,6 +161,7 @@ def tables(results_dir: pathlib.Path) -> list[Table]:
             TABLES["measured"],
             _measured_summary,
         ),
+        "driven": ("docs/guides/measurements.md", TABLES["driven"], _driven),
         "large": ("docs/guides/optimizers.md", TABLES["large"], _ways),
     }
     found = []
@@ -1129,6 +1132,40 @@ def _ways(results: dict[str, Any]) -> list[str]:
     return _table(header, rows)
 
 
+def _driven(results: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    if "arm" in results:
+        rows = [
+            [
+                row["drive"],
+                row["file"],
+                f"{row['torque_mse']:.1e}",
+                f"{row['relative']:.1e}",
+                f"{row['seconds']:.0f}",
+            ]
+            for row in results["arm"]["rows"]
+        ]
+        header = ["torques", "in the file", "torque MSE [N² m²]", "relative", "[s]"]
+        lines += ["A robot arm, `jaxphys fit delan`:", "", *_table(header, rows)]
+    if "pendulum" in results:
+        rows = [
+            [
+                row["drive"],
+                row["law"],
+                f"{row['misfit']:.2f}",
+                f"{row['misfit_held_out']:.2f}",
+                f"{row['rms']:.2g} of {row['spread']:.2g}",
+                f"{row['seconds']:.0f}",
+            ]
+            for row in results["pendulum"]["rows"]
+        ]
+        header = ["torque", "recommended", "record", "held out"]
+        header += ["another motion, 20 s [rad]", "[s]"]
+        lines += ["", "A pendulum, `jaxphys fit auto`, rollouts in units of the noise:"]
+        lines += ["", *_table(header, rows)]
+    return lines
+
+
 def _growth(results: dict[str, Any]) -> list[str]:
     header = ["what grows", "sizes", "method", "times [ms]", "exponent", "at the end"]
     rows = []
@@ -1247,5 +1284,6 @@ SECTIONS = {
     "shown": ("Every command that the docs show, for a few seconds", _shown),
     "cases": ("Problems that people have brought", _cases),
     "measured": ("Measured motions", _measured),
+    "driven": ("Driven motions from a file, one command each", _driven),
     "memory": ("Memory of training, of a large fit and simulation", _memory),
 }

@@ -36,7 +36,7 @@ _FALL, _WANDER = 0.03, 0.15
 #: What inputs do between two times, for people.
 _BETWEEN = {
     "held": "taken as held until the next time",
-    "linear": "linear to the next time, as velocities have no corners",
+    "linear": "linear to the next time, as the motion shows",
 }
 
 #: The part of a column's spread above which it says little of a motion.
