@@ -72,7 +72,7 @@ def _arm(smoke: bool, scratch: pathlib.Path) -> dict[str, Any]:
     }
     if smoke:
         del files["held"]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for drive, kinds in files.items():
         for kind, found in kinds.items():
             begun = time.perf_counter()
@@ -147,14 +147,14 @@ def _pendulum(smoke: bool, scratch: pathlib.Path) -> dict[str, Any]:
     rows = []
     for drive in ("smooth",) if smoke else ("smooth", "held"):
         begun = time.perf_counter()
-        duration = 12.0 if smoke else 60.0
+        duration = 8.0 if smoke else 60.0
         record = _record(drive, duration, np.random.default_rng(0), NOISE)
         path, out = scratch / f"{drive}.csv", scratch / f"pendulum-{drive}"
         _write(path, record)
         options = commands.FitOptions(path, out=out, progress=False)
-        laws = ("auto",)
+        laws: tuple[str, ...] = ("auto",)
         if smoke:
-            laws = ("delan+friction", "second_order")
+            laws = ("delan+friction",)
             options = commands.FitOptions(path, out=out, progress=False, seconds=1.0)
         chosen = commands.fit_laws(laws, options)
         best = chosen.ranking.row(chosen.ranking.recommended)

@@ -3,8 +3,8 @@
 Burgers' equation, a double pendulum's Lagrangian and nonlinear oscillators, each with
 the same time for each way to a step: the batches of the experiment, which begin small;
 its largest batch from the beginning, by a factorization, by products alone, and with
-the columns of J sketched; and float32 in place of float64. A batch is itself a sketch
-of the data's rows.
+the columns of J sketched; the damping judged by the next batch in place of the step's
+own; and float32 in place of float64. A batch is itself a sketch of the data's rows.
 """
 
 import dataclasses
@@ -84,6 +84,7 @@ WAYS = {
     "factorized": (False, "gram", "float64"),
     "products": (False, "lanczos", "float64"),
     "sketched": (False, "sketch", "float64"),
+    "judged by the next batch": (True, "probe", "float64"),
     "float32": (True, "gram", "float32"),
 }
 
@@ -112,7 +113,9 @@ def _trained(large: Large, seconds: float, smoke: bool) -> dict[str, Any]:
     settings = large.experiment.settings()
     row = large.experiment.of("rows", settings)[large.row]
     found: dict[str, Any] = {}
-    ways = {"sketched": WAYS["sketched"]} if smoke else WAYS
+    ways = WAYS
+    if smoke:
+        ways = {way: WAYS[way] for way in ("sketched", "judged by the next batch")}
     for way, (small, route, dtype) in ways.items():
         batch, growth = (8, ()) if smoke else (large.batch, large.growth)
         recipe = dataclasses.replace(
@@ -157,6 +160,8 @@ def _optimizer(route: str, options: dict[str, Any], batch_size: int) -> Any:
     del batch_size
     if route == "sketch":
         return sketched(DIRECTIONS, options.get("min_damping", 1e-12))
+    if route == "probe":
+        return judged_by_the_next(**options)
     return optim.levenberg_marquardt(method=route, iterations=PRODUCTS, **options)
 
 
@@ -226,5 +231,62 @@ def sketched(
         step = trees.select(accepted, step, jax.tree.map(jnp.zeros_like, step))
         info = optim.StepInfo(damping=damping, accepted=accepted)
         return step, _Sketched(damping, state.taken + 1, info)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+class _Probed(NamedTuple):
+    """Levenberg–Marquardt's memory, its last step, and what that promised."""
+
+    inner: Any
+    before: PyTree
+    predicted: Array
+    info: optim.StepInfo
+
+
+def judged_by_the_next(**options: Any) -> optax.GradientTransformationExtraArgs:
+    """Levenberg–Marquardt whose damping follows what a step gains on the next batch.
+
+    Its own batch still rejects a step that does not gain there.
+    """
+    inner = optim.levenberg_marquardt(**options)
+    least = options.get("min_damping", 1e-12)
+
+    def init(params: PyTree) -> _Probed:
+        first = inner.init(params)
+        still = jax.tree.map(jnp.zeros_like, params)
+        return _Probed(first, still, jnp.zeros_like(first.damping), first.info)
+
+    def update(
+        updates: PyTree,
+        state: _Probed,
+        params: PyTree = None,
+        *,
+        value: Array,
+        value_fn: Any,
+        **extras: Any,
+    ) -> tuple[PyTree, _Probed]:
+        judged = state.predicted > 0
+        was = jax.tree.map(jnp.subtract, params, state.before)
+        gain = (value_fn(was) - value) / jnp.where(judged, state.predicted, 1)
+        factor = jnp.where(gain > 0.75, 1 / 3, jnp.where(gain < 0.25, 2.0, 1.0))
+        factor = jnp.where(judged, jnp.where(gain > 0, factor, 4.0), 1.0)
+        damping = jnp.clip(state.inner.damping * factor, least, 1e6)
+        damping = damping.astype(value.dtype)
+        step, new = inner.update(
+            updates,
+            state.inner._replace(damping=damping),
+            params,
+            value=value,
+            value_fn=value_fn,
+            **extras,
+        )
+        taken = new.info.accepted
+        gained = value - value_fn(optax.apply_updates(params, step))
+        promised = gained / jnp.where(new.gain_ratio > 0, new.gain_ratio, 1)
+        promised = jnp.where(taken, promised, 0).astype(value.dtype)
+        kept = jnp.where(taken, damping, new.damping)
+        info = new.info._replace(damping=kept)
+        return step, _Probed(new._replace(damping=kept), step, promised, info)
 
     return optax.GradientTransformationExtraArgs(init, update)

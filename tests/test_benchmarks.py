@@ -133,6 +133,8 @@ def test_a_revision_beside_itself_takes_as_long():
         pytest.param("kills", marks=pytest.mark.measured),
         "cases",
         "measured",
+        "driven",
+        "large",
         "shown",
         "memory",
         "control",

@@ -134,7 +134,7 @@ def test_figures_of_report_readme_and_guides_are_those_that_were_recorded():
     words = "python -m benchmarks report writes it anew"
     assert (results / "REPORT.md").read_text() == report.text(results), words
     tables = report.tables(results)
-    assert len(tables) == 8
+    assert len(tables) == 9
     for table in tables:
         page = (ROOT / table.page).read_text(encoding="utf-8")
         assert page == table.filled(page), f"{table.page}: {words}"

@@ -119,10 +119,9 @@ def _followed(learned: checkpoint.Learned, options: PredictOptions) -> Trajector
     dtype = dtype_of(learned.params)
     q, other = jnp.split(jnp.asarray(options.state, dtype), 2)
     path = jax.jit(follow(dynamics, make_stepper(dynamics, "rk4"), _SUBSTEPS))
-    held = u
+    held = None
     if u is not None:
-        means = (u[:-1] + u[1:]) / 2
-        held = jnp.asarray(means if linear else u[:-1], dtype)
+        held = jnp.asarray((u[:-1] + u[1:]) / 2 if linear else u[:-1], dtype)
     start = dynamics.state(q, other)
     later = path(learned.params, Chunk(jnp.asarray(t, dtype), start, held))
     y = jax.tree.map(lambda a, b: np.concatenate([a[None], b])[None], start, later)

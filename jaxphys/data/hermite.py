@@ -202,9 +202,9 @@ def collocated(trajectories: Trajectories) -> Trajectories:
 
 def _third(each: Trajectories) -> np.ndarray:
     """The third derivative of the cubic of each interval, (N, T − 1, n)."""
-    dt = np.diff(each.t)[:, None]
-    mean = (each.y.v[:, :-1] + each.y.v[:, 1:]) / 2
-    return 12 * (mean - np.diff(each.y.q, axis=1) / dt) / dt**2
+    (q, v), dt = each.y, np.diff(each.t)[:, None]
+    mean = (v[:, :-1] + v[:, 1:]) / 2
+    return 12 * (mean - np.diff(q, axis=1) / dt) / dt**2
 
 
 #: Of white noise of the positions neighbors have a correlation of −½.

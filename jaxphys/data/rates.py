@@ -20,7 +20,7 @@ from jaxphys.data.hermite import (
 )
 from jaxphys.data.smoothing import averaged_inputs, smoothed_trajectories
 from jaxphys.names import check_known
-from jaxphys.types import TangentState, Trajectories, required
+from jaxphys.types import TangentState, Trajectories
 
 __all__ = ["INTERSAMPLE", "held_inputs", "intersample_of", "with_rates"]
 
@@ -71,8 +71,10 @@ def _likelier(found: Sequence[Trajectories]) -> float:
     """
     rows: list[list[np.ndarray]] = []
     for each in found:
+        if each.u is None:
+            return 0.0
         dt = np.diff(each.t)[:, None]
-        for q, v, u in zip(*each.y, required(each, "u"), strict=True):
+        for q, v, u in zip(*each.y, each.u, strict=True):
             middle = [np.sin(q), np.cos(q), q / np.max(np.abs(q), initial=1.0), v]
             y = np.concatenate([np.ones_like(dt), *(_means(x) for x in middle)], axis=1)
             rows.append([y, np.diff(v, axis=0), u[:-1], _means(u), dt])
@@ -167,7 +169,8 @@ def with_rates(
     if not has_corners(seen) and (seen[0].u is None or intersample == "linear"):
         return [
             each._replace(
-                rate=TangentState(each.y.v, accelerations(each.t, *each.y)), energy=None
+                rate=TangentState(each.y[1], accelerations(each.t, *each.y)),
+                energy=None,
             )
             for each in seen
         ]
