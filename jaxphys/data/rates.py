@@ -59,8 +59,8 @@ def intersample_of(trajectories: Sequence[Trajectories]) -> str:
 #: The logarithm of a ratio of likelihoods that is believed.
 _LIKELY = 10.0
 
-#: Rows that are enough to tell, and rows for each fitted number.
-_ROWS, _FOR_EACH = 20_000, 4
+#: Multiplications that a fit may take, and rows for each fitted number.
+_WORK, _FOR_EACH = 1e8, 4
 
 
 def _likelier(found: Sequence[Trajectories]) -> float:
@@ -78,23 +78,22 @@ def _likelier(found: Sequence[Trajectories]) -> float:
             middle = [np.sin(q), np.cos(q), q / np.max(np.abs(q), initial=1.0), v]
             y = np.concatenate([np.ones_like(dt), *(_means(x) for x in middle)], axis=1)
             rows.append([y, np.diff(v, axis=0), u[:-1], _means(u), dt])
-    y, change, held, linear, dt = (
-        np.concatenate(parts)[:_ROWS] for parts in zip(*rows, strict=True)
-    )
+    y, change, held, linear, dt = map(np.concatenate, zip(*rows, strict=True))
     i, j = np.triu_indices(y.shape[1])
     for features in (y[:, i] * y[:, j], y):
+        count = features.shape[1] + held.shape[1] * y.shape[1]
+        some = slice(min(len(y), int(_WORK / count**2)))
+        if len(y[some]) < _FOR_EACH * count:
+            continue
         left = []
         for u in (held, linear):
-            pushes = (u[:, :, None] * y[:, None, :]).reshape(len(u), -1)
-            columns = dt * np.concatenate([features, pushes], axis=1)
-            if _FOR_EACH * columns.shape[1] > len(columns):
-                break
-            off = change - columns @ np.linalg.lstsq(columns, change, rcond=1e-10)[0]
-            left.append(np.sum(off**2, axis=0))
-        if len(left) == 2:
-            kept = left[1] > 0
-            ratio = left[0][kept] / left[1][kept]
-            return float(len(y) / 2 * np.sum(np.log(np.maximum(ratio, 1e-300))))
+            pushes = (u[some, :, None] * y[some, None, :]).reshape(len(y[some]), -1)
+            columns = dt[some] * np.concatenate([features[some], pushes], axis=1)
+            fitted = columns @ np.linalg.lstsq(columns, change[some], rcond=1e-10)[0]
+            left.append(np.sum((change[some] - fitted) ** 2, axis=0))
+        kept = left[1] > 0
+        ratio = np.maximum(left[0][kept] / left[1][kept], 1e-300)
+        return float(len(y[some]) / 2 * np.sum(np.log(ratio)))
     return 0.0
 
 
@@ -167,13 +166,8 @@ def with_rates(
     if (window or 0) >= 5 or any(each.rate is not None for each in seen):
         return [_by_window(each, window, intersample) for each in seen]
     if not has_corners(seen) and (seen[0].u is None or intersample == "linear"):
-        return [
-            each._replace(
-                rate=TangentState(each.y[1], accelerations(each.t, *each.y)),
-                energy=None,
-            )
-            for each in seen
-        ]
+        rates = [TangentState(x.y[1], accelerations(x.t, *x.y)) for x in seen]
+        return [x._replace(rate=r) for x, r in zip(seen, rates, strict=True)]
     moves = all(type(each.y) is TangentState and len(each.t) > 1 for each in seen)
     pushed = seen[0].u is not None and intersample == "held"
     if moves and pushed and are_resolved(seen):
