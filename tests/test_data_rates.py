@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxphys import data, integrators, mechanics, systems
-from jaxphys.types import PhaseState, TangentState, Trajectories
+from jaxphys import data, integrators, learning, mechanics, problems, systems
+from jaxphys.types import Dynamics, PhaseState, TangentState, Trajectories
 
 ARM = systems.two_link_arm()
 TORQUE = mechanics.inverse_dynamics(ARM.lagrangian)
@@ -178,3 +178,40 @@ def test_unknown_names_are_errors():
         data.with_rates([seen], intersample="foh")
     with pytest.raises(ValueError, match="unknown intersample 'foh'; known: held"):
         data.held_inputs(seen, "foh")
+
+
+def test_the_mean_over_an_interval_is_matched_far_better_than_its_points():
+    """The law itself leaves a thirtieth of what it leaves at single points."""
+    seen = driven(0.1, "held")
+
+    def inverse(params, q, v, a):
+        return a + jnp.sin(q) + 0.1 * v
+
+    law = Dynamics(
+        lambda key: {},
+        lambda t, y, args: pendulum(t, y, args),
+        TangentState,
+        num_controls=1,
+        inverse=inverse,
+    )
+    (found,) = data.with_rates([seen])
+    assert found.meta["points"] == 2
+    for mode, outputs in (
+        ("torques", problems.torque_matching(law)),
+        ("derivatives", problems.derivative_matching(law)),
+    ):
+        inputs, targets = learning.samples(law, mode, [found])
+        assert targets.shape == (len(seen.t) - 1, 1)
+        means = jax.vmap(outputs, (None, 0))({}, inputs)
+        single, wanted = learning.samples(law, mode, [found._replace(meta={})])
+        points = jax.vmap(outputs, (None, 0))({}, single)
+        off = float(jnp.max(jnp.abs(points - wanted)))
+        assert float(jnp.max(jnp.abs(means - targets))) < 0.05 * off < 2e-6
+
+
+def test_points_of_one_interval_are_held_out_together():
+    (found,) = data.with_rates([driven(0.05, "held", steps=20)])
+    for fraction in (0.1, 0.2, 0.33, 0.5):
+        (train,), (held_out,) = data.split([found], fraction, by="time")
+        assert len(train.t) % 2 == len(held_out.t) % 2 == 0
+        assert len(train.t) + len(held_out.t) == len(found.t)

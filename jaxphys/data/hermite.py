@@ -151,7 +151,8 @@ def collocated(trajectories: Trajectories) -> Trajectories:
       trajectories: clean, with positions and velocities; u is held until the next time.
 
     Returns:
-      Trajectories of 2 (T − 1) times with rates and inputs.
+      Trajectories of 2 (T − 1) times with rates and inputs; `meta["points"]` is 2, by
+      which `jaxphys.learning` matches the means of both.
 
     Raises:
       ValueError: for momenta, and for fewer than two times.
@@ -195,9 +196,8 @@ def collocated(trajectories: Trajectories) -> Trajectories:
     q, v, a = (merged(*parts) for parts in zip(*rows, strict=True))
     u = None if seen.u is None else np.repeat(seen.u[:, :-1], 2, axis=1)
     t = (seen.t[:-1, None] + points * dt).reshape(-1)
-    return seen._replace(
-        t=t, y=TangentState(q, v), rate=TangentState(v, a), u=u, energy=None
-    )
+    y, rate, meta = TangentState(q, v), TangentState(v, a), {**seen.meta, "points": 2}
+    return seen._replace(t=t, y=y, rate=rate, u=u, energy=None, meta=meta)
 
 
 def _third(each: Trajectories) -> np.ndarray:

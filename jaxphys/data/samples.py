@@ -393,6 +393,8 @@ def _split_times(each: Trajectories, fraction: float, number: int):
             "takes 4, two on either side. Leave this trajectory out."
         )
     start = total - min(max(_part(fraction, total), 2), total - 2)
+    # Points of one interval stay together.
+    start -= start % each.meta.get("points", 1)
     return tuple(
         _select(each._replace(t=each.t[part]), (slice(None), part))
         for part in (slice(0, start), slice(start, None))

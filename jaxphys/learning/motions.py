@@ -54,7 +54,8 @@ def samples(
     _check_kind(motion, trajectories)
     if mode == "derivatives":
         moments, rates = data.moments(trajectories)
-        return moments, jax.vmap(lambda rate: rate_vector(motion, rate))(rates)
+        vectors = jax.vmap(lambda rate: rate_vector(motion, rate))(rates)
+        return _grouped(trajectories, moments, vectors)
     if mode == "torques":
         moments, rates = data.moments(trajectories)
         if moments.u is None:
@@ -62,10 +63,26 @@ def samples(
                 "torques are matched, and the trajectories have no inputs u; expected "
                 "the torque of each time there."
             )
-        return data.Accelerated(moments.y, rates.v), moments.u
+        accelerated = data.Accelerated(moments.y, rates.v)
+        return _grouped(trajectories, accelerated, moments.u)
     chunks, states = data.chunks(trajectories, length)
     rows = jax.jit(jax.vmap(jax.vmap(observe)))(states)
     return chunks, rows.reshape(rows.shape[0], -1)
+
+
+def _grouped(
+    trajectories: Sequence[Trajectories], inputs: PyTree, targets: Array
+) -> tuple[PyTree, Array]:
+    """As many points as one interval has as one sample, whose target is their mean."""
+    every = {each.meta.get("points", 1) for each in trajectories}
+    points = every.pop()
+    if every or points == 1:
+        return inputs, targets
+
+    def group(x: Array) -> Array:
+        return x.reshape(-1, points, *x.shape[1:])
+
+    return jax.tree.map(group, inputs), jnp.mean(group(targets), axis=1)
 
 
 def _check_kind(motion: Dynamics, trajectories: Sequence[Trajectories]) -> None:

@@ -6,6 +6,7 @@ trajectories needs no derivatives, and forgives noise that differences would mag
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,11 +41,25 @@ def rate_vector(dynamics: Dynamics, rate: PyTree) -> Array:
     return rate[1]
 
 
+def _averaged(one: Callable[[PyTree, Any], Array]) -> Callable[[PyTree, Any], Array]:
+    """Of a sample with several points, a leading axis of its state, the mean."""
+
+    @exact
+    def outputs(params: PyTree, sample: Any) -> Array:
+        if jnp.ndim(sample.y.q) == 1:
+            return one(params, sample)
+        return jnp.mean(jax.vmap(one, (None, 0))(params, sample), axis=0)
+
+    return outputs
+
+
 @checked(dynamics=has("a Dynamics", "vector_field", "state"))
 def derivative_matching(
     dynamics: Dynamics, scale: Array | float | tuple[float, ...] = 1.0
 ) -> Callable[[PyTree, Moment], Array]:
     """`outputs(params, Moment)`: the field at one moment, in units of `scale`.
+
+    Of a Moment of several points, (k, n), it is the mean over them.
 
     Args:
       dynamics: what is learned.
@@ -63,13 +78,12 @@ def derivative_matching(
       (2,)
     """
 
-    @exact
-    def outputs(params: PyTree, moment: Moment) -> Array:
+    def one(params: PyTree, moment: Moment) -> Array:
         rate = dynamics.vector_field(moment.t, moment.y, arguments(params, moment.u))
         vector = rate_vector(dynamics, rate)
         return vector / jnp.asarray(scale, vector.dtype)
 
-    return outputs
+    return _averaged(one)
 
 
 @checked(dynamics=has("a Dynamics", "vector_field", "state"))
@@ -79,7 +93,7 @@ def torque_matching(
     """`outputs(params, Accelerated)`: the force behind an acceleration, over `scale`.
 
     The inverse of `derivative_matching`: what is given is the acceleration, what is
-    matched the force (n,) that was applied.
+    matched the force (n,) that was applied, of several points (k, n) their mean.
 
     Raises:
       ValueError: for a motion that does not tell its forces.
@@ -97,12 +111,11 @@ def torque_matching(
     """
     inverse = required(dynamics, "inverse")
 
-    @exact
-    def outputs(params: PyTree, at: Accelerated) -> Array:
+    def one(params: PyTree, at: Accelerated) -> Array:
         torque = inverse(params, at.y.q, at.y.v, at.a)
         return torque / jnp.asarray(scale, torque.dtype)
 
-    return outputs
+    return _averaged(one)
 
 
 @checked(
