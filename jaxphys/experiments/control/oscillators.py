@@ -81,8 +81,8 @@ ROWS = {
         32,
         lambda b: optim.gauss_newton(b / 2, rcond=1e-6),
     ),
-    # From a damping of one the first steps are short, and one network in eight ends in a
-    # valley forty times above the median; long first steps leave it.
+    # From a damping of one the first steps are short, and one network in eight ends in
+    # a valley forty times above the median; long first steps leave it.
     "levenberg_marquardt": row(
         build,
         "levenberg_marquardt",
