@@ -215,3 +215,16 @@ def test_points_of_one_interval_are_held_out_together():
         (train,), (held_out,) = data.split([found], fraction, by="time")
         assert len(train.t) % 2 == len(held_out.t) % 2 == 0
         assert len(train.t) + len(held_out.t) == len(found.t)
+
+
+@pytest.mark.parametrize("kind", ["held", "linear"])
+def test_velocities_that_were_derived_are_not_taken_for_measured_ones(kind):
+    seen = driven(0.05, kind)
+    columns = {"t": seen.t, "q": seen.y.q[0, :, 0], "u": seen.u[0, :, 0]}
+    with pytest.warns(UserWarning, match="velocities are their derivatives"):
+        (alone,) = data.trajectories_from(columns)
+    assert data.has_corners([alone])
+    (found,) = data.with_rates([alone], intersample=kind)
+    assert len(found.t) == len(seen.t)
+    left = found.rate.v + np.sin(found.y.q) + 0.1 * found.y.v - found.u
+    assert np.sqrt(np.mean(left[:, 2:-2] ** 2)) < 0.02

@@ -15,7 +15,13 @@ from jaxphys.checks import checked
 from jaxphys.data._record import check_kind, check_trajectories, listed, series
 from jaxphys.types import TangentState, Trajectories
 
-__all__ = ["accelerations", "are_resolved", "collocated", "has_corners"]
+__all__ = [
+    "accelerations",
+    "are_resolved",
+    "collocated",
+    "has_corners",
+    "has_velocities",
+]
 
 #: Most numbers that the powers of one block of windows may hold.
 _BLOCK = 2**20
@@ -104,13 +110,20 @@ def _weights(
     )
 
 
+def has_velocities(each: Trajectories) -> bool:
+    """Whether velocities were measured, and are no derivatives of the positions."""
+    derived = "v" in each.meta.get("derived", ())
+    return type(each.y) is TangentState and not derived
+
+
 def has_corners(trajectories: Sequence[Trajectories]) -> bool:
     """Whether velocities have corners, or noise, beside which polynomials are wrong.
 
     Of smooth motions accelerations by five times and by three hardly differ, beside
     what they change by from one time to the next. Inputs that jump at the times are
     seen there, and noise that differences would magnify. Motions of which this cannot
-    be told, in momenta or of fewer than five times, count as having corners.
+    be told, without measured velocities or of fewer than five times, count as having
+    corners.
 
     Args:
       trajectories: a list, of one source.
@@ -129,7 +142,7 @@ def has_corners(trajectories: Sequence[Trajectories]) -> bool:
     found = listed("has_corners", trajectories)
     off, change = 0.0, 0.0
     for each in found:
-        if type(each.y) is not TangentState or len(each.t) < _TIMES:
+        if not has_velocities(each) or len(each.t) < _TIMES:
             return True
         fine, coarse = (accelerations(each.t, *each.y, window=w) for w in (_TIMES, 3))
         off = off + np.sum((fine - coarse) ** 2, axis=(0, 1))

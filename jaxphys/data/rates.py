@@ -17,6 +17,7 @@ from jaxphys.data.hermite import (
     are_resolved,
     collocated,
     has_corners,
+    has_velocities,
 )
 from jaxphys.data.smoothing import averaged_inputs, smoothed_trajectories
 from jaxphys.names import check_known
@@ -168,7 +169,7 @@ def with_rates(
     if not has_corners(seen) and (seen[0].u is None or intersample == "linear"):
         rates = [TangentState(x.y[1], accelerations(x.t, *x.y)) for x in seen]
         return [x._replace(rate=r) for x, r in zip(seen, rates, strict=True)]
-    moves = all(type(each.y) is TangentState and len(each.t) > 1 for each in seen)
+    moves = all(has_velocities(each) and len(each.t) > 1 for each in seen)
     pushed = seen[0].u is not None and intersample == "held"
     if moves and pushed and are_resolved(seen):
         return [collocated(each) for each in seen]
