@@ -68,8 +68,8 @@ def save_trajectories(
     | `seed`, `dtype` | of the initial states, and of every array |
     | `versions` | of the packages that the numbers depend on |
 
-    Of these only `coordinates`, `units` and `periodic` are read, where they are there;
-    a file of your own needs no `meta`.
+    Of these only `coordinates`, `units` and `periodic` are read, where they are there,
+    and `points`, which `collocated` adds; a file of your own needs no `meta`.
 
     Args:
       path: the file; the suffix .npz is not added.
