@@ -1155,7 +1155,7 @@ def _driven(results: dict[str, Any]) -> list[str]:
             for row in results["arm"]["rows"]
         ]
         header = ["torques", "in the file", "torque MSE [N² m²]", "relative", "[s]"]
-        lines += ["A robot arm, `jaxphys fit delan`:", "", *_table(header, rows)]
+        lines += ["A robot arm, `fit delan`:", "", *_table(header, rows)]
     if "pendulum" in results:
         rows = [
             [
@@ -1170,7 +1170,7 @@ def _driven(results: dict[str, Any]) -> list[str]:
         ]
         header = ["torque", "recommended", "record", "held out"]
         header += ["another motion, 20 s [rad]", "[s]"]
-        lines += ["", "A pendulum, `jaxphys fit auto`, rollouts in units of the noise:"]
+        lines += ["", "A pendulum, `fit auto`, rollouts in units of the noise:"]
         lines += ["", *_table(header, rows)]
     return lines
 

@@ -19,6 +19,7 @@ __all__ = [
     "check_times",
     "check_trajectories",
     "first_few",
+    "has_velocities",
     "listed",
     "map_arrays",
     "named_arrays",
@@ -285,3 +286,9 @@ def series(
         )
     dtype = x.dtype if np.issubdtype(x.dtype, np.floating) else np.dtype(float)
     return t.astype(float), x.astype(float), dtype
+
+
+def has_velocities(each: Trajectories) -> bool:
+    """Whether velocities were measured, and are no derivatives of the positions."""
+    derived = "v" in each.meta.get("derived", ())
+    return type(each.y) is TangentState and not derived

@@ -12,7 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxphys.checks import checked
-from jaxphys.data._record import check_kind, check_trajectories, listed, series
+from jaxphys.data._record import (
+    check_kind,
+    check_trajectories,
+    has_velocities,
+    listed,
+    series,
+)
 from jaxphys.types import TangentState, Trajectories
 
 __all__ = [
@@ -20,7 +26,6 @@ __all__ = [
     "are_resolved",
     "collocated",
     "has_corners",
-    "has_velocities",
 ]
 
 #: Most numbers that the powers of one block of windows may hold.
@@ -108,12 +113,6 @@ def _weights(
         weights[:, :window] / unit[:, None] ** 2,
         weights[:, window:] / unit[:, None],
     )
-
-
-def has_velocities(each: Trajectories) -> bool:
-    """Whether velocities were measured, and are no derivatives of the positions."""
-    derived = "v" in each.meta.get("derived", ())
-    return type(each.y) is TangentState and not derived
 
 
 def has_corners(trajectories: Sequence[Trajectories]) -> bool:

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxphys.checks import checked
-from jaxphys.data._record import check_kind, listed
+from jaxphys.data._record import check_kind, has_velocities, listed
 from jaxphys.data.hermite import (
     accelerations,
     are_resolved,
     collocated,
     has_corners,
-    has_velocities,
 )
 from jaxphys.data.smoothing import averaged_inputs, smoothed_trajectories
 from jaxphys.names import check_known
