@@ -178,6 +178,8 @@ def test_unknown_names_are_errors():
         data.with_rates([seen], intersample="foh")
     with pytest.raises(ValueError, match="unknown intersample 'foh'; known: held"):
         data.held_inputs(seen, "foh")
+    with pytest.raises(ValueError, match="unknown intersample 'foh'; known: auto"):
+        learning.which_law([seen], intersample="foh")
 
 
 def test_the_mean_over_an_interval_is_matched_far_better_than_its_points():

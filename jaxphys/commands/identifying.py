@@ -60,7 +60,7 @@ class IdentifyOptions:
       initial: the state in which every motion began, positions and then velocities or
         momenta; by default it is found.
       inputs: `held` until the next time, or `linear` to it; `auto` takes linear where
-        the data are clean and velocities have no corners, else held.
+        the motion shows that, else held.
       rows: of the pieces in which the record is fitted; by default half a period, 50 at
         most.
       substeps: integrator steps between two times; by default as many as it takes.
@@ -239,9 +239,10 @@ def _with_learned(
 ) -> KnownAndLearned:
     """The constants of a law, and what it misses."""
     periodic = options.periodic or getattr(known, "periodic", None) or look.periodic
+    between = _intersample(options, look)
     return known_and_learned(
         known,
-        look.trajectories,
+        [data.held_inputs(each, between) for each in look.trajectories],
         constants,
         learned=options.learned or LEARNED[0],
         fixed=fixed,

@@ -33,6 +33,7 @@ _AGREE, _SIGNIFICANT = 0.02, 4.0
 
 #: Energy changes that are told, in units of the kinetic energy's range.
 _FALL, _WANDER = 0.03, 0.15
+
 #: What inputs do between two times, for people.
 _BETWEEN = {
     "held": "taken as held until the next time",

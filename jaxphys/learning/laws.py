@@ -203,6 +203,7 @@ def which_law(
     hold_out: float = 0.2,
     by: str = "auto",
     periodic: Sequence[bool] = (),
+    intersample: str = "auto",
     hidden: Sequence[int] = (),
     seconds: float = 60.0,
     key: Array | None = None,
@@ -220,6 +221,8 @@ def which_law(
       by: "trajectory", "time", or "auto", which takes trajectories where there are
         several.
       periodic: which coordinates are angles; by default as `jaxphys.data.look` finds.
+      intersample: what inputs do from one time to the next, "held" or "linear"; "auto"
+        takes what `jaxphys.data.look` finds.
       hidden: units of each hidden layer; by default one as wide as the data allow.
       seconds: for each law, once its derivatives are matched.
       key: a random key of weights and hold-out.
@@ -247,9 +250,12 @@ def which_law(
     """
     for name in laws:
         check_known("law", name, LAWS)
+    check_known("intersample", intersample, ("auto", *data.INTERSAMPLE))
     look = data.look(trajectories, periodic=periodic, conservative=False)
     seen = look.trajectories
-    between = look.facts.get("intersample", "held")
+    between = intersample
+    if between == "auto":
+        between = look.facts.get("intersample", "held")
     key = jax.random.key(0) if key is None else key
     if by == "auto":
         by = "trajectory" if len(seen) > 1 else "time"

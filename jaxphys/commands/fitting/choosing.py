@@ -83,6 +83,7 @@ def fit_laws(laws: Sequence[str], options: FitOptions) -> Chosen:
         hold_out=options.hold_out,
         by=options.hold_out_by,
         periodic=options.periodic,
+        intersample=options.intersample,
         hidden=options.hidden,
         seconds=options.seconds or _SECONDS,
         key=jax.random.key(options.seed),
@@ -117,6 +118,8 @@ def _save(found: Ranking, options: FitOptions, out: pathlib.Path) -> None:
         "law": row.name,
         "look": found.look.facts,
     }
+    if options.intersample != "auto":
+        notes["intersample"] = options.intersample
     kind = LAWS[row.name].kind
     checkpoint.save_model(out / "model.npz", kind, row.arguments, row.params, notes)
 

@@ -70,7 +70,7 @@ class FitOptions:
         or by a `learned` matrix; `auto` takes forces where there is one a coordinate.
       intersample: what inputs do from one time to the next: `held`, as a controller
         does it, or `linear`, as samples of a smooth signal; `auto` takes linear where
-        the data are clean and velocities have no corners, else held.
+        the motion shows that, else held.
       dissipation: whether lnn and delan learn a friction beside the Lagrangian.
       window: points of the local polynomial that smooths noisy data, odd; 0 for none,
         and by default what the data ask for.
