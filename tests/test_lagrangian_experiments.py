@@ -15,12 +15,14 @@ from jaxphys.experiments.motion import (
     double_pendulum,
     lagrangian,
     pendulum_chain,
+    rapidity,
     relativistic,
     seed_lagrangian,
     two_link_arm,
     wave,
 )
 from jaxphys.learning import Recipe
+from jaxphys.mechanics import TorqueParts
 from jaxphys.motion import Motion, of_system
 from jaxphys.types import Dynamics, PhaseState, TangentState, Trajectories
 
@@ -164,7 +166,7 @@ def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
         TangentState,
         num_controls=1,
     )
-    canonical = relativistic.hamiltonian_dynamics(
+    canonical = rapidity.hamiltonian_dynamics(
         lambda key: weights, with_field(system.hamiltonian)
     )
     in_momenta = relativistic.in_momenta(law)(seen)
@@ -172,9 +174,7 @@ def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
         (tangent, seen, False),
         (canonical, in_momenta, True),
     ):
-        got = relativistic.accelerations(
-            Motion(dynamics), weights, found, canonical=kind
-        )
+        got = measures.accelerations(Motion(dynamics), weights, found, canonical=kind)
         np.testing.assert_allclose(got, rate.v[:, 0, 0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(in_momenta[0].rate.p, u)
     (wrong,) = relativistic.in_velocities(seen)
@@ -198,13 +198,14 @@ def test_the_torques_of_the_arm_and_their_parts_are_separate():
     assert max(found.values()) < 1e-20
     (train,) = samples(experiment, fast=True).train
     q, v, a, u = two_link_arm.points([train])
-    parts = two_link_arm.true_parts(q, v, a)
-    total = np.sum([np.asarray(x) for x in parts], axis=0)
+    arm = two_link_arm.TRUE, two_link_arm.ARM.params
+    parts = two_link_arm.spent(*arm, q, v, a)
+    total = np.sum([parts[x] for x in TorqueParts._fields], axis=0)
     np.testing.assert_allclose(total, u, atol=1e-9)
     gravity = 2.625 * np.cos(q[:, 0]) + 1.5 * np.cos(q.sum(axis=1))
-    np.testing.assert_allclose(parts.gravity[:, 0], gravity, atol=1e-9)
+    np.testing.assert_allclose(parts["gravity"][:, 0], gravity, atol=1e-9)
     inertia = 0.5176146 * a.sum(axis=1) + 0.5 * np.cos(q[:, 1]) * a[:, 0]
-    np.testing.assert_allclose(parts.inertia[:, 1], inertia, atol=1e-6)
+    np.testing.assert_allclose(parts["inertia"][:, 1], inertia, atol=1e-6)
     step = np.gradient(train.y.q, two_link_arm.TIMES, axis=1, edge_order=2)
     assert np.median(np.abs(step - train.y.v)) < 1e-2
 
@@ -357,7 +358,7 @@ def test_torques_and_their_parts_are_learned_with_the_structure(tmp_path):
     done = run("two_link_arm", tmp_path / "run", method=names, steps=300)
     for final in finals(done).values():
         assert final["torque_mse"] < 2e-6
-        for part in two_link_arm.PARTS:
+        for part in TorqueParts._fields:
             assert final[f"{part}_mse"] < 5e-6
 
 

@@ -4,6 +4,7 @@ Rollouts beside the truth, their energies, fields and where they differ, mass ma
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,10 +13,14 @@ import numpy as np
 
 from jaxphys import plots
 from jaxphys.experiments import measures
-from jaxphys.experiments.experiment import Run
+from jaxphys.experiments.experiment import Run, Samples
 from jaxphys.experiments.measures import Axes, Judge
+from jaxphys.motion import Motion
 from jaxphys.types import (
+    Array,
+    Dynamics,
     PhaseState,
+    PyTree,
     State,
     System,
     TangentState,
@@ -33,6 +38,8 @@ __all__ = [
     "joints",
     "kind_of",
     "lagrangian_figures",
+    "mass_figures",
+    "motion_figures",
     "placed",
     "rollout_figures",
 ]
@@ -145,6 +152,45 @@ def compared_fields(
     }
 
 
+def motion_figures(
+    run: Run,
+    axes: Axes,
+    shown: Callable[[Motion, PyTree, Samples], tuple[Trajectories, Axes]],
+    true: tuple[Motion, PyTree],
+    names: tuple[str, str] = ("$q$ [1]", "$p$ [1]"),
+    *,
+    system: System | None = None,
+    **options: Any,
+) -> Figures:
+    """Motions and their energies, fields and where they differ, beside the truth.
+
+    Args:
+      run: what was trained.
+      axes: of the fields.
+      shown: `shown(motion, params, samples)`, a motion with energies and a field on the
+        axes, of the data as its row sees them.
+      true: the system itself, and its constants.
+      names: of both axes.
+      system: whose bodies are followed in the plane besides.
+      options: of `compared_fields`.
+    """
+    motions, fields = {}, {}
+    for row, params in run.params.items():
+        subject = run.subjects[row]
+        seen = subject.sees(run.samples)
+        motions[row], fields[row] = shown(subject.built, params, seen)
+    expected, field = shown(*true, run.samples)
+    drawn = compared_fields(run, axes, field, fields, names, **options)
+    looks = run.looks
+    drawn["motion"] = plots.learned_motion(expected, motions, names=names, looks=looks)
+    drawn["energy"] = plots.energy_errors(expected, motions, looks=looks)
+    if system is not None:
+        at, *others = (placed(system, x) for x in (expected, *motions.values()))
+        learned = dict(zip(motions, others, strict=True))
+        drawn["paths"] = plots.planar_paths(at, learned, looks=looks)
+    return drawn
+
+
 def joints(system: System, motion: Trajectories, number: int = 0) -> np.ndarray:
     """The joints and bodies of one motion in the plane, (T, k, 2)."""
     place = required(system, "points")
@@ -186,8 +232,7 @@ def lagrangian_figures(judge: Judge, run: Run) -> Figures:
         "energy": plots.energy_errors(true, learned, looks=looks),
         "paths": plots.planar_paths(placed(system, true), paths, looks=looks),
         "errors": _acceleration_errors(judge, run, names),
-        "masses": _masses(judge, run, names),
-    }
+    } | _masses(judge, run, names)
 
 
 def _acceleration_errors(judge: Judge, run: Run, names: list[str]) -> plots.Figure:
@@ -213,28 +258,55 @@ def _acceleration_errors(judge: Judge, run: Run, names: list[str]) -> plots.Figu
     )
 
 
-def _masses(judge: Judge, run: Run, names: list[str]) -> plots.Figure:
+def _masses(judge: Judge, run: Run, names: list[str]) -> Figures:
     """Mass matrices along the last coordinate, the others at the middle."""
     (clean,) = run.samples.clean
     q = clean.y.q
     low, high = (float(f(q[:, 0, -1])) for f in (np.min, np.max))
-    middle = jnp.mean(jnp.asarray(q[:, 0]), axis=0)
-    x = np.linspace(low, high, 121)
+    return mass_figures(
+        run,
+        judge.truth(TangentState).dynamics,
+        judge.constants(jnp.zeros(()).dtype),
+        np.linspace(low, high, 121),
+        jnp.mean(jnp.asarray(q[:, 0]), axis=0),
+        name=names[-1],
+    )
 
-    def along(energy, params) -> np.ndarray:
+
+def mass_figures(
+    run: Run,
+    true: Dynamics,
+    constants: PyTree,
+    x: np.ndarray,
+    middle: Array,
+    **options: Any,
+) -> Figures:
+    """Mass matrices along the last coordinate, of all rows that have an energy.
+
+    Args:
+      run: what was trained.
+      true, constants: the system itself.
+      x: values of the last coordinate, (k,).
+      middle: the coordinates; the last is not read, (n,).
+      options: of `plots.mass_matrices`: name and unit of the coordinate.
+    """
+
+    def along(motion: Dynamics, params: PyTree) -> np.ndarray:
         dtype = measures.dtype_of(params)
-        mass = measures.mass_at_rest(energy)
+        mass = measures.mass_at_rest(required(motion, "energy"))
 
-        def at(value):
+        def at(value: Array) -> Array:
             return mass(params, middle.at[-1].set(value).astype(dtype))
 
         return np.asarray(jax.jit(jax.vmap(at))(jnp.asarray(x)))
 
-    true = judge.truth(TangentState).dynamics
-    expected = along(true.energy, judge.constants(jnp.zeros(()).dtype))
     learned = {}
     for row, params in run.params.items():
-        energy = run.subjects[row].built.dynamics.energy
-        if energy is not None:
-            learned[row] = along(energy, params)
-    return plots.mass_matrices(x, expected, learned, name=names[-1], looks=run.looks)
+        motion = run.subjects[row].built.dynamics
+        if motion.energy is not None:
+            learned[row] = along(motion, params)
+    if not learned:
+        return {}
+    expected = along(true, constants)
+    figure = plots.mass_matrices(x, expected, learned, looks=run.looks, **options)
+    return {"masses": figure}

@@ -32,11 +32,13 @@ __all__ = [
     "Rollouts",
     "acceleration_error",
     "acceleration_grid",
+    "accelerations",
     "dtype_of",
     "field_error",
     "field_grid",
     "finite",
     "mass_at_rest",
+    "predicted",
     "rollout_errors",
 ]
 
@@ -190,6 +192,25 @@ def rollout_errors(rollouts: Rollouts) -> dict[str, float]:
     }
 
 
+def predicted(
+    motion: Motion, params: PyTree, true: Trajectories, longest: float, **options: Any
+) -> State:
+    """A model's motion from the first states of trajectories, at their times.
+
+    Args:
+      motion, params: the model; its precision is that of the result.
+      true: N trajectories of T times.
+      longest: the longest time step.
+      options: of `Motion.path`, such as an input.
+
+    Returns:
+      States (N, T, n).
+    """
+    dtype = dtype_of(params)
+    first = jax.tree.map(lambda x: jnp.asarray(x[:, 0], dtype), true.y)
+    return motion.path(params, first, true.t, longest=longest, **options)
+
+
 def field_error(
     motion: Dynamics, params: PyTree, trajectories: list[Trajectories]
 ) -> metrics.DerivativeError:
@@ -212,6 +233,34 @@ def acceleration_error(
         return jnp.mean((found.v - wanted) ** 2) / jnp.mean(wanted**2)
 
     return finite(error(params, moments.y, rates.v))
+
+
+def accelerations(
+    motion: Motion, params: PyTree, found: list[Trajectories], *, canonical: bool
+) -> Array:
+    """q̈ as a model has it at the states of a data set, (N,).
+
+    Args:
+      motion, params: the model.
+      found: single states in q and v, or in q and p.
+      canonical: whether the second half of a state is a canonical momentum; the
+        acceleration is then the rate of dq/dt along the model's own motion. Otherwise
+        it is a velocity, and the acceleration its rate.
+    """
+    field = motion.dynamics.vector_field
+    moments, _ = data.moments(found)
+    states, fields = trees.cast((moments.y, moments.u), dtype_of(params))
+
+    def one(y: State, g: Array) -> Array:
+        def rate(y: State) -> State:
+            return field(0.0, y, (params, g))
+
+        along = rate(y)
+        if not canonical:
+            return along[1][0]
+        return jax.jvp(lambda y: rate(y)[0], (y,), (along,))[1][0]
+
+    return jax.jit(jax.vmap(one))(states, fields)
 
 
 def mass_at_rest(energy: Callable[..., Array]) -> Callable[[PyTree, Array], Array]:

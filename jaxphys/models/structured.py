@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxphys import mechanics
 from jaxphys.checks import check_count, checked
 from jaxphys.linalg import symmetric_solve
 from jaxphys.models.coordinates import (
@@ -160,13 +161,14 @@ def structured(
 def in_velocities(motion: Dynamics, model: Model) -> Dynamics:
     """The same motion in q and v = M⁻¹ p, for data without momenta.
 
-    Trajectories are integrated in q and p, where no linear system has to be solved.
+    Trajectories are integrated in q and p, where no linear system has to be solved. A
+    motion of the energy alone has its inverse dynamics as well.
 
     Args:
       motion: dynamics over `PhaseState`, whose params are those of the model, or a dict
         that holds them under "energy".
       model: the energy of the motion, with the parts inverse_mass and momentum, as
-        `structured` has them.
+        `structured` has them; with lagrangian there is an inverse.
 
     Raises:
       ValueError: for a model without these parts.
@@ -179,6 +181,10 @@ def in_velocities(motion: Dynamics, model: Model) -> Dynamics:
     """
     momentum = required(model, "momentum")
     inverse_mass = required(model, "inverse_mass")
+    lagrangian = model.parts.get("lagrangian")
+    inverse = None
+    if lagrangian is not None and motion.conservative:
+        inverse = mechanics.inverse_dynamics(lagrangian)
 
     def weights(params: PyTree) -> PyTree:
         return params.get("energy", params)
@@ -207,4 +213,5 @@ def in_velocities(motion: Dynamics, model: Model) -> Dynamics:
         energy,
         motion.num_controls,
         chart=Chart(enter, leave, motion.vector_field),
+        inverse=inverse,
     )

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import metrics, models, plots
+from jaxphys import metrics
 from jaxphys.experiments import figures, measures
 from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
-from jaxphys.experiments.measures import finite
-from jaxphys.experiments.motion.rows import damped, row
+from jaxphys.experiments.measures import Axes, finite
+from jaxphys.experiments.motion.rows import damped, damped_row, network, row
 from jaxphys.learning import Recipe
 from jaxphys.motion import Motion
 from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Trajectories
@@ -102,68 +102,36 @@ def _measured(trained: Trained) -> dict[str, float]:
     }
 
 
-def _draw(run: Run) -> dict[str, plots.Figure]:
+def _draw(run: Run) -> figures.Figures:
     """Fields, their errors, and rollouts."""
     side = np.linspace(-SIDE, SIDE, 61)
     axes = (side, side)
     constant = jnp.asarray(run.settings.damping)
-    (seen,), (clean,) = run.samples.train, run.samples.clean
 
-    def followed(motion: Motion, params: PyTree) -> Trajectories:
+    def shown(
+        motion: Motion, params: PyTree, samples: Samples
+    ) -> tuple[Trajectories, Axes]:
         dtype = measures.dtype_of(params)
+        (clean,) = samples.clean
         first = jax.tree.map(lambda x: jnp.asarray(x[:4, 0], dtype), clean.y)
         path = motion.path(params, first, TIMES)
-        energy = TRUE.energy(jnp.asarray(constant, dtype), path)
-        return Trajectories(
-            TIMES, jax.tree.map(np.asarray, path), energy=np.asarray(energy)
-        )
+        energy = np.asarray(TRUE.energy(constant.astype(dtype), path))
+        followed = Trajectories(TIMES, jax.tree.map(np.asarray, path), energy=energy)
+        return followed, measures.field_grid(motion.dynamics, params, axes)
 
-    fields, motions = {}, {}
-    for name, params in run.params.items():
-        motion = run.subjects[name].built
-        fields[name] = measures.field_grid(motion.dynamics, params, axes)
-        motions[name] = followed(motion, params)
-    true = followed(TRUE, constant)
-    drawn = figures.compared_fields(
+    (seen,) = run.samples.train
+    return figures.motion_figures(
         run,
         axes,
-        measures.field_grid(TRUE.dynamics, constant, axes),
-        fields,
+        shown,
+        (TRUE, constant),
         seen=(seen.y.q.ravel(), seen.y.p.ravel()),
         parts=("dq/dt", "dp/dt"),
     )
-    return drawn | {
-        "motion": plots.learned_motion(true, motions, looks=run.looks),
-        "energy": plots.energy_errors(true, motions, looks=run.looks),
-    }
 
 
-def _mlp(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    return models.neural_ode(
-        1, hidden=settings.hidden, kernel_init="lecun_normal", dtype=dtype
-    )
-
-
-def _hnn(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    model = models.hnn(
-        1, hidden=settings.hidden, kernel_init="lecun_normal", dtype=dtype
-    )
-    return models.dynamics(model)
-
-
-def _dissipative(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    return models.dissipative(
-        1, hidden=settings.hidden, kernel_init="lecun_normal", dtype=dtype
-    )
-
-
-def _compact(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    del settings
-    return models.dissipative(
-        1, hidden=(24, 24), kernel_init="glorot_normal", dtype=dtype
-    )
-
-
+_SHAPE = {"num_coordinates": 1, "kernel_init": "lecun_normal"}
+_COMPACT = {"num_coordinates": 1, "kernel_init": "glorot_normal", "hidden": (24, 24)}
 _ADAM = Recipe(steps=5000, batch_size=128, learning_rate=1e-2, schedule="cosine")
 
 EXPERIMENT = Experiment(
@@ -173,15 +141,15 @@ EXPERIMENT = Experiment(
     settings=Settings,
     sample=sample,
     rows={
-        "mlp": row("mlp", "adam", _mlp, _ADAM),
-        "hnn": row("hnn", "adam", _hnn, _ADAM),
-        "dissipative": row("dissipative", "adam", _dissipative, _ADAM),
-        "dissipative_levenberg_marquardt": row(
+        "mlp": row("mlp", "adam", network("neural_ode", _SHAPE), _ADAM),
+        "hnn": row("hnn", "adam", network("hnn", _SHAPE), _ADAM),
+        "dissipative": row(
+            "dissipative", "adam", network("dissipative", _SHAPE), _ADAM
+        ),
+        "dissipative_levenberg_marquardt": damped_row(
             "dissipative",
-            "levenberg_marquardt",
-            _compact,
+            network("dissipative", _COMPACT),
             damped(50, seconds=20.0),
-            dtype="float64",
             time_of="dissipative",
         ),
     },

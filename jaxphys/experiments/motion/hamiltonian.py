@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, models
+from jaxphys import data
 from jaxphys.experiments import figures
 from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
 from jaxphys.experiments.measures import Judge
-from jaxphys.experiments.motion.rows import row
+from jaxphys.experiments.motion.rows import damped_row, network, row
 from jaxphys.learning import Recipe
 from jaxphys.motion import Simulator
-from jaxphys.types import Array, Dynamics, PhaseState, System
+from jaxphys.types import Array, PhaseState, System
 
 __all__ = ["COLUMNS", "Compact", "Settings", "around_the_middle", "experiment", "rows"]
 
@@ -82,35 +82,30 @@ def rows(
       clean, noisy: the last row's network and batch, for data without noise and with
         it: the more it can learn, the more of the noise it learns.
     """
-    n = len(system.periodic)
+    shape = {"num_coordinates": len(system.periodic)}
+    smooth = {"kernel_init": "glorot_normal", "periodic": system.periodic}
 
-    def mlp(settings: Any, dtype: jnp.dtype) -> Dynamics:
-        return models.neural_ode(n, hidden=settings.hidden, dtype=dtype)
+    def compact(settings: Any) -> Compact:
+        return noisy if settings.noise else clean
 
-    def hnn(settings: Any, dtype: jnp.dtype) -> Dynamics:
-        return models.dynamics(models.hnn(n, hidden=settings.hidden, dtype=dtype))
-
-    def small(settings: Any, dtype: jnp.dtype) -> Dynamics:
-        model = models.hnn(
-            n,
-            hidden=(noisy if settings.noise else clean).hidden,
-            kernel_init="glorot_normal",
-            periodic=system.periodic,
-            dtype=dtype,
-        )
-        return models.dynamics(model)
+    def small(settings: Any) -> dict[str, Any]:
+        return {**shape, **smooth, "hidden": compact(settings).hidden}
 
     def damped(settings: Any) -> Recipe:
-        batch_size = (noisy if settings.noise else clean).batch_size
         return Recipe(
-            optimizer="levenberg_marquardt", batch_size=batch_size, seconds=30.0
+            optimizer="levenberg_marquardt",
+            batch_size=compact(settings).batch_size,
+            seconds=30.0,
         )
 
     return {
-        "mlp": row("mlp", "adam", mlp, published),
-        "hnn": row("hnn", "adam", hnn, published),
-        "hnn_levenberg_marquardt": row(
-            "hnn", "levenberg_marquardt", small, damped, dtype="float64", time_of="hnn"
+        "mlp": row("mlp", "adam", network("neural_ode", shape), published),
+        "hnn": row("hnn", "adam", network("hnn", shape), published),
+        "hnn_levenberg_marquardt": damped_row(
+            "hnn",
+            network("hnn", small),
+            damped,
+            time_of="hnn",
         ),
     }
 

@@ -6,13 +6,12 @@ accelerations and rollouts from states they have not seen.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxphys import metrics, models, optim
+from jaxphys import metrics, optim
 from jaxphys.experiments import figures
 from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
 from jaxphys.experiments.measures import (
@@ -21,11 +20,11 @@ from jaxphys.experiments.measures import (
     finite,
     rollout_errors,
 )
-from jaxphys.experiments.motion.rows import damped, row, with_layers
+from jaxphys.experiments.motion.rows import damped, damped_row, network, row
 from jaxphys.learning import Recipe
 from jaxphys.models import Normalization
 from jaxphys.motion import Simulator
-from jaxphys.types import Array, Dynamics, System, TangentState
+from jaxphys.types import Array, System, TangentState
 
 __all__ = ["COLUMNS", "Settings", "experiment", "rows", "within"]
 
@@ -89,40 +88,26 @@ def rows(
         another.
       units: typical sizes, that networks work in.
     """
-    shape: dict[str, Any] = {
+    shape = {
         "num_coordinates": len(system.periodic),
         "periodic": system.periodic,
         "normalization": units,
         "kernel_init": "glorot_normal",
     }
-
-    def mlp(settings: Any, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dynamics:
-        return models.second_order(**shape, hidden=hidden, dtype=dtype)
-
-    def lnn(settings: Any, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dynamics:
-        model = models.lnn(**shape, hidden=hidden, dtype=dtype)
-        return models.lagrangian_dynamics(model)
-
-    def delan(settings: Any, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dynamics:
-        model = models.delan(**shape, hidden=hidden, dtype=dtype)
-        return models.lagrangian_dynamics(model)
-
-    made: dict[str, Callable] = {"mlp": mlp, "lnn": lnn, "delan": delan}
+    kinds = {"mlp": "second_order", "lnn": "lnn", "delan": "delan"}
     small = {"lnn": "compact", "delan": "compact_delan"}
-    found = {
-        name: row(name, "adam", with_layers(make, "hidden"), adam[name])
-        for name, make in made.items()
-    }
-    for name, layers in small.items():
-        found[f"{name}_levenberg_marquardt"] = row(
+    return {
+        name: row(name, "adam", network(kind, shape), adam[name])
+        for name, kind in kinds.items()
+    } | {
+        f"{name}_levenberg_marquardt": damped_row(
             name,
-            "levenberg_marquardt",
-            with_layers(made[name], layers),
+            network(name, shape, layers),
             damped(*growth[name], max_bend=optim.USUAL_BEND),
-            dtype="float64",
             time_of=name,
         )
-    return found
+        for name, layers in small.items()
+    }
 
 
 def experiment(

@@ -11,7 +11,6 @@ Wilson, Simplifying Hamiltonian and Lagrangian Neural Networks via Explicit Cons
 """
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,15 +18,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, metrics, models, optim, plots, systems
+from jaxphys import data, metrics, optim, systems
 from jaxphys.experiments import figures, measures
 from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
-from jaxphys.experiments.motion.rows import damped, row, with_layers
+from jaxphys.experiments.measures import Axes
+from jaxphys.experiments.motion.rows import (
+    Make,
+    damped,
+    damped_row,
+    embedded,
+    network,
+    row,
+)
 from jaxphys.learning import Recipe
 from jaxphys.motion import Motion, of_system
 from jaxphys.types import (
     Array,
-    Dynamics,
     PyTree,
     State,
     System,
@@ -123,11 +129,6 @@ def _resolved(pieces: Trajectories) -> Trajectories:
     return Trajectories(t[:1], TangentState(q, v), TangentState(v, a))
 
 
-def _embedded(y: TangentState) -> Array:
-    """What is matched of a state: (cos q, sin q, v)."""
-    return jnp.concatenate([jnp.cos(y.q), jnp.sin(y.q), y.v])
-
-
 def _masses_at(system: System, q: Array) -> Array:
     """The places of all masses, (2 links,)."""
     return required(system, "points")(system.params, q)[1:].ravel()
@@ -138,18 +139,11 @@ def _cartesian(system: System, y: State) -> Array:
     return jnp.concatenate(jax.jvp(partial(_masses_at, system), (y[0],), (y[1],)))
 
 
-def _predicted(motion: Motion, params: PyTree, true: Trajectories) -> State:
-    """The model's motion from the first states, (N, T, n)."""
-    dtype = measures.dtype_of(params)
-    first = jax.tree.map(lambda x: jnp.asarray(x[:, 0], dtype), true.y)
-    return motion.path(params, first, true.t, longest=_DT / 3)
-
-
 def _measured(trained: Trained) -> dict[str, float]:
     """Geometric means over T = 3, and their geometric mean over trajectories."""
     system = _chain(trained.settings.links)
     (true,) = trained.samples.test
-    found = _predicted(trained.subject.built, trained.params, true)
+    found = measures.predicted(trained.subject.built, trained.params, true, _DT / 3)
     cartesian = jax.vmap(partial(_cartesian, system))
 
     @jax.jit
@@ -168,7 +162,7 @@ def _measured(trained: Trained) -> dict[str, float]:
     }
 
 
-def _draw(run: Run) -> dict[str, plots.Figure]:
+def _draw(run: Run) -> figures.Figures:
     """Paths and energies of motions, and fields in a section.
 
     In the section the first pendulum has any angle and velocity, the rest hang still.
@@ -176,68 +170,45 @@ def _draw(run: Run) -> dict[str, plots.Figure]:
     system = _chain(run.settings.links)
     true = Motion(of_system(system, TangentState))
     constants = jax.tree.map(jnp.asarray, system.params)
-    (long,) = run.samples.test
-    places = jax.jit(jax.vmap(jax.vmap(partial(_masses_at, system))))
     axes = (np.linspace(-np.pi, np.pi, 61), np.linspace(-4.0, 4.0, 61))
     still = np.zeros((2, run.settings.links))
 
-    def shown(y: State) -> tuple[Trajectories, Trajectories]:
-        """In angles and velocities, and in the places of the masses."""
+    def shown(
+        motion: Motion, params: PyTree, samples: Samples
+    ) -> tuple[Trajectories, Axes]:
+        (long,) = samples.test
+        y = (
+            long.y
+            if motion is true
+            else measures.predicted(motion, params, long, _DT / 3)
+        )
         y = jax.tree.map(lambda x: jnp.asarray(x[:20], float), y)
-        energy, at = np.asarray(true.energy(constants, y)), np.asarray(places(y.q))
-        angles = Trajectories(long.t, jax.tree.map(np.asarray, y), energy=energy)
-        return angles, angles._replace(y=TangentState(at, at))
+        energy = np.asarray(true.energy(constants, y))
+        found = Trajectories(long.t, jax.tree.map(np.asarray, y), energy=energy)
+        return found, measures.field_grid(motion.dynamics, params, axes, still)
 
-    angles, paths, fields = {}, {}, {}
-    for name, params in run.params.items():
-        motion = run.subjects[name].built
-        angles[name], paths[name] = shown(_predicted(motion, params, long))
-        fields[name] = measures.field_grid(motion.dynamics, params, axes, still)
-    expected, expected_paths = shown(long.y)
-    names = (r"$\theta_1$ [rad]", r"$\dot{\theta}_1$ [1]")
-    drawn = figures.compared_fields(
+    return figures.motion_figures(
         run,
         axes,
-        measures.field_grid(true.dynamics, constants, axes, still),
-        fields,
-        names,
+        shown,
+        (true, constants),
+        names=(r"$\theta_1$ [rad]", r"$\dot{\theta}_1$ [1]"),
+        system=system,
         parts=(r"d\theta_1/dt", r"d\dot{\theta}_1/dt"),
     )
-    looks = run.looks
-    return drawn | {
-        "motion": plots.learned_motion(expected, angles, names=names, looks=looks),
-        "paths": plots.planar_paths(expected_paths, paths, looks=looks),
-        "energy": plots.energy_errors(expected, angles, looks=looks),
-    }
 
 
-def _options(settings: Settings, hidden: tuple[int, ...], dtype) -> dict[str, Any]:
+def _shape(settings: Settings) -> dict[str, Any]:
+    """The arguments of a network for so many links."""
     return {
         "num_coordinates": settings.links,
-        "hidden": hidden,
         "periodic": (True,) * settings.links,
         "kernel_init": "glorot_normal",
-        "dtype": dtype,
     }
 
 
-def _naive(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
-    options = _options(settings, hidden, dtype)
-    return models.neural_ode(state=TangentState, **options)
-
-
-def _second_order(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
-    return models.second_order(**_options(settings, hidden, dtype))
-
-
-def _structured(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
-    model = models.structured(**_options(settings, hidden, dtype))
-    return models.in_velocities(models.dynamics(model), model)
-
-
-def _delan(settings: Settings, hidden: tuple[int, ...], dtype) -> Dynamics:
-    model = models.delan(**_options(settings, hidden, dtype))
-    return models.lagrangian_dynamics(model)
+def _naive(settings: Settings) -> dict[str, Any]:
+    return {**_shape(settings), "state": TangentState}
 
 
 _ADAM = Recipe(
@@ -253,30 +224,34 @@ _ADAM = Recipe(
 _GENTLE = dataclasses.replace(_ADAM, learning_rate=2e-3)
 _DAMPED = damped(64, 256, 1024, seconds=120.0, max_bend=optim.USUAL_BEND)
 
-_BY_ADAM: dict[str, tuple[Callable, Recipe]] = {
-    "naive": (_naive, _ADAM),
-    "second_order": (_second_order, _ADAM),
-    "structured": (_structured, _ADAM),
-    "delan": (_delan, _GENTLE),
-}
-_BY_DAMPING: dict[str, Callable] = {
-    "structured": _structured,
-    "delan": _delan,
-}
+_NAMES = ("naive", "second_order", "structured", "delan")
+_DAMPED_NAMES = ("structured", "delan")
+
+
+def _made(name: str, layers: str) -> Make:
+    """The network of a row, in angles and velocities."""
+    if name == "naive":
+        return network("neural_ode", _naive, layers)
+    return network(name, _shape, layers, velocities=name == "structured")
+
 
 _ROWS = {
-    name: row(name, "adam", with_layers(make, "hidden"), recipe, observe=_embedded)
-    for name, (make, recipe) in _BY_ADAM.items()
-} | {
-    f"{name}_levenberg_marquardt": row(
+    name: row(
         name,
-        "levenberg_marquardt",
-        with_layers(make, "compact"),
+        "adam",
+        _made(name, "hidden"),
+        _GENTLE if name == "delan" else _ADAM,
+        observe=embedded,
+    )
+    for name in _NAMES
+} | {
+    f"{name}_levenberg_marquardt": damped_row(
+        name,
+        _made(name, "compact"),
         _DAMPED,
-        dtype="float64",
         view=_accelerated,
     )
-    for name, make in _BY_DAMPING.items()
+    for name in _DAMPED_NAMES
 }
 
 #: Links → what was published: of networks for the vector field and for H, and of ones
@@ -300,7 +275,7 @@ def _published(settings: Settings) -> dict[str, dict[str, float]]:
         return {}
     field, energy, constrained = _PUBLISHED[settings.links]
     errors = {"naive": field, "structured": energy}
-    errors |= {f"{name}_levenberg_marquardt": constrained for name in _BY_DAMPING}
+    errors |= {f"{name}_levenberg_marquardt": constrained for name in _DAMPED_NAMES}
     return {name: {"rollout_error": x} for name, x in errors.items()}
 
 

@@ -18,17 +18,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import learning, models, plots, systems
+from jaxphys import learning, systems
 from jaxphys.experiments import figures, measures
 from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
 from jaxphys.experiments.measures import Axes
-from jaxphys.experiments.motion.rows import damped, row
+from jaxphys.experiments.motion.rows import damped, damped_row, embedded, network, row
 from jaxphys.learning import Recipe
 from jaxphys.motion import Motion, of_system
 from jaxphys.types import (
     Array,
-    Dynamics,
-    Model,
     PhaseState,
     PyTree,
     State,
@@ -109,17 +107,10 @@ def _in_velocities(found: list[Trajectories]) -> list[Trajectories]:
     return [x._replace(y=TangentState(x.y.q, _INVERSE_MASS * x.y[1])) for x in found]
 
 
-def _embedded(y: TangentState) -> Array:
-    """What is observed of a state in q and v: (cos q, sin q, v)."""
-    return jnp.concatenate([jnp.cos(y.q), jnp.sin(y.q), y.v])
-
-
 def _predicted(motion: Motion, params: PyTree, true: Trajectories) -> State:
     """The model's motion from the first states, without torque."""
-    dtype = measures.dtype_of(params)
-    first = jax.tree.map(lambda x: jnp.asarray(x[:, 0], dtype), true.y)
-    quiet = jnp.zeros(1, dtype)
-    return motion.path(params, first, true.t, longest=_DT / 2, u=quiet)
+    quiet = jnp.zeros(1, measures.dtype_of(params))
+    return measures.predicted(motion, params, true, _DT / 2, u=quiet)
 
 
 def _measured(trained: Trained) -> dict[str, float]:
@@ -127,7 +118,7 @@ def _measured(trained: Trained) -> dict[str, float]:
     motion, (true,) = trained.subject.built, trained.samples.test
     found = _predicted(motion, trained.params, true)
     in_momenta = motion.dynamics.state is PhaseState
-    observe: Callable = learning.everything if in_momenta else _embedded
+    observe: Callable = learning.everything if in_momenta else embedded
 
     @jax.vmap
     @jax.vmap
@@ -155,76 +146,39 @@ def _field(motion: Motion, params: PyTree, axes: Axes) -> Axes:
     return dq, _velocities(motion, dx)
 
 
-def _draw(run: Run) -> dict[str, plots.Figure]:
+def _draw(run: Run) -> figures.Figures:
     """Fields and predictions beside the truth, in q and velocity."""
     axes = (np.linspace(-np.pi, 2 * np.pi, 61), np.linspace(-8.0, 8.0, 61))
+    ts = _DT * np.arange(PREDICTED)
 
-    def shown(motion: Motion, y: State) -> Trajectories:
+    def shown(
+        motion: Motion, params: PyTree, samples: Samples
+    ) -> tuple[Trajectories, Axes]:
+        (starts,) = samples.test
+        y = starts.y if motion is _TRUE else _predicted(motion, params, starts)
         q, v = np.asarray(y[0][:4]), np.asarray(_velocities(motion, y[1][:4]))
-        energy = 5 * (1 - np.cos(q)) + v**2 / 6
-        return Trajectories(
-            _DT * np.arange(PREDICTED), TangentState(q, v), energy=energy[:, :, 0]
-        )
+        energy = (5 * (1 - np.cos(q)) + v**2 / 6)[:, :, 0]
+        predicted = Trajectories(ts, TangentState(q, v), energy=energy)
+        return predicted, _field(motion, params, axes)
 
-    motions, fields = {}, {}
-    for name, params in run.params.items():
-        subject = run.subjects[name]
-        (seen,) = subject.sees(run.samples).test
-        motion = subject.built
-        motions[name] = shown(motion, _predicted(motion, params, seen))
-        fields[name] = _field(motion, params, axes)
-    expected = shown(_TRUE, run.samples.test[0].y)
-    constants = jax.tree.map(jnp.asarray, _PENDULUM.params)
-    names = ("$q$ [rad]", r"$\dot{q}$ [1]")
-    drawn = figures.compared_fields(
+    return figures.motion_figures(
         run,
         axes,
-        _field(_TRUE, constants, axes),
-        fields,
-        names,
+        shown,
+        (_TRUE, jax.tree.map(jnp.asarray, _PENDULUM.params)),
+        names=("$q$ [rad]", r"$\dot{q}$ [1]"),
         parts=("dq/dt", r"d\dot{q}/dt"),
     )
-    looks = run.looks
-    return drawn | {
-        "motion": plots.learned_motion(expected, motions, names=names, looks=looks),
-        "energy": plots.energy_errors(expected, motions, looks=looks),
-    }
 
 
-def _options(settings: Settings, dtype: jnp.dtype, periodic: bool) -> dict[str, Any]:
-    return {
-        "hidden": settings.hidden if periodic else settings.plain_hidden,
-        "activation": "tanh" if periodic else "sin",
-        "periodic": (periodic,),
-        "kernel_init": "glorot_normal",
-        "dtype": dtype,
-    }
+_SHAPE = {"num_coordinates": 1, "num_controls": 1, "kernel_init": "glorot_normal"}
+_PLAIN = {**_SHAPE, "activation": "sin", "periodic": (False,)}
+_PERIODIC = {**_SHAPE, "activation": "tanh", "periodic": (True,)}
 
-
-def _symoden(
-    settings: Settings, dtype: jnp.dtype, periodic: bool
-) -> tuple[Dynamics, Model]:
-    options = _options(settings, dtype, periodic)
-    model = models.structured(1, **options)
-    return models.port_hamiltonian(1, 1, energy=model, **options), model
-
-
-def _symoden_plain(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    return _symoden(settings, dtype, periodic=False)[0]
-
-
-def _symoden_embedded(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    return models.in_velocities(*_symoden(settings, dtype, periodic=True))
-
-
-def _naive_plain(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    options = _options(settings, dtype, periodic=False) | {"hidden": settings.hidden}
-    return models.neural_ode(1, 1, **options)
-
-
-def _naive_embedded(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    options = _options(settings, dtype, periodic=True)
-    return models.neural_ode(1, 1, state=TangentState, **options)
+_NAIVE = network("neural_ode", _PLAIN)
+_SYMODEN = network("port_hamiltonian", _PLAIN, "plain_hidden")
+_NAIVE_EMBEDDED = network("neural_ode", {**_PERIODIC, "state": TangentState})
+_SYMODEN_EMBEDDED = network("port_hamiltonian", _PERIODIC, velocities=True)
 
 
 def _adam(settings: Settings) -> Recipe:
@@ -241,7 +195,7 @@ def _damped(settings: Settings) -> Recipe:
     return damped(64, seconds=10.0, mode="trajectories", chunk=settings.chunk)
 
 
-_EMBEDDED: dict[str, Any] = {"observe": _embedded, "view": _in_velocities}
+_EMBEDDED: dict[str, Any] = {"observe": embedded, "view": _in_velocities}
 
 EXPERIMENT = Experiment(
     name="pendulum_torque",
@@ -250,23 +204,23 @@ EXPERIMENT = Experiment(
     settings=Settings,
     sample=sample,
     rows={
-        "naive": row("naive", "adam", _naive_plain, _adam),
-        "symoden": row("symoden", "adam", _symoden_plain, _adam),
-        "symoden_levenberg_marquardt": row(
-            "symoden", "levenberg_marquardt", _symoden_plain, _damped, dtype="float64"
+        "naive": row("naive", "adam", _NAIVE, _adam),
+        "symoden": row("symoden", "adam", _SYMODEN, _adam),
+        "symoden_levenberg_marquardt": damped_row(
+            "symoden",
+            _SYMODEN,
+            _damped,
         ),
         "naive_embedded": row(
-            "naive_embedded", "adam", _naive_embedded, _adam, **_EMBEDDED
+            "naive_embedded", "adam", _NAIVE_EMBEDDED, _adam, **_EMBEDDED
         ),
         "symoden_embedded": row(
-            "symoden_embedded", "adam", _symoden_embedded, _adam, **_EMBEDDED
+            "symoden_embedded", "adam", _SYMODEN_EMBEDDED, _adam, **_EMBEDDED
         ),
-        "symoden_embedded_levenberg_marquardt": row(
+        "symoden_embedded_levenberg_marquardt": damped_row(
             "symoden_embedded",
-            "levenberg_marquardt",
-            _symoden_embedded,
+            _SYMODEN_EMBEDDED,
             _damped,
-            dtype="float64",
             **_EMBEDDED,
         ),
     },

@@ -11,7 +11,6 @@ momenta as arsinh p.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,21 +18,17 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxphys import data, mechanics, models, plots, systems, trees
+from jaxphys import data, mechanics, plots, systems
 from jaxphys.experiments import measures
 from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
 from jaxphys.experiments.measures import finite
-from jaxphys.experiments.motion.rows import View, damped, row
+from jaxphys.experiments.motion import rapidity
+from jaxphys.experiments.motion.rows import View, damped, damped_row, row
 from jaxphys.learning import Recipe
-from jaxphys.motion import Motion
 from jaxphys.names import check_known
 from jaxphys.types import (
     Array,
-    Dynamics,
-    Model,
     PhaseState,
-    PyTree,
-    State,
     System,
     TangentState,
     Trajectories,
@@ -44,8 +39,6 @@ __all__ = [
     "EXPERIMENT",
     "LAWS",
     "Settings",
-    "accelerations",
-    "hamiltonian_dynamics",
     "in_momenta",
     "in_velocities",
     "is_canonical",
@@ -58,9 +51,6 @@ LAWS = {
     "published": systems.relativistic_particle,
     "special_relativity": systems.special_relativity,
 }
-
-#: Sizes of positions and of fields, as in the authors' code.
-LENGTH, FIELD = 10.0, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +101,7 @@ def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
         for_states, for_fields = jax.random.split(key)
         first = jax.vmap(draw)(jax.random.split(for_states, count))
         q, v = (x.astype(float) for x in first)
-        g = FIELD * jax.random.normal(for_fields, (count, 1), float)
+        g = rapidity.FIELD * jax.random.normal(for_fields, (count, 1), float)
         return _states(settings.law, q, v, g)
 
     train = states(keys.train, 512 if settings.fast else settings.states)
@@ -144,117 +134,6 @@ def in_velocities(found: list[Trajectories]) -> list[Trajectories]:
     ]
 
 
-def _network(settings: Settings, dtype: jnp.dtype, inputs: int) -> Model:
-    return models.mlp(
-        (inputs, *settings.hidden, 1),
-        activation="tanh",
-        kernel_init="glorot_normal",
-        dtype=dtype,
-    )
-
-
-def _seen(q: Array, speed: Array, g: Array) -> Array:
-    return jnp.concatenate([q / LENGTH, speed, g / FIELD])
-
-
-def _lnn(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    """L = K(q, w; g) + ½ w² + V(q; g), with the rapidity w = artanh v.
-
-    What depends on v is of size one, the work of a field over a distance a hundred
-    times that; one network for both would have masses of that size, of either sign.
-    Units are tanh: with softplus a mass may run off to where accelerations vanish.
-    """
-    kinetic, potential = (_network(settings, dtype, n) for n in (3, 2))
-
-    def lagrangian(args: PyTree, q: Array, v: Array) -> Array:
-        params, g = args
-        rapidity = jnp.arctanh(v)
-        inner = kinetic.apply(params["kinetic"], _seen(q, rapidity, g))[0]
-        return inner + rapidity @ rapidity / 2 + _work(potential, params, q, g)
-
-    return Dynamics(
-        _both(kinetic, potential),
-        mechanics.lagrangian_vector_field(lagrangian),
-        TangentState,
-        mechanics.energy(lagrangian),
-        num_controls=1,
-    )
-
-
-def _both(kinetic: Model, potential: Model) -> Callable[[Array], PyTree]:
-    """The first weights of an energy in two parts."""
-
-    def init(key: Array) -> PyTree:
-        first, second = jax.random.split(key)
-        return {"kinetic": kinetic.init(first), "potential": potential.init(second)}
-
-    return init
-
-
-def _work(potential: Model, params: PyTree, q: Array, g: Array) -> Array:
-    where = jnp.concatenate([q / LENGTH, g / FIELD])
-    return LENGTH * FIELD * potential.apply(params["potential"], where)[0]
-
-
-def _hnn(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    """H = (1 + p²)^(1/2) T(p) + V(q; g): large where momenta are."""
-    kinetic, potential = (_network(settings, dtype, n) for n in (1, 2))
-
-    def hamiltonian(args: PyTree, q: Array, p: Array) -> Array:
-        params, g = args
-        fast = jnp.sqrt(1 + p[0] ** 2) * kinetic.apply(
-            params["kinetic"], jnp.arcsinh(p)
-        )
-        return fast[0] + _work(potential, params, q, g)
-
-    return hamiltonian_dynamics(_both(kinetic, potential), hamiltonian)
-
-
-def _hnn_velocities(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    """H(q, v; g), as if v were the momentum of q."""
-    net = _network(settings, dtype, 3)
-
-    def hamiltonian(args: PyTree, q: Array, v: Array) -> Array:
-        params, g = args
-        return LENGTH * net.apply(params, _seen(q, jnp.arctanh(v), g))[0]
-
-    return hamiltonian_dynamics(net.init, hamiltonian)
-
-
-def hamiltonian_dynamics(init: Callable, hamiltonian: Callable) -> Dynamics:
-    """The motion of H((params, g), q, p) in a field g."""
-    field = mechanics.hamiltonian_vector_field(hamiltonian)
-    return Dynamics(init, field, PhaseState, hamiltonian, num_controls=1)
-
-
-def accelerations(
-    motion: Motion, params: PyTree, found: list[Trajectories], *, canonical: bool
-) -> Array:
-    """q̈ as a model has it at the states of a data set, (N,).
-
-    Args:
-      motion, params: the model.
-      found: single states in q and v, or in q and p.
-      canonical: whether the second half of a state is a canonical momentum; the
-        acceleration is then the rate of dq/dt along the model's own motion. Otherwise
-        it is a velocity, and the acceleration its rate.
-    """
-    field = motion.dynamics.vector_field
-    moments, _ = data.moments(found)
-    states, fields = trees.cast((moments.y, moments.u), measures.dtype_of(params))
-
-    def one(y: State, g: Array) -> Array:
-        def rate(y: State) -> State:
-            return field(0.0, y, (params, g))
-
-        along = rate(y)
-        if not canonical:
-            return along[1][0]
-        return jax.jvp(lambda y: rate(y)[0], (y,), (along,))[1][0]
-
-    return jax.jit(jax.vmap(one))(states, fields)
-
-
 def is_canonical(row: Row) -> bool:
     """Whether a row's states hold momenta: not velocities, nor these in their place."""
     return row.view is not None and row.view is not in_velocities
@@ -263,7 +142,7 @@ def is_canonical(row: Row) -> bool:
 def _measured(trained: Trained) -> dict[str, float]:
     """The weighted mean of |error of q̈|, and the mean without weights."""
     clean, row = trained.samples.clean, trained.subject.row
-    found = accelerations(
+    found = measures.accelerations(
         trained.subject.built, trained.params, clean, canonical=is_canonical(row)
     )
     moments, rates = data.moments(clean)
@@ -290,7 +169,7 @@ def _draw(run: Run) -> dict[str, plots.Figure]:
         for name, params in run.params.items():
             subject = run.subjects[name]
             seen = subject.sees(Samples(states, states, states)).clean
-            found = accelerations(
+            found = measures.accelerations(
                 subject.built, params, seen, canonical=is_canonical(subject.row)
             )
             learned[name][case] = np.asarray(found)
@@ -307,20 +186,24 @@ _DAMPED = damped(64, 256)
 
 def rows(settings: Settings) -> dict[str, Row]:
     """L in q and v; H in q and v, which must fail; H in q and p of the law."""
-    optimizer, dtype = "levenberg_marquardt", "float64"
     return {
-        "lnn": row("lnn", "adam", _lnn, _ADAM),
-        "lnn_levenberg_marquardt": row("lnn", optimizer, _lnn, _DAMPED, dtype=dtype),
-        "hnn_velocities_levenberg_marquardt": row(
-            "hnn_velocities",
-            optimizer,
-            _hnn_velocities,
+        "lnn": row("lnn", "adam", rapidity.lnn, _ADAM),
+        "lnn_levenberg_marquardt": damped_row(
+            "lnn",
+            rapidity.lnn,
             _DAMPED,
-            dtype=dtype,
+        ),
+        "hnn_velocities_levenberg_marquardt": damped_row(
+            "hnn_velocities",
+            rapidity.hnn_velocities,
+            _DAMPED,
             view=in_velocities,
         ),
-        "hnn_levenberg_marquardt": row(
-            "hnn", optimizer, _hnn, _DAMPED, dtype=dtype, view=in_momenta(settings.law)
+        "hnn_levenberg_marquardt": damped_row(
+            "hnn",
+            rapidity.hnn,
+            _DAMPED,
+            view=in_momenta(settings.law),
         ),
     }
 

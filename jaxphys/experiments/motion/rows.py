@@ -1,28 +1,28 @@
-"""What the experiments that learn a motion have in common: a row, and its recipes."""
+"""What the experiments that learn a motion have in common: rows, networks, recipes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
-from jaxphys import learning
+from jaxphys import checkpoint, learning, models
 from jaxphys.experiments.experiment import USUAL_SECONDS, Row
 from jaxphys.learning import Recipe
 from jaxphys.motion import Motion
 from jaxphys.problems import Target
-from jaxphys.types import Array, Dynamics, PyTree, Trajectories
+from jaxphys.types import Array, Dynamics, PyTree, TangentState, Trajectories
 
-__all__ = ["View", "damped", "row", "with_layers"]
+__all__ = ["Make", "View", "damped", "damped_row", "embedded", "network", "row"]
 
-_Make = Callable[[Any, jnp.dtype], Dynamics]
-_Sized = Callable[[Any, tuple[int, ...], jnp.dtype], Dynamics]
+Make = Callable[[Any, jnp.dtype], Dynamics]
+_Arguments = Mapping[str, Any]
 View = Callable[[list[Trajectories]], list[Trajectories]]
 
 
 def row(
     model: str,
     optimizer: str,
-    make: _Make,
+    make: Make,
     recipe: Recipe | Callable[[Any], Recipe],
     *,
     observe: Callable[[PyTree], Array] = learning.everything,
@@ -60,6 +60,16 @@ def row(
     )
 
 
+def damped_row(model: str, make: Make, recipe: Any, **options: Any) -> Row:
+    """A row by Levenberg–Marquardt, in float64; arguments are those of `row`."""
+    return row(model, "levenberg_marquardt", make, recipe, dtype="float64", **options)
+
+
+def embedded(y: TangentState) -> Array:
+    """What is matched of angles and their velocities: (cos q, sin q, v)."""
+    return jnp.concatenate([jnp.cos(y.q), jnp.sin(y.q), y.v])
+
+
 def damped(*batch_sizes: int, seconds: float = USUAL_SECONDS, **options: Any) -> Recipe:
     """Levenberg–Marquardt on batches that grow, each for an equal part of the time.
 
@@ -79,15 +89,30 @@ def damped(*batch_sizes: int, seconds: float = USUAL_SECONDS, **options: Any) ->
     )
 
 
-def with_layers(make: _Sized, layers: str) -> _Make:
-    """The `make` of a row whose layers are a setting of that name.
+def network(
+    kind: str,
+    arguments: _Arguments | Callable[[Any], _Arguments],
+    layers: str = "hidden",
+    *,
+    velocities: bool = False,
+) -> Make:
+    """The `make` of a row: a network by the name of its function in `jaxphys.models`.
 
     Args:
-      make: `make(settings, hidden, dtype) -> Dynamics`.
-      layers: the setting, such as "hidden" or "compact".
+      kind: one of `checkpoint.KINDS`.
+      arguments: of its function, but for layers and dtype; of settings.
+      layers: the setting that has the units of each hidden layer.
+      velocities: whether its states are of q and v; for `structured`, and for a
+        `port_hamiltonian` of such an energy.
     """
 
-    def made(settings: Any, dtype: jnp.dtype) -> Dynamics:
-        return make(settings, getattr(settings, layers), dtype)
+    def make(settings: Any, dtype: jnp.dtype) -> Dynamics:
+        given = arguments(settings) if callable(arguments) else arguments
+        given = {"hidden": getattr(settings, layers), "dtype": dtype, **given}
+        motion = checkpoint.build(kind, given)
+        if not velocities:
+            return motion
+        of_energy = {name: x for name, x in given.items() if name != "num_controls"}
+        return models.in_velocities(motion, models.structured(**of_energy))
 
-    return made
+    return make

@@ -8,15 +8,15 @@ starts, and a mean says little there: some of them run away.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import data, learning, metrics, models, plots, trees
+from jaxphys import metrics
 from jaxphys.experiments import figures, record
-from jaxphys.experiments.engine import shortened
 from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
 from jaxphys.experiments.measures import (
     Judge,
@@ -24,9 +24,10 @@ from jaxphys.experiments.measures import (
     finite,
     rollout_errors,
 )
-from jaxphys.experiments.motion.rows import damped, row
+from jaxphys.experiments.motion.rows import Make, damped, damped_row, network, row
+from jaxphys.experiments.motion.sweeping import write_sweep
 from jaxphys.learning import Recipe
-from jaxphys.types import Array, Dynamics, System, TangentState, Trajectories, required
+from jaxphys.types import Array, System, TangentState, Trajectories, required
 
 __all__ = ["TIMES", "Settings", "adam", "experiment", "followed"]
 
@@ -35,9 +36,6 @@ TIMES = np.linspace(0.0, 3.0, 4)
 
 #: Learning rates from the first epoch to the last, each half of the one before.
 _HALVED = 10
-
-#: What the sweep tries.
-RATES, BATCHES, SWEPT = (1e-4, 1e-3, 1e-2), (4, 16, 64), 3
 
 _STATISTICS = metrics.Summary._fields
 
@@ -98,33 +96,19 @@ def _motions(settings: Settings) -> int:
     return 64 if settings.fast else settings.motions
 
 
-def _network(
-    n: int, settings: Settings, dtype: jnp.dtype, kernel_init: str
-) -> Dynamics:
-    model = models.lnn(n, hidden=settings.hidden, dtype=dtype, kernel_init=kernel_init)
-    return models.lagrangian_dynamics(model)
+def _published(n: int) -> Make:
+    """Coordinates as they are, the authors' first weights."""
+    return network("lnn", {"num_coordinates": n, "kernel_init": "lagrangian"})
 
 
 def _rows(n: int, adam_dtype: str | None) -> dict[str, Row]:
     """The network by Adam, and by Levenberg–Marquardt in the time that this takes."""
-
-    def published(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-        """Coordinates as they are, the authors' first weights."""
-        return _network(n, settings, dtype, "lagrangian")
-
-    def glorot(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-        """The same network from smaller weights, which suit large steps."""
-        return _network(n, settings, dtype, "glorot_normal")
-
+    # Smaller first weights suit large steps.
+    small = {"num_coordinates": n, "kernel_init": "glorot_normal"}
     return {
-        "lnn": row("lnn", "adam", published, adam, dtype=adam_dtype),
-        "lnn_levenberg_marquardt": row(
-            "lnn",
-            "levenberg_marquardt",
-            glorot,
-            damped(64, 128, 256),
-            dtype="float64",
-            time_of="lnn",
+        "lnn": row("lnn", "adam", _published(n), adam, dtype=adam_dtype),
+        "lnn_levenberg_marquardt": damped_row(
+            "lnn", network("lnn", small), damped(64, 128, 256), time_of="lnn"
         ),
     }
 
@@ -137,6 +121,7 @@ def experiment(system: System, dtype: str | None = None, **fields: Any) -> Exper
       dtype: of Adam's data and weights, in place of the one asked for.
       fields: further fields of `Experiment`.
     """
+    n = len(system.periodic)
     # Rollouts over ten units of time.
     judge = Judge(system, 10.0, 201, 0.01, 1000, system.sample_tangent)
 
@@ -171,7 +156,8 @@ def experiment(system: System, dtype: str | None = None, **fields: Any) -> Exper
     def finish(run: Run) -> None:
         print(_statistics(system, run.results["methods"]))
         if run.settings.sweep and not run.interrupted:
-            _write_sweep(run)
+            make, recipes = _published(n), partial(adam, run.settings)
+            write_sweep(run, make, recipes)
 
     columns = {"acceleration_error": "rel. MSE of accel."}
     for i, _ in enumerate(system.coordinates):
@@ -179,7 +165,7 @@ def experiment(system: System, dtype: str | None = None, **fields: Any) -> Exper
         columns[f"median_{i + 1}"] = "median"
     return Experiment(
         sample=sample,
-        rows=_rows(len(system.periodic), dtype),
+        rows=_rows(n, dtype),
         columns=columns | {"valid_time": "valid time"},
         measures=measured,
         figures=draw,
@@ -200,52 +186,3 @@ def _statistics(system: System, methods: dict[str, Any]) -> str:
             table.append([name, shown, *cells, f"{end['valid_time']:.2f}"])
     note = "mean squared error of each coordinate over a motion, of all starts"
     return f"\n{note}\n{record.aligned(table)}"
-
-
-def _sweep(run: Run) -> dict[str, Any]:
-    """Adam with other batch sizes and learning rates: errors, medians over seeds.
-
-    Those of one batch size train side by side, all rates and seeds at once.
-    """
-    settings, seed = run.settings, run.options.seed
-    dtype = trees.real_dtype(run.options.dtype)
-    train, clean = (
-        data.cast(part, dtype) for part in (run.samples.train, run.samples.clean)
-    )
-    n = train[0].y.q.shape[2]
-    motion = _network(n, settings, dtype, "lagrangian")
-    keys = jax.random.split(jax.random.key(seed), SWEPT)
-    rates = jnp.repeat(jnp.asarray(RATES, dtype), SWEPT)
-    errors, losses = [], []
-    for batch in BATCHES:
-        recipe = adam(settings, batch)
-        many = learning.learn_many(
-            motion,
-            shortened(recipe) if settings.fast else recipe,
-            train,
-            rates=rates,
-            keys=jnp.tile(keys, len(RATES)),
-        )
-        each = [
-            acceleration_error(
-                motion, jax.tree.map(lambda x, i=i: x[i], many.params), clean
-            )
-            for i in range(len(rates))
-        ]
-        errors.append(np.reshape(each, (len(RATES), SWEPT)).tolist())
-        losses.append(np.asarray(many.losses, float).tolist())
-    return {
-        "rates": list(RATES),
-        "batches": list(BATCHES),
-        "acceleration_error": errors,
-        "losses": losses,
-    }
-
-
-def _write_sweep(run: Run) -> None:
-    """The sweep, as sweep.json and as a figure."""
-    swept = _sweep(run)
-    record.write_json(run.out / "sweep.json", swept)
-    middle = np.median(np.asarray(swept["acceleration_error"]), axis=2)
-    figure = plots.sweep(RATES, BATCHES, middle, what="rel. MSE of accelerations [1]")
-    plots.save(figure, run.out / "sweep.png")

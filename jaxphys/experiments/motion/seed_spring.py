@@ -9,7 +9,6 @@ out as (p, −q).
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import files, models, systems
@@ -17,7 +16,7 @@ from jaxphys.experiments import measures, record
 from jaxphys.experiments.experiment import Run, Trained
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import hamiltonian
-from jaxphys.experiments.motion.rows import damped, row
+from jaxphys.experiments.motion.rows import damped, damped_row, network, row
 from jaxphys.learning import Recipe
 from jaxphys.systems.record import ring
 from jaxphys.types import Array, Dynamics, PhaseState, PyTree
@@ -44,28 +43,8 @@ _SYSTEM = systems.mass_spring(1.0, 1.0)._replace(sample=_wide)
 _UNITS = models.Normalization(*(np.array([x]) for x in (0.0, 0.65, 0.65, 0.65, 0.65)))
 
 
-def _mlp(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    return models.neural_ode(
-        1, hidden=settings.hidden, normalization=_UNITS, dtype=dtype
-    )
-
-
-def _hnn(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    model = models.hnn(1, hidden=settings.hidden, normalization=_UNITS, dtype=dtype)
-    return models.dynamics(model)
-
-
-def _compact(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    del settings
-    model = models.hnn(
-        1,
-        hidden=(24, 24),
-        normalization=_UNITS,
-        kernel_init="glorot_normal",
-        dtype=dtype,
-    )
-    return models.dynamics(model)
-
+_SHAPE = {"num_coordinates": 1, "normalization": _UNITS}
+_COMPACT = {**_SHAPE, "hidden": (24, 24), "kernel_init": "glorot_normal"}
 
 _ADAM = Recipe(
     steps=5000,
@@ -77,14 +56,12 @@ _ADAM = Recipe(
 )
 
 _ROWS = {
-    "mlp": row("mlp", "adam", _mlp, _ADAM),
-    "hnn": row("hnn", "adam", _hnn, _ADAM),
-    "hnn_levenberg_marquardt": row(
+    "mlp": row("mlp", "adam", network("neural_ode", _SHAPE), _ADAM),
+    "hnn": row("hnn", "adam", network("hnn", _SHAPE), _ADAM),
+    "hnn_levenberg_marquardt": damped_row(
         "hnn",
-        "levenberg_marquardt",
-        _compact,
+        network("hnn", _COMPACT),
         damped(50, seconds=20.0, patience=50),
-        dtype="float64",
         time_of="hnn",
     ),
 }

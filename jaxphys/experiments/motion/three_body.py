@@ -9,16 +9,14 @@ and act in pairs.
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import models, systems
+from jaxphys import systems
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import hamiltonian
 from jaxphys.experiments.motion.hamiltonian import Compact
-from jaxphys.experiments.motion.rows import row
+from jaxphys.experiments.motion.rows import damped_row, network
 from jaxphys.learning import Recipe
-from jaxphys.types import Dynamics
 
 __all__ = ["EXPERIMENT", "Settings"]
 
@@ -31,12 +29,6 @@ class Settings(hamiltonian.Settings):
     noise: float = 0.0
 
 
-def _pairwise(settings: Settings, dtype: jnp.dtype) -> Dynamics:
-    del settings
-    model = models.pairwise(3, kernel_init="glorot_normal", dtype=dtype)
-    return models.dynamics(model)
-
-
 _SYSTEM = systems.three_body()
 
 _ROWS = hamiltonian.rows(
@@ -45,12 +37,11 @@ _ROWS = hamiltonian.rows(
     clean=Compact((64, 64), 64),
     noisy=Compact((64, 64), 512),
 )
-_ROWS["pairwise_levenberg_marquardt"] = row(
+_PAIRS = {"num_bodies": 3, "hidden": (16, 16), "kernel_init": "glorot_normal"}
+_ROWS["pairwise_levenberg_marquardt"] = damped_row(
     "pairwise",
-    "levenberg_marquardt",
-    _pairwise,
+    network("pairwise", _PAIRS),
     _ROWS["hnn_levenberg_marquardt"].recipe,
-    dtype="float64",
     time_of="hnn",
 )
 

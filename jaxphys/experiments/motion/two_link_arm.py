@@ -10,36 +10,34 @@ Combining Physics and Deep Learning to learn Continuous-Time Dynamics Models, 20
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import data, mechanics, models, plots, systems
-from jaxphys.experiments import measures
+from jaxphys.experiments import figures, measures
 from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
 from jaxphys.experiments.measures import finite
-from jaxphys.experiments.motion.rows import damped, row, with_layers
+from jaxphys.experiments.motion.rows import Make, damped, damped_row, network, row
 from jaxphys.learning import Recipe
-from jaxphys.mechanics import TorqueParts
 from jaxphys.models import Normalization
+from jaxphys.motion import of_system
 from jaxphys.types import Array, Dynamics, PyTree, TangentState, Trajectories, required
 
 __all__ = [
     "ARM",
     "EXPERIMENT",
-    "PARTS",
     "TIMES",
+    "TRUE",
     "Settings",
     "points",
     "sample",
-    "true_parts",
+    "spent",
 ]
 
 ARM = systems.two_link_arm()
-_LAGRANGIAN = required(ARM, "lagrangian")
+TRUE = of_system(ARM, TangentState)
 
 #: Times of a motion, in s.
 TIMES = np.linspace(0.0, 2.0, 50)
@@ -49,7 +47,8 @@ _UNITS = Normalization(
     np.zeros(2), np.ones(2), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 10.0)
 )
 
-PARTS = TorqueParts._fields
+#: Of torques and of what they are spent on, in figures.
+_LABELS = (r"torque $\tau$", "inertial part", "Coriolis part", "gravity part")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +90,7 @@ def _reference_motions(key: Array, count: int) -> Trajectories:
         a = jax.jacfwd(jax.jacfwd(angles))(t)
         return q, v, a
 
-    inverse = functools.partial(mechanics.inverse_dynamics(_LAGRANGIAN), ARM.params)
+    inverse = functools.partial(required(TRUE, "inverse"), ARM.params)
     each = jax.vmap(jax.vmap(at, (None, 0)), (0, None))
     coefficients = jax.vmap(_drawn)(jax.random.split(key, count))
     q, v, a = jax.jit(each)(coefficients, jnp.asarray(TIMES, float))
@@ -116,130 +115,90 @@ def points(found: list[Trajectories]) -> tuple[Array, Array, Array, Array]:
     return q, v, a, u
 
 
-def true_parts(q: Array, v: Array, a: Array) -> TorqueParts:
-    """What the arm's torques are spent on, (N, 2) each."""
-    parts = functools.partial(mechanics.torque_parts(_LAGRANGIAN), ARM.params)
-    return jax.jit(jax.vmap(parts))(q, v, a)
+def spent(motion: Dynamics, params: PyTree, *at: Array) -> dict[str, Array]:
+    """Torques of (q, v, q̈), and what they are spent on, (N, 2) each, by name."""
+    inverse = required(motion, "inverse")
+    split = mechanics.split_torque(inverse)
 
+    @jax.jit
+    @jax.vmap
+    def each(*at: Array) -> dict[str, Array]:
+        parts = split(params, *at)._asdict()
+        return {"torque": inverse(params, *at), **parts}
 
-def _parts_of(motion: Dynamics, params: PyTree, *at: Array) -> TorqueParts:
-    """The same of a model with an inverse."""
-    split = mechanics.split_torque(required(motion, "inverse"))
-    dtype = measures.dtype_of(params)
-    batched = jax.vmap(functools.partial(split, params))
-    return jax.jit(batched)(*(x.astype(dtype) for x in at))
-
-
-def _torques_of(motion: Dynamics, params: PyTree, *at: Array) -> Array:
-    """The torques of a model, (N, 2)."""
-    dtype = measures.dtype_of(params)
-    batched = jax.vmap(functools.partial(required(motion, "inverse"), params))
-    return jax.jit(batched)(*(x.astype(dtype) for x in at))
+    return each(*(x.astype(measures.dtype_of(params)) for x in at))
 
 
 def _measured(trained: Trained) -> dict[str, float]:
     """Mean squared errors of torques and of their parts."""
-    motion, params = trained.subject.built.dynamics, trained.params
     *at, torques = points(trained.samples.clean)
-    gap = _torques_of(motion, params, *at) - torques
-    errors = {"torque_mse": finite(jnp.mean(gap**2))}
-    both = zip(_parts_of(motion, params, *at), true_parts(*at), strict=True)
-    for name, (x, y) in zip(PARTS, both, strict=True):
-        errors[f"{name}_mse"] = finite(jnp.mean((x - y) ** 2))
-    return errors
-
-
-def _draw(run: Run) -> dict[str, plots.Figure]:
-    """Torques along a test motion and their parts; masses over the second angle."""
-    *at, torques = (x[: len(TIMES)] for x in points(run.samples.clean))
-
-    def shown(total: Array, parts: TorqueParts) -> dict[str, np.ndarray]:
-        named = zip(("inertial", "Coriolis", "gravity"), parts, strict=True)
-        every = {r"torque $\tau$": total, **{f"{k} part": x for k, x in named}}
-        return {name: np.asarray(x) for name, x in every.items()}
-
-    x = np.linspace(-np.pi, np.pi, 121)
-    learned, masses = {}, {}
-    for name, params in run.params.items():
-        motion = run.subjects[name].built.dynamics
-        total = _torques_of(motion, params, *at)
-        learned[name] = shown(total, _parts_of(motion, params, *at))
-        if motion.energy is not None:
-            masses[name] = _masses(motion.energy, params, x)
-    true = shown(torques, true_parts(*at))
-    figures = {"torques": plots.torques(TIMES, true, learned, looks=run.looks)}
-    if masses:
-        expected = _masses(mechanics.energy(_LAGRANGIAN), ARM.params, x)
-        figures["masses"] = plots.mass_matrices(
-            x, expected, masses, name="$q_2$ [rad]", unit="kg m²", looks=run.looks
-        )
-    return figures
-
-
-def _masses(energy: Callable, params: PyTree, x: np.ndarray) -> np.ndarray:
-    mass = measures.mass_at_rest(energy)
-
-    def at(angle: Array) -> Array:
-        return mass(params, jnp.stack([jnp.zeros_like(angle), angle]))
-
-    dtype = measures.dtype_of(params)
-    return np.asarray(jax.jit(jax.vmap(at))(jnp.asarray(x, dtype)))
-
-
-def _options(hidden: tuple[int, ...], dtype: jnp.dtype) -> dict[str, Any]:
+    found = spent(trained.subject.built.dynamics, trained.params, *at)
+    true = spent(TRUE, ARM.params, *at) | {"torque": torques}
     return {
-        "hidden": hidden,
-        "periodic": (True, True),
-        "normalization": _UNITS,
-        "kernel_init": "glorot_normal",
-        "dtype": dtype,
+        f"{name}_mse": finite(jnp.mean((found[name] - true[name]) ** 2))
+        for name in true
     }
 
 
-def _mlp(settings: Settings, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dynamics:
-    """A network of (cos q, sin q, v, q̈) that is the torque, and knows no mechanics."""
-    del settings
-    net = models.mlp(
-        (8, *hidden, 2),
-        activation="softplus",
-        kernel_init="glorot_normal",
-        dtype=dtype,
+def _draw(run: Run) -> figures.Figures:
+    """Torques along a test motion and their parts; masses over the second angle."""
+    *at, _ = (x[: len(TIMES)] for x in points(run.samples.clean))
+
+    def shown(motion: Dynamics, params: PyTree) -> dict[str, np.ndarray]:
+        named = zip(_LABELS, spent(motion, params, *at).values(), strict=True)
+        return {label: np.asarray(x) for label, x in named}
+
+    learned = {
+        name: shown(run.subjects[name].built.dynamics, params)
+        for name, params in run.params.items()
+    }
+    true = shown(TRUE, ARM.params)
+    masses = figures.mass_figures(
+        run,
+        TRUE,
+        ARM.params,
+        np.linspace(-np.pi, np.pi, 121),
+        jnp.zeros(2),
+        name="$q_2$ [rad]",
+        unit="kg m²",
     )
+    torques = plots.torques(TIMES, true, learned, looks=run.looks)
+    return {"torques": torques} | masses
 
-    def inverse(params: PyTree, q: Array, v: Array, a: Array) -> Array:
-        seen = jnp.concatenate([jnp.cos(q), jnp.sin(q), v / 2.0, a / 10.0])
-        return 10.0 * net.apply(params, seen)
 
-    def field(t: Array, y: TangentState, params: PyTree) -> TangentState:
-        raise ValueError(
-            "this network gives the torque of an acceleration, and no acceleration of "
-            "a state; take lnn, structured or delan to follow a motion."
+def _plain(layers: str) -> Make:
+    """A network of (cos q, sin q, v, q̈) that is the torque, and knows no mechanics."""
+
+    def make(settings: Settings, dtype: jnp.dtype) -> Dynamics:
+        net = models.mlp(
+            (8, *getattr(settings, layers), 2),
+            activation="softplus",
+            kernel_init="glorot_normal",
+            dtype=dtype,
         )
 
-    return Dynamics(net.init, field, TangentState, inverse=inverse)
+        def inverse(params: PyTree, q: Array, v: Array, a: Array) -> Array:
+            seen = jnp.concatenate([jnp.cos(q), jnp.sin(q), v / 2.0, a / 10.0])
+            return 10.0 * net.apply(params, seen)
+
+        return Dynamics(net.init, _unknown, TangentState, inverse=inverse)
+
+    return make
 
 
-def _lnn(settings: Settings, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dynamics:
-    del settings
-    return models.lagrangian_dynamics(models.lnn(2, **_options(hidden, dtype)))
+def _unknown(t: Array, y: TangentState, params: PyTree) -> TangentState:
+    raise ValueError(
+        "this network gives the torque of an acceleration, and no acceleration of a "
+        "state; take lnn, structured or delan to follow a motion."
+    )
 
 
-def _structured(
-    settings: Settings, hidden: tuple[int, ...], dtype: jnp.dtype
-) -> Dynamics:
-    """The Hamiltonian network's motion in q and v, with the torques of it."""
-    del settings
-    model = models.structured(2, activation="softplus", **_options(hidden, dtype))
-    motion = models.in_velocities(models.dynamics(model), model)
-    inverse = mechanics.inverse_dynamics(required(model, "lagrangian"))
-    return motion._replace(inverse=inverse)
-
-
-def _delan(settings: Settings, hidden: tuple[int, ...], dtype: jnp.dtype) -> Dynamics:
-    del settings
-    return models.lagrangian_dynamics(models.delan(2, **_options(hidden, dtype)))
-
-
+_SHAPE = {
+    "num_coordinates": 2,
+    "periodic": (True, True),
+    "normalization": _UNITS,
+    "kernel_init": "glorot_normal",
+}
 _ADAM = Recipe(
     mode="torques",
     steps=40_000,
@@ -249,26 +208,27 @@ _ADAM = Recipe(
 )
 _DAMPED = damped(64, 256, mode="torques")
 
-_MAKERS: dict[str, Callable] = {
-    "mlp": _mlp,
-    "lnn": _lnn,
-    "structured": _structured,
-    "delan": _delan,
-}
 
-_ROWS = {
-    name: row(name, "adam", with_layers(make, "hidden"), _ADAM)
-    for name, make in _MAKERS.items()
-} | {
-    f"{name}_levenberg_marquardt": row(
+def _made(name: str, layers: str) -> Make:
+    """The network of a row."""
+    if name == "mlp":
+        return _plain(layers)
+    if name == "structured":
+        smooth = {**_SHAPE, "activation": "softplus"}
+        return network(name, smooth, layers, velocities=True)
+    return network(name, _SHAPE, layers)
+
+
+_NAMES = ("mlp", "lnn", "structured", "delan")
+
+_ROWS = {name: row(name, "adam", _made(name, "hidden"), _ADAM) for name in _NAMES} | {
+    f"{name}_levenberg_marquardt": damped_row(
         name,
-        "levenberg_marquardt",
-        with_layers(make, "compact"),
+        _made(name, "compact"),
         _DAMPED,
-        dtype="float64",
         time_of=name,
     )
-    for name, make in _MAKERS.items()
+    for name in _NAMES
 }
 
 _PUBLISHED = {"mlp": 6.2e-4, "lnn": 2.8e-5, "structured": 5.4e-6, "delan": 2.2e-5}

@@ -25,7 +25,7 @@ from jaxphys.experiments.measures import (
     finite,
     rollout_errors,
 )
-from jaxphys.experiments.motion.rows import damped, row
+from jaxphys.experiments.motion.rows import damped, damped_row, row
 from jaxphys.learning import Recipe
 from jaxphys.motion import Simulator
 from jaxphys.types import Array, Dynamics, TangentState, Trajectories
@@ -140,12 +140,10 @@ EXPERIMENT = Experiment(
     sample=sample,
     rows={
         "lattice": row("lattice", "adam", _lattice, _ADAM),
-        "lattice_levenberg_marquardt": row(
+        "lattice_levenberg_marquardt": damped_row(
             "lattice",
-            "levenberg_marquardt",
             _lattice,
             damped(2, 8),
-            dtype="float64",
             time_of="lattice",
         ),
     },
