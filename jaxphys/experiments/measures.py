@@ -238,10 +238,10 @@ def acceleration_error(
 def accelerations(
     motion: Motion, params: PyTree, found: list[Trajectories], *, canonical: bool
 ) -> Array:
-    """q̈ as a model has it at the states of a data set, (N,).
+    """q̈ of the first coordinate, as a model has it at the states of a data set, (N,).
 
     Args:
-      motion, params: the model.
+      motion, params: the model, of a motion with an input.
       found: single states in q and v, or in q and p.
       canonical: whether the second half of a state is a canonical momentum; the
         acceleration is then the rate of dq/dt along the model's own motion. Otherwise
@@ -249,18 +249,18 @@ def accelerations(
     """
     field = motion.dynamics.vector_field
     moments, _ = data.moments(found)
-    states, fields = trees.cast((moments.y, moments.u), dtype_of(params))
+    states, inputs = trees.cast((moments.y, moments.u), dtype_of(params))
 
-    def one(y: State, g: Array) -> Array:
+    def one(y: State, u: Array) -> Array:
         def rate(y: State) -> State:
-            return field(0.0, y, (params, g))
+            return field(0.0, y, (params, u))
 
         along = rate(y)
         if not canonical:
             return along[1][0]
         return jax.jvp(lambda y: rate(y)[0], (y,), (along,))[1][0]
 
-    return jax.jit(jax.vmap(one))(states, fields)
+    return jax.jit(jax.vmap(one))(states, inputs)
 
 
 def mass_at_rest(energy: Callable[..., Array]) -> Callable[[PyTree, Array], Array]:

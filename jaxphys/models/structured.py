@@ -182,9 +182,6 @@ def in_velocities(motion: Dynamics, model: Model) -> Dynamics:
     momentum = required(model, "momentum")
     inverse_mass = required(model, "inverse_mass")
     lagrangian = model.parts.get("lagrangian")
-    inverse = None
-    if lagrangian is not None and motion.conservative:
-        inverse = mechanics.inverse_dynamics(lagrangian)
 
     def weights(params: PyTree) -> PyTree:
         return params.get("energy", params)
@@ -205,6 +202,13 @@ def in_velocities(motion: Dynamics, model: Model) -> Dynamics:
     @exact
     def energy(params: PyTree, q: Array, v: Array) -> Array:
         return model.apply(weights(params), *enter(params, TangentState(q, v)))
+
+    inverse = None
+    if lagrangian is not None and motion.conservative:
+        torque = mechanics.inverse_dynamics(lagrangian)
+
+        def inverse(params: PyTree, q: Array, v: Array, a: Array) -> Array:
+            return torque(weights(params), q, v, a)
 
     return Dynamics(
         motion.init,

@@ -100,15 +100,18 @@ def network(
 
     Args:
       kind: one of `checkpoint.KINDS`.
-      arguments: of its function, but for layers and dtype; of settings.
-      layers: the setting that has the units of each hidden layer.
+      arguments: of its function, but for dtype; of settings.
+      layers: the setting that has the units of each hidden layer, where the arguments
+        have no `hidden`.
       velocities: whether its states are of q and v; for `structured`, and for a
         `port_hamiltonian` of such an energy.
     """
 
     def make(settings: Any, dtype: jnp.dtype) -> Dynamics:
-        given = arguments(settings) if callable(arguments) else arguments
-        given = {"hidden": getattr(settings, layers), "dtype": dtype, **given}
+        given = dict(arguments(settings) if callable(arguments) else arguments)
+        if "hidden" not in given:
+            given["hidden"] = getattr(settings, layers)
+        given["dtype"] = dtype
         motion = checkpoint.build(kind, given)
         if not velocities:
             return motion
