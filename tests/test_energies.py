@@ -263,6 +263,22 @@ def test_a_motion_told_by_velocities_is_the_same_motion():
     np.testing.assert_allclose(followed.v, v[1:], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.x64
+def test_no_force_acts_along_a_free_motion_told_by_velocities():
+    """inverse(q, v, q̈) is zero, and M δ for an acceleration that is off by δ."""
+    model = models.structured(2, dtype=jnp.float64, **SMALL)
+    told = models.in_velocities(models.dynamics(model), model)
+    params, y = told.init(jax.random.key(8)), TangentState(*state(jnp.float64))
+    a = told.vector_field(0.0, y, params).v
+    np.testing.assert_allclose(told.inverse(params, *y, a), 0.0, atol=1e-12)
+    extra = jnp.array([0.3, -0.2])
+    wanted = jnp.linalg.solve(model.parts["inverse_mass"](params, y.q), extra)
+    force = told.inverse(params, *y, a + extra)
+    np.testing.assert_allclose(force, wanted, rtol=1e-10)
+    damped = models.port_hamiltonian(2, 0, energy=model, dissipation=True, **SMALL)
+    assert models.in_velocities(damped, model).inverse is None
+
+
 def test_the_second_order_baseline_knows_what_a_velocity_is():
     motion = models.second_order(2, 1, **SMALL)
     params = motion.init(jax.random.key(0))
