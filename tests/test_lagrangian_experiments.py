@@ -14,6 +14,7 @@ from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import (
     double_pendulum,
     lagrangian,
+    particle,
     pendulum_chain,
     rapidity,
     relativistic,
@@ -145,14 +146,14 @@ def test_both_kinds_of_truth_are_the_same_motion():
         np.testing.assert_allclose(energy - zero, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("law", relativistic.LAWS)
+@pytest.mark.parametrize("law", particle.LAWS)
 def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
     """The closed form, L in (q, v), and H in (q, p) agree; v is not canonical."""
     (train,) = samples(relativistic.EXPERIMENT, law=law, fast=True).train
     slow = np.abs(train.y.v[:, 0, 0]) < 0.99
     y, rate, u = jax.tree.map(lambda x: x[slow], (train.y, train.rate, train.u))
     seen = [train._replace(y=y, rate=rate, u=u)]
-    system = relativistic.system_of(law)
+    system = particle.system_of(law)
     weights = {"none": jnp.zeros(1)}
 
     def with_field(energy):
@@ -169,7 +170,7 @@ def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
     canonical = rapidity.hamiltonian_dynamics(
         lambda key: weights, with_field(system.hamiltonian)
     )
-    in_momenta = relativistic.in_momenta(law)(seen)
+    in_momenta = particle.in_momenta(law)(seen)
     for dynamics, found, kind in (
         (tangent, seen, False),
         (canonical, in_momenta, True),
@@ -177,7 +178,7 @@ def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
         got = measures.accelerations(Motion(dynamics), weights, found, canonical=kind)
         np.testing.assert_allclose(got, rate.v[:, 0, 0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(in_momenta[0].rate.p, u)
-    (wrong,) = relativistic.in_velocities(seen)
+    (wrong,) = particle.in_velocities(seen)
     np.testing.assert_array_equal(wrong.y.p, y.v)
     np.testing.assert_array_equal(wrong.rate.p, rate.v)
     assert dict(wrong.meta) == dict(train.meta)
