@@ -17,8 +17,10 @@ from jaxphys.experiments.motion import (
     particle,
     pendulum_chain,
     rapidity,
+    reference_motions,
     relativistic,
     seed_lagrangian,
+    torques,
     two_link_arm,
     wave,
 )
@@ -195,19 +197,19 @@ def test_rows_know_whether_their_momenta_are_canonical():
 def test_the_torques_of_the_arm_and_their_parts_are_separate():
     """Of the true arm all errors are zero, and the formulas are those of the papers."""
     experiment = two_link_arm.EXPERIMENT
-    found = measured(experiment, *of_truth(two_link_arm.ARM), fast=True)
+    found = measured(experiment, *of_truth(reference_motions.ARM), fast=True)
     assert max(found.values()) < 1e-20
     (train,) = samples(experiment, fast=True).train
-    q, v, a, u = two_link_arm.points([train])
-    arm = two_link_arm.TRUE, two_link_arm.ARM.params
-    parts = two_link_arm.spent(*arm, q, v, a)
+    q, v, a, u = torques.points([train])
+    arm = reference_motions.TRUE, reference_motions.ARM.params
+    parts = torques.parts(*arm, q, v, a)
     total = np.sum([parts[x] for x in TorqueParts._fields], axis=0)
     np.testing.assert_allclose(total, u, atol=1e-9)
     gravity = 2.625 * np.cos(q[:, 0]) + 1.5 * np.cos(q.sum(axis=1))
     np.testing.assert_allclose(parts["gravity"][:, 0], gravity, atol=1e-9)
     inertia = 0.5176146 * a.sum(axis=1) + 0.5 * np.cos(q[:, 1]) * a[:, 0]
     np.testing.assert_allclose(parts["inertia"][:, 1], inertia, atol=1e-6)
-    step = np.gradient(train.y.q, two_link_arm.TIMES, axis=1, edge_order=2)
+    step = np.gradient(train.y.q, reference_motions.TIMES, axis=1, edge_order=2)
     assert np.median(np.abs(step - train.y.v)) < 1e-2
 
 
