@@ -22,7 +22,7 @@ from jaxphys.experiments.motion.damped_grid import DAMPING, SIDE, TRUE, grid
 from jaxphys.experiments.motion.rows import damped, damped_row, network, row
 from jaxphys.learning import Recipe
 from jaxphys.motion import Motion
-from jaxphys.types import PhaseState, PyTree, Trajectories
+from jaxphys.types import PyTree, State, Trajectories
 
 __all__ = ["EXPERIMENT", "Settings", "sample"]
 
@@ -60,7 +60,7 @@ def _starts(samples: Samples, count: int) -> Trajectories:
     return Trajectories(_TIMES, jax.tree.map(lambda x: x[:count], clean.y))
 
 
-def _followed(motion: Motion, params: PyTree, starts: Trajectories) -> PhaseState:
+def _followed(motion: Motion, params: PyTree, starts: Trajectories) -> State:
     return measures.predicted(motion, params, starts, 0.02)
 
 
