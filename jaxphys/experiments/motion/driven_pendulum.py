@@ -86,10 +86,11 @@ def _velocities(motion: Motion, x: Any) -> Any:
     return _INVERSE_MASS * x if motion.dynamics.state is PhaseState else x
 
 
-def with_velocities(motion: Motion, ts: np.ndarray, states: State) -> Trajectories:
+def with_velocities(motion: Motion, states: State) -> Trajectories:
     """States of a motion, (N, T, 1), in q and v, with their true energies."""
     q, v = np.asarray(states[0]), np.asarray(_velocities(motion, states[1]))
     energy = (5 * (1 - np.cos(q)) + v**2 / 6)[:, :, 0]
+    ts = _DT * np.arange(q.shape[1])
     return Trajectories(ts, TangentState(q, v), energy=energy)
 
 

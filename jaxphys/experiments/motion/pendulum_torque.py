@@ -83,8 +83,7 @@ def _draw(run: Run) -> figures.Figures:
     def shown(motion: Motion, params: PyTree, samples: Samples) -> figures.Shown:
         (long,) = samples.test
         y = long.y if motion is true[0] else driven.predicted(motion, params, long)
-        first = jax.tree.map(lambda x: x[:4], y)
-        moved = driven.with_velocities(motion, long.t, first)
+        moved = driven.with_velocities(motion, jax.tree.map(lambda x: x[:4], y))
         return moved, driven.field(motion, params, axes)
 
     names, parts = ("$q$ [rad]", r"$\dot{q}$ [1]"), ("dq/dt", r"d\dot{q}/dt")
