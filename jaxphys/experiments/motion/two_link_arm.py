@@ -27,7 +27,12 @@ from jaxphys.types import Dynamics, PyTree
 __all__ = ["EXPERIMENT", "Settings", "sample"]
 
 #: Of torques and of what they are spent on, in figures.
-_LABELS = (r"torque $\tau$", "inertial part", "Coriolis part", "gravity part")
+_LABELS = {
+    "torque": r"torque $\tau$",
+    "inertia": "inertial part",
+    "coriolis": "Coriolis part",
+    "gravity": "gravity part",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +75,8 @@ def _draw(run: Run) -> figures.Figures:
     *at, _ = (x[: len(TIMES)] for x in torques.points(run.samples.clean))
 
     def shown(motion: Dynamics, params: PyTree) -> dict[str, np.ndarray]:
-        parts = torques.parts(motion, params, *at).values()
-        return {label: np.asarray(x) for label, x in zip(_LABELS, parts, strict=True)}
+        parts = torques.parts(motion, params, *at)
+        return {label: np.asarray(parts[name]) for name, label in _LABELS.items()}
 
     learned = {
         name: shown(run.subjects[name].built.dynamics, params)
