@@ -82,7 +82,6 @@ def _draw(run: Run) -> figures.Figures:
         name: shown(run.subjects[name].built.dynamics, params)
         for name, params in run.params.items()
     }
-    true = shown(TRUE, ARM.params)
     masses = figures.mass_figures(
         run,
         TRUE,
@@ -92,7 +91,7 @@ def _draw(run: Run) -> figures.Figures:
         name="$q_2$ [rad]",
         unit="kg m²",
     )
-    figure = plots.torques(TIMES, true, learned, looks=run.looks)
+    figure = plots.torques(TIMES, shown(TRUE, ARM.params), learned, looks=run.looks)
     return {"torques": figure} | masses
 
 
