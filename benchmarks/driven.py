@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import checkpoint, commands, data, integrators, mechanics
-from jaxphys.experiments.motion import two_link_arm as arm
+from jaxphys.experiments.motion import torques, two_link_arm
+from jaxphys.experiments.motion.reference_motions import ARM
 from jaxphys.names import check_known
 from jaxphys.types import Array, TangentState, Trajectories, required
 
@@ -54,8 +55,8 @@ def run(
 
 def _arm(smoke: bool, scratch: pathlib.Path) -> dict[str, Any]:
     """`fit delan` to files of the arm, by what is in them."""
-    experiment = arm.EXPERIMENT
-    settings = arm.Settings(fast=smoke)
+    experiment = two_link_arm.EXPERIMENT
+    settings = two_link_arm.Settings(fast=smoke)
     drawn = experiment.sample(settings, experiment.keys(0), jnp.float64)
     (smooth,) = drawn.train
     held = _held(smooth)
@@ -108,7 +109,7 @@ def _held(reference: Trajectories) -> Trajectories:
 
     Each is the reference's torque and a spring and a damper towards the reference.
     """
-    lagrangian = required(arm.ARM, "lagrangian")
+    lagrangian = required(ARM, "lagrangian")
     field = mechanics.lagrangian_vector_field(
         lambda given, q, v: lagrangian(given[0], q, v),
         force=lambda t, y, given: given[1],
@@ -120,7 +121,7 @@ def _held(reference: Trajectories) -> Trajectories:
         def next_of(y: TangentState, wanted: tuple) -> tuple[TangentState, tuple]:
             q, v, u = wanted
             torque = u + 3.0 * (q - y.q) + 0.5 * (v - y.v)
-            args = (arm.ARM.params, torque)
+            args = (ARM.params, torque)
             new = integrators.repeat(step, y, dt=dt / 10, num_steps=10, args=args)
             return new, (y.q, y.v, torque)
 
@@ -135,7 +136,7 @@ def _torque_error(
     learned: checkpoint.Learned, test: list[Trajectories]
 ) -> tuple[float, float]:
     """The mean squared error of torques [N² m²], and relative to their mean square."""
-    q, v, a, u = arm.points(test)
+    q, v, a, u = torques.points(test)
     inverse = functools.partial(required(learned.dynamics, "inverse"), learned.params)
     off = jax.jit(jax.vmap(inverse))(q, v, a) - u
     error = float(jnp.mean(off**2))

@@ -12,6 +12,7 @@ from jaxphys.experiments.experiment import Keys, Samples
 from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import (
     damped_spring,
+    driven_pendulum,
     hamiltonian,
     mass_spring,
     pendulum_torque,
@@ -141,7 +142,7 @@ def test_a_damped_spring_loses_energy_and_its_grid_is_the_published_one():
 
 def test_a_torque_does_work_on_the_pendulum():
     found = samples(pendulum_torque.EXPERIMENT, fast=True)
-    for each, torque in zip(found.train, pendulum_torque.TORQUES, strict=True):
+    for each, torque in zip(found.train, driven_pendulum.TORQUES, strict=True):
         energy = 5 * (1 - np.cos(each.y.q)) + 1.5 * each.y.p**2
         work = torque * (each.y.q - each.y.q[:, :1])
         np.testing.assert_allclose(energy - energy[:, :1], work, atol=1e-4)

@@ -14,10 +14,13 @@ from jaxphys.experiments.measures import Judge
 from jaxphys.experiments.motion import (
     double_pendulum,
     lagrangian,
+    particle,
     pendulum_chain,
     rapidity,
+    reference_motions,
     relativistic,
     seed_lagrangian,
+    torques,
     two_link_arm,
     wave,
 )
@@ -145,14 +148,14 @@ def test_both_kinds_of_truth_are_the_same_motion():
         np.testing.assert_allclose(energy - zero, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("law", relativistic.LAWS)
+@pytest.mark.parametrize("law", particle.LAWS)
 def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
     """The closed form, L in (q, v), and H in (q, p) agree; v is not canonical."""
     (train,) = samples(relativistic.EXPERIMENT, law=law, fast=True).train
     slow = np.abs(train.y.v[:, 0, 0]) < 0.99
     y, rate, u = jax.tree.map(lambda x: x[slow], (train.y, train.rate, train.u))
     seen = [train._replace(y=y, rate=rate, u=u)]
-    system = relativistic.system_of(law)
+    system = particle.system_of(law)
     weights = {"none": jnp.zeros(1)}
 
     def with_field(energy):
@@ -169,7 +172,7 @@ def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
     canonical = rapidity.hamiltonian_dynamics(
         lambda key: weights, with_field(system.hamiltonian)
     )
-    in_momenta = relativistic.in_momenta(law)(seen)
+    in_momenta = particle.in_momenta(law)(seen)
     for dynamics, found, kind in (
         (tangent, seen, False),
         (canonical, in_momenta, True),
@@ -177,7 +180,7 @@ def test_the_relativistic_accelerations_are_those_of_both_true_energies(law):
         got = measures.accelerations(Motion(dynamics), weights, found, canonical=kind)
         np.testing.assert_allclose(got, rate.v[:, 0, 0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(in_momenta[0].rate.p, u)
-    (wrong,) = relativistic.in_velocities(seen)
+    (wrong,) = particle.in_velocities(seen)
     np.testing.assert_array_equal(wrong.y.p, y.v)
     np.testing.assert_array_equal(wrong.rate.p, rate.v)
     assert dict(wrong.meta) == dict(train.meta)
@@ -194,19 +197,19 @@ def test_rows_know_whether_their_momenta_are_canonical():
 def test_the_torques_of_the_arm_and_their_parts_are_separate():
     """Of the true arm all errors are zero, and the formulas are those of the papers."""
     experiment = two_link_arm.EXPERIMENT
-    found = measured(experiment, *of_truth(two_link_arm.ARM), fast=True)
+    found = measured(experiment, *of_truth(reference_motions.ARM), fast=True)
     assert max(found.values()) < 1e-20
     (train,) = samples(experiment, fast=True).train
-    q, v, a, u = two_link_arm.points([train])
-    arm = two_link_arm.TRUE, two_link_arm.ARM.params
-    parts = two_link_arm.spent(*arm, q, v, a)
+    q, v, a, u = torques.points([train])
+    arm = reference_motions.TRUE, reference_motions.ARM.params
+    parts = torques.parts(*arm, q, v, a)
     total = np.sum([parts[x] for x in TorqueParts._fields], axis=0)
     np.testing.assert_allclose(total, u, atol=1e-9)
     gravity = 2.625 * np.cos(q[:, 0]) + 1.5 * np.cos(q.sum(axis=1))
     np.testing.assert_allclose(parts["gravity"][:, 0], gravity, atol=1e-9)
     inertia = 0.5176146 * a.sum(axis=1) + 0.5 * np.cos(q[:, 1]) * a[:, 0]
     np.testing.assert_allclose(parts["inertia"][:, 1], inertia, atol=1e-6)
-    step = np.gradient(train.y.q, two_link_arm.TIMES, axis=1, edge_order=2)
+    step = np.gradient(train.y.q, reference_motions.TIMES, axis=1, edge_order=2)
     assert np.median(np.abs(step - train.y.v)) < 1e-2
 
 

@@ -30,6 +30,7 @@ from jaxphys.types import (
 
 __all__ = [
     "Figures",
+    "Shown",
     "axis_names",
     "compared_fields",
     "coordinate_names",
@@ -45,6 +46,9 @@ __all__ = [
 ]
 
 Figures = dict[str, plots.Figure]
+
+#: A motion with energies, and a field on a grid.
+Shown = tuple[Trajectories, Axes]
 
 #: What the error maps are of; of motions without an energy, the rates themselves.
 _PARTS = (r"\partial H/\partial p", r"-\partial H/\partial q")
@@ -155,7 +159,7 @@ def compared_fields(
 def motion_figures(
     run: Run,
     axes: Axes,
-    shown: Callable[[Motion, PyTree, Samples], tuple[Trajectories, Axes]],
+    shown: Callable[[Motion, PyTree, Samples], Shown],
     true: tuple[Motion, PyTree],
     names: tuple[str, str] = ("$q$ [1]", "$p$ [1]"),
     *,

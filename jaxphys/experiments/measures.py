@@ -37,9 +37,12 @@ __all__ = [
     "field_error",
     "field_grid",
     "finite",
+    "lagrangian_errors",
     "mass_at_rest",
+    "over_time",
     "predicted",
     "rollout_errors",
+    "with_energy",
 ]
 
 
@@ -176,16 +179,26 @@ class Judge:
         """A motion from a batch of states, with the true energy along it."""
         begin = trees.cast(first, dtype_of(params))
         found = self.follow(motion, params, begin)
-        y = jax.tree.map(np.asarray, found)
-        return Trajectories(self.ts, y, energy=np.asarray(self.energies(found)))
+        return with_energy(self.ts, found, self.energies(found))
+
+
+def with_energy(ts: np.ndarray, states: State, energy: Array) -> Trajectories:
+    """States (N, T, n) and their energies (N, T) as a data set."""
+    y = jax.tree.map(np.asarray, states)
+    return Trajectories(ts, y, energy=np.asarray(energy))
+
+
+def over_time(errors: Array, ts: np.ndarray) -> tuple[Array, Array]:
+    """Geometric means of the errors (N, T) of motions, and how long they are small."""
+    times = jnp.asarray(ts, errors.dtype)
+    geometric = jax.vmap(lambda e: metrics.geometric_mean(e, times))(errors)
+    return geometric, jax.vmap(lambda e: metrics.valid_time(times, e))(errors)
 
 
 def rollout_errors(rollouts: Rollouts) -> dict[str, float]:
     """Medians over rollouts of the relative error, and of how long it is small."""
     errors = jax.vmap(metrics.relative_error)(rollouts.found, rollouts.true)
-    times = jnp.asarray(rollouts.ts, errors.dtype)
-    geometric = jax.vmap(lambda e: metrics.geometric_mean(e, times))(errors)
-    valid = jax.vmap(lambda e: metrics.valid_time(times, e))(errors)
+    geometric, valid = over_time(errors, rollouts.ts)
     return {
         "rollout_error": finite(metrics.quartiles(geometric).median),
         "valid_time": finite(metrics.quartiles(valid).median),
@@ -233,6 +246,13 @@ def acceleration_error(
         return jnp.mean((found.v - wanted) ** 2) / jnp.mean(wanted**2)
 
     return finite(error(params, moments.y, rates.v))
+
+
+def lagrangian_errors(trained: Trained, rollouts: Rollouts) -> dict[str, float]:
+    """Errors of a motion in q and v: of its accelerations, and of its rollouts."""
+    motion, clean = trained.subject.built.dynamics, trained.samples.clean
+    error = acceleration_error(motion, trained.params, clean)
+    return {"acceleration_error": error} | rollout_errors(rollouts)
 
 
 def accelerations(

@@ -17,13 +17,14 @@ import numpy as np
 from jaxphys import metrics
 from jaxphys.experiments import figures, measures
 from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
-from jaxphys.experiments.measures import Axes, finite
+from jaxphys.experiments.measures import finite
+from jaxphys.experiments.motion.damped_grid import DAMPING, SIDE, TRUE, grid
 from jaxphys.experiments.motion.rows import damped, damped_row, network, row
 from jaxphys.learning import Recipe
 from jaxphys.motion import Motion
-from jaxphys.types import Array, Dynamics, PhaseState, PyTree, Trajectories
+from jaxphys.types import PyTree, State, Trajectories
 
-__all__ = ["EXPERIMENT", "TRUE", "Settings", "sample"]
+__all__ = ["EXPERIMENT", "Settings", "sample"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,60 +39,38 @@ class Settings:
     """
 
     points: int = 25
-    damping: float = 2.0
+    damping: float = DAMPING
     hidden: tuple[int, ...] = (256, 256)
     fast: bool = False
 
 
-#: Half the side of the grid, and the times of a rollout.
-SIDE, TIMES = 1.2, np.linspace(0.0, 5.0, 101)
-
-
-def _damping(key: Array) -> Array:
-    del key
-    return jnp.asarray(Settings.damping)
-
-
-def _rate(t: Array, y: PhaseState, damping: PyTree) -> PhaseState:
-    del t
-    return PhaseState(2 * y.p - damping * y.q, -2 * y.q)
-
-
-def _energy(damping: PyTree, q: Array, p: Array) -> Array:
-    del damping
-    return q @ q + p @ p
-
-
-#: H = q² + p², with a friction that acts on q; its constant is the damping.
-TRUE = Motion(Dynamics(_damping, _rate, energy=_energy))
+#: Times of a rollout.
+_TIMES = np.linspace(0.0, 5.0, 101)
 
 
 def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     """The grid, shuffled, four fifths of it for training."""
     del dtype
-    side = np.linspace(-SIDE, SIDE, settings.points)
-    q, p = (x.reshape(-1, 1, 1) for x in np.meshgrid(side, side))
-    order = np.random.default_rng(keys.seed).permutation(len(q))
-    cut = int(0.8 * len(q))
+    return grid(settings.points, settings.damping, keys.seed)
 
-    def part(rows: np.ndarray) -> Trajectories:
-        y = PhaseState(q[rows], p[rows])
-        rate = _rate(jnp.zeros(()), y, settings.damping)
-        return Trajectories(np.zeros(1), y, rate)
 
-    train, test = part(order[:cut]), part(order[cut:])
-    return Samples([train], [test], [test])
+def _starts(samples: Samples, count: int) -> Trajectories:
+    """The first states of the test set, at the times of a rollout."""
+    (clean,) = samples.clean
+    return Trajectories(_TIMES, jax.tree.map(lambda x: x[:count], clean.y))
+
+
+def _followed(motion: Motion, params: PyTree, starts: Trajectories) -> State:
+    return measures.predicted(motion, params, starts, 0.02)
 
 
 def _measured(trained: Trained) -> dict[str, float]:
     """Errors of the field, and of rollouts from states of the test set."""
     settings, motion, params = trained.settings, trained.subject.built, trained.params
-    (clean,) = trained.samples.clean
-    count = 4 if settings.fast else 25
-    first = jax.tree.map(lambda x: jnp.asarray(x[:count, 0]), clean.y)
-    constant = jnp.asarray(settings.damping, first.q.dtype)
-    found = motion.path(params, first, TIMES)
-    true = TRUE.path(constant, first, TIMES)
+    starts = _starts(trained.samples, 4 if settings.fast else 25)
+    constant = jnp.asarray(settings.damping, measures.dtype_of(params))
+    found = _followed(motion, params, starts)
+    true = _followed(TRUE, constant, starts)
     error = measures.field_error(motion.dynamics, params, trained.samples.clean)
     return {
         "trajectory_mse": finite(
@@ -108,16 +87,11 @@ def _draw(run: Run) -> figures.Figures:
     axes = (side, side)
     constant = jnp.asarray(run.settings.damping)
 
-    def shown(
-        motion: Motion, params: PyTree, samples: Samples
-    ) -> tuple[Trajectories, Axes]:
-        dtype = measures.dtype_of(params)
-        (clean,) = samples.clean
-        first = jax.tree.map(lambda x: jnp.asarray(x[:4, 0], dtype), clean.y)
-        path = motion.path(params, first, TIMES)
-        energy = np.asarray(TRUE.energy(constant.astype(dtype), path))
-        followed = Trajectories(TIMES, jax.tree.map(np.asarray, path), energy=energy)
-        return followed, measures.field_grid(motion.dynamics, params, axes)
+    def shown(motion: Motion, params: PyTree, samples: Samples) -> figures.Shown:
+        path = _followed(motion, params, _starts(samples, 4))
+        energy = TRUE.energy(constant.astype(path.q.dtype), path)
+        field = measures.field_grid(motion.dynamics, params, axes)
+        return measures.with_energy(_TIMES, path, energy), field
 
     (seen,) = run.samples.train
     return figures.motion_figures(

@@ -14,13 +14,9 @@ import jax.numpy as jnp
 from jaxphys import metrics, optim
 from jaxphys.experiments import figures
 from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
-from jaxphys.experiments.measures import (
-    Judge,
-    acceleration_error,
-    finite,
-    rollout_errors,
-)
+from jaxphys.experiments.measures import Judge, finite, lagrangian_errors
 from jaxphys.experiments.motion.rows import damped, damped_row, network, row
+from jaxphys.experiments.motion.samples import drawn
 from jaxphys.learning import Recipe
 from jaxphys.models import Normalization
 from jaxphys.motion import Simulator
@@ -126,9 +122,7 @@ def experiment(
     def sample(settings: Any, keys: Keys, dtype: jnp.dtype) -> Samples:
         del dtype
         count, tests = (1024, 512) if settings.fast else (settings.states, 4096)
-        train = simulator.drawn(keys.train, count)
-        test = simulator.drawn(keys.test, tests)
-        return Samples([train], [test], [test])
+        return drawn(simulator.drawn, keys, count, tests)
 
     def measured(trained: Trained) -> dict[str, float]:
         """What the table says of a model; the energy is the true one."""
@@ -140,12 +134,9 @@ def experiment(
         final = jnp.abs(energy[:, -1] - energy[:, 0]) / energy_scale
         final = jnp.where(jnp.isfinite(final), final, jnp.inf)
         return {
-            "acceleration_error": acceleration_error(
-                trained.subject.built.dynamics, trained.params, trained.samples.clean
-            ),
             "final_energy": finite(jnp.mean(final)),
             "final_energy_median": finite(metrics.quartiles(final).median),
-        } | rollout_errors(found)
+        } | lagrangian_errors(trained, found)
 
     def draw(run: Run) -> figures.Figures:
         return figures.lagrangian_figures(judge, run)

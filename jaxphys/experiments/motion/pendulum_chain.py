@@ -11,17 +11,13 @@ Wilson, Simplifying Hamiltonian and Lagrangian Neural Networks via Explicit Cons
 """
 
 import dataclasses
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxphys import data, metrics, optim, systems
-from jaxphys.experiments import figures, measures
-from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
-from jaxphys.experiments.measures import Axes
+from jaxphys import optim
+from jaxphys.experiments.experiment import Experiment, Keys, Samples
+from jaxphys.experiments.motion import chain_judging, chain_pieces
 from jaxphys.experiments.motion.rows import (
     Make,
     damped,
@@ -31,27 +27,9 @@ from jaxphys.experiments.motion.rows import (
     row,
 )
 from jaxphys.learning import Recipe
-from jaxphys.motion import Motion, of_system
-from jaxphys.types import (
-    Array,
-    PyTree,
-    State,
-    System,
-    TangentState,
-    Trajectories,
-    required,
-)
+from jaxphys.types import TangentState
 
 __all__ = ["EXPERIMENT", "Settings", "sample"]
-
-_DT = 0.03
-_TIMES = 101
-
-#: Points of a piece.
-_POINTS = 5
-
-#: By how much two estimates of an acceleration may differ, of its root mean square.
-_RESOLVED = 3e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,127 +53,11 @@ class Settings:
     fast: bool = False
 
 
-def _chain(links: int) -> System:
-    """Masses and lengths .6 to 1.4 as published, the same in every run."""
-    return systems.pendulum_chain(links, key=jax.random.key(0))
-
-
 def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     """Five points of each of many trajectories; whole ones for the test."""
     del dtype
-    system = _chain(settings.links)
     count, test = (40, 8) if settings.fast else (settings.pieces, settings.test)
-    motion = Motion(of_system(system, TangentState))
-    ts = np.arange(_TIMES) * _DT
-
-    def followed(key: Array, count: int) -> TangentState:
-        first = jax.vmap(required(system, "sample_tangent"))(
-            jax.random.split(key, count)
-        )
-        first = jax.tree.map(lambda x: x.astype(float), first)
-        path = motion.path(system.params, first, ts, longest=_DT / 20)
-        return jax.tree.map(np.asarray, path)
-
-    whole, long = followed(keys.train, count), followed(keys.test, test)
-    starts = np.random.default_rng(keys.seed).integers(0, _TIMES - _POINTS, count)
-    rows = starts[:, None] + np.arange(_POINTS)
-    pick = np.arange(count)[:, None]
-    pieces = jax.tree.map(lambda x: x[pick, rows], whole)
-    short = jax.tree.map(lambda x: x[:, :_POINTS], long)
-    return Samples(
-        [Trajectories(ts[:_POINTS], pieces)],
-        [Trajectories(ts, long)],
-        [Trajectories(ts[:_POINTS], short)],
-    )
-
-
-def _accelerated(found: list[Trajectories]) -> list[Trajectories]:
-    """Pieces as single states with their accelerations; longer motions as they are.
-
-    The first and last points are left out, and those where the accelerations of five
-    points and of three differ by more than `_RESOLVED` of their root mean square: there
-    0.03 is too long for the motion.
-    """
-    return [_resolved(x) if len(x.t) == _POINTS else x for x in found]
-
-
-def _resolved(pieces: Trajectories) -> Trajectories:
-    t, (q, v) = pieces.t, pieces.y
-    a, coarse = (data.accelerations(t, q, v, window=w) for w in (_POINTS, 3))
-    gap = np.max(np.abs(a - coarse), axis=-1)
-    kept = gap <= _RESOLVED * np.sqrt(np.mean(a**2))
-    kept[:, [0, -1]] = False
-    q, v, a = (x[kept][:, None] for x in (q, v, a))
-    return Trajectories(t[:1], TangentState(q, v), TangentState(v, a))
-
-
-def _masses_at(system: System, q: Array) -> Array:
-    """The places of all masses, (2 links,)."""
-    return required(system, "points")(system.params, q)[1:].ravel()
-
-
-def _cartesian(system: System, y: State) -> Array:
-    """Positions and velocities of all masses, (4 links,)."""
-    return jnp.concatenate(jax.jvp(partial(_masses_at, system), (y[0],), (y[1],)))
-
-
-def _measured(trained: Trained) -> dict[str, float]:
-    """Geometric means over T = 3, and their geometric mean over trajectories."""
-    system = _chain(trained.settings.links)
-    (true,) = trained.samples.test
-    found = measures.predicted(trained.subject.built, trained.params, true, _DT / 3)
-    cartesian = jax.vmap(partial(_cartesian, system))
-
-    @jax.jit
-    def error(found: State, true: State) -> Array:
-        return metrics.relative_error(cartesian(found), cartesian(true))
-
-    wanted = jax.tree.map(lambda x: jnp.asarray(x, found.q.dtype), true.y)
-    errors = jax.vmap(error)(found, wanted)
-    errors = jnp.where(jnp.isfinite(errors), errors, 1e3)
-    times = jnp.asarray(true.t, errors.dtype)
-    geometric = jax.vmap(lambda e: metrics.geometric_mean(e, times))(errors)
-    valid = jax.vmap(lambda e: metrics.valid_time(times, e))(errors)
-    return {
-        "rollout_error": float(jnp.exp(jnp.mean(jnp.log(geometric)))),
-        "valid_time": float(jnp.median(valid)),
-    }
-
-
-def _draw(run: Run) -> figures.Figures:
-    """Paths and energies of motions, and fields in a section.
-
-    In the section the first pendulum has any angle and velocity, the rest hang still.
-    """
-    system = _chain(run.settings.links)
-    true = Motion(of_system(system, TangentState))
-    constants = jax.tree.map(jnp.asarray, system.params)
-    axes = (np.linspace(-np.pi, np.pi, 61), np.linspace(-4.0, 4.0, 61))
-    still = np.zeros((2, run.settings.links))
-
-    def shown(
-        motion: Motion, params: PyTree, samples: Samples
-    ) -> tuple[Trajectories, Axes]:
-        (long,) = samples.test
-        y = (
-            long.y
-            if motion is true
-            else measures.predicted(motion, params, long, _DT / 3)
-        )
-        y = jax.tree.map(lambda x: jnp.asarray(x[:20], float), y)
-        energy = np.asarray(true.energy(constants, y))
-        found = Trajectories(long.t, jax.tree.map(np.asarray, y), energy=energy)
-        return found, measures.field_grid(motion.dynamics, params, axes, still)
-
-    return figures.motion_figures(
-        run,
-        axes,
-        shown,
-        (true, constants),
-        names=(r"$\theta_1$ [rad]", r"$\dot{\theta}_1$ [1]"),
-        system=system,
-        parts=(r"d\theta_1/dt", r"d\dot{\theta}_1/dt"),
-    )
+    return chain_pieces.pieces(settings.links, keys, count, test)
 
 
 def _shape(settings: Settings) -> dict[str, Any]:
@@ -249,7 +111,7 @@ _ROWS = {
         name,
         _made(name, "compact"),
         _DAMPED,
-        view=_accelerated,
+        view=chain_pieces.accelerated,
     )
     for name in _DAMPED_NAMES
 }
@@ -287,7 +149,7 @@ EXPERIMENT = Experiment(
     sample=sample,
     rows=_ROWS,
     columns={"rollout_error": "rel. rollout error", "valid_time": "valid time"},
-    measures=_measured,
-    figures=_draw,
+    measures=chain_judging.errors,
+    figures=chain_judging.draw,
     published=_published,
 )

@@ -15,19 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxphys import metrics
-from jaxphys.experiments import figures, record
+from jaxphys.experiments import figures
 from jaxphys.experiments.experiment import Experiment, Keys, Row, Run, Samples, Trained
-from jaxphys.experiments.measures import (
-    Judge,
-    acceleration_error,
-    finite,
-    rollout_errors,
-)
+from jaxphys.experiments.measures import Judge, lagrangian_errors
 from jaxphys.experiments.motion.rows import Make, damped, damped_row, network, row
+from jaxphys.experiments.motion.samples import drawn, random_states
+from jaxphys.experiments.motion.statistics import statistics, table
 from jaxphys.experiments.motion.sweeping import write_sweep
 from jaxphys.learning import Recipe
-from jaxphys.types import Array, System, TangentState, Trajectories, required
+from jaxphys.types import Array, System, TangentState, Trajectories
 
 __all__ = ["TIMES", "Settings", "adam", "experiment", "followed"]
 
@@ -36,8 +32,6 @@ TIMES = np.linspace(0.0, 3.0, 4)
 
 #: Learning rates from the first epoch to the last, each half of the one before.
 _HALVED = 10
-
-_STATISTICS = metrics.Summary._fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +60,7 @@ class Settings:
 def followed(judge: Judge, key: Array, count: int, ts: np.ndarray) -> Trajectories:
     """True motions in q and v, with the exact accelerations along them."""
     true, params = judge.truth(TangentState), judge.system.params
-    first = jax.vmap(required(judge.system, "sample_tangent"))(
-        jax.random.split(key, count)
-    )
-    first = jax.tree.map(lambda x: x.astype(float), first)
+    first = random_states(judge.system, key, count)
     path = true.path(params, first, ts, longest=0.005)
     flat = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), path)
     rate = true.rate(params, flat)
@@ -131,30 +122,20 @@ def experiment(system: System, dtype: str | None = None, **fields: Any) -> Exper
     def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
         """Motions for training and for the test."""
         del dtype
-        train = followed(judge, keys.train, _motions(settings), TIMES)
-        test = followed(judge, keys.test, 256, TIMES)
-        return Samples([train], [test], [test])
+        motions = partial(followed, judge, ts=TIMES)
+        return drawn(motions, keys, _motions(settings), 256)
 
     def measured(trained: Trained) -> dict[str, float]:
         """The squared error of each coordinate over each motion, in all statistics."""
         found = judge_of(trained.settings).rollouts_of(trained)
         square = jnp.mean((found.found.q - found.true.q) ** 2, axis=1)
-        errors = {
-            "acceleration_error": acceleration_error(
-                trained.subject.built.dynamics, trained.params, trained.samples.clean
-            )
-        }
-        for i in range(square.shape[1]):
-            known = metrics.summary(square[:, i])
-            for name, value in zip(_STATISTICS, known, strict=True):
-                errors[f"{name}_{i + 1}"] = finite(value)
-        return errors | rollout_errors(found)
+        return statistics(square) | lagrangian_errors(trained, found)
 
     def draw(run: Run) -> figures.Figures:
         return figures.lagrangian_figures(judge_of(run.settings), run)
 
     def finish(run: Run) -> None:
-        print(_statistics(system, run.results["methods"]))
+        print(table(system, run.results["methods"]))
         if run.settings.sweep and not run.interrupted:
             make, recipes = _published(n), partial(adam, run.settings)
             write_sweep(run, make, recipes)
@@ -172,17 +153,3 @@ def experiment(system: System, dtype: str | None = None, **fields: Any) -> Exper
         finish=finish,
         **fields,
     )
-
-
-def _statistics(system: System, methods: dict[str, Any]) -> str:
-    """All statistics of the first seed's models, a row a coordinate of each."""
-    header = ["model", "coordinate", *(name.replace("_", " ") for name in _STATISTICS)]
-    table = [[*header, "valid time"]]
-    for name, entry in methods.items():
-        end = record.finals(entry)[0]
-        for i, coordinate in enumerate(system.coordinates):
-            cells = [f"{end[f'{kind}_{i + 1}']:.2e}" for kind in _STATISTICS]
-            shown = coordinate.replace("\\", "").replace("_{", "").replace("}", "")
-            table.append([name, shown, *cells, f"{end['valid_time']:.2f}"])
-    note = "mean squared error of each coordinate over a motion, of all starts"
-    return f"\n{note}\n{record.aligned(table)}"

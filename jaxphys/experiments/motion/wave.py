@@ -19,13 +19,9 @@ import numpy as np
 from jaxphys import metrics, models, plots, systems
 from jaxphys.experiments import figures
 from jaxphys.experiments.experiment import Experiment, Keys, Run, Samples, Trained
-from jaxphys.experiments.measures import (
-    Judge,
-    acceleration_error,
-    finite,
-    rollout_errors,
-)
+from jaxphys.experiments.measures import Judge, finite, lagrangian_errors
 from jaxphys.experiments.motion.rows import damped, damped_row, row
+from jaxphys.experiments.motion.samples import drawn
 from jaxphys.learning import Recipe
 from jaxphys.motion import Simulator
 from jaxphys.types import Array, Dynamics, TangentState, Trajectories
@@ -87,8 +83,7 @@ def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
         )
 
     count, tests = (8, 8) if settings.fast else (settings.motions, 32)
-    train, test = seen(keys.train, count), seen(keys.test, tests)
-    return Samples([train], [test], [test])
+    return drawn(seen, keys, count, tests)
 
 
 def _measured(trained: Trained) -> dict[str, float]:
@@ -96,12 +91,8 @@ def _measured(trained: Trained) -> dict[str, float]:
     judge = _judge_of(trained.settings)
     found = judge.rollouts_of(trained)
     drifts = jax.vmap(metrics.energy_drift)(judge.energies(found.found))
-    return {
-        "acceleration_error": acceleration_error(
-            trained.subject.built.dynamics, trained.params, trained.samples.clean
-        ),
-        "energy_drift": finite(metrics.quartiles(drifts.relative).median),
-    } | rollout_errors(found)
+    drift = finite(metrics.quartiles(drifts.relative).median)
+    return {"energy_drift": drift} | lagrangian_errors(trained, found)
 
 
 def _draw(run: Run) -> dict[str, plots.Figure]:
@@ -141,10 +132,7 @@ EXPERIMENT = Experiment(
     rows={
         "lattice": row("lattice", "adam", _lattice, _ADAM),
         "lattice_levenberg_marquardt": damped_row(
-            "lattice",
-            _lattice,
-            damped(2, 8),
-            time_of="lattice",
+            "lattice", _lattice, damped(2, 8), time_of="lattice"
         ),
     },
     columns={
