@@ -1,7 +1,7 @@
 """Why half-inverse gradients: one choice after another changed, the rest left alone.
 
 The step V Λ^κ Uᵀ g runs from gradient descent, κ = 1, over HIG, κ = −1/2, to
-Gauss–Newton, κ = −1. In function space it is δe = −η K^((κ+1)/2) g, so that of the
+Gauss–Newton, κ = −1. In function space it is `δe = −η K^((κ+1)/2) g`, so that of the
 spread of singular values the power κ + 1 is left, and a rate that suits one exponent
 suits no other. Each therefore has the same rates to choose from, in units of the step
 that solves the direction of largest singular value, η = c (b/2) / σ_max^(κ+1), and all
