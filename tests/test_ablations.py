@@ -63,6 +63,19 @@ def test_what_an_optimizer_does_not_remember_is_told():
         Choice("adam", 6, (), {"power": 1.0}).start(learning_rate=0.1)
 
 
+def test_rows_are_named_by_what_is_changed_sweep_by_sweep(every):
+    assert list(every) == [
+        *(f"kappa_{x}" for x in ("1", "0.5", "0", "-0.25", "-0.5", "-0.75", "-1")),
+        *(f"rcond_{x}" for x in ("0.01", "0.0001", "1e-06", "1e-08")),
+        *(f"batch_{x}" for x in (8, 16, 64, 128, 256)),
+        *(f"width_{x}" for x in (5, 10, 40, 80)),
+        *("adam", "levenberg_marquardt", "spring"),
+        *(f"levenberg_marquardt_damping_{x}" for x in ("1e-07", "1e-05", 0.001, 0.1)),
+        *(f"spring_damping_{x}" for x in ("1e-05", 0.001, 0.1, 1)),
+        *(f"spring_decay_{x}" for x in (0, 0.5, 0.99)),
+    ]
+
+
 @pytest.mark.parametrize("problem", choices.PROBLEMS)
 def test_every_sweep_passes_through_the_same_setting(problem):
     every = sweeps.rows(Settings(problem=problem))
