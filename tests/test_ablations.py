@@ -12,15 +12,16 @@ import pytest
 
 from jaxphys import experiments, losses, optim, training
 from jaxphys.experiments import RunOptions
-from jaxphys.experiments.control import ablations, choices
-from jaxphys.experiments.control.choices import Choice, Settings
+from jaxphys.experiments.control import ablations, choices, rates, sweeps
+from jaxphys.experiments.control.ablations import Settings
+from jaxphys.experiments.control.choices import Choice
 
 pytestmark = pytest.mark.x64
 
 
 @pytest.fixture(scope="module")
 def every():
-    return choices.rows(Settings())
+    return sweeps.rows(Settings())
 
 
 def updated(tx, start=None):
@@ -62,9 +63,22 @@ def test_what_an_optimizer_does_not_remember_is_told():
         Choice("adam", 6, (), {"power": 1.0}).start(learning_rate=0.1)
 
 
+def test_rows_are_named_by_what_is_changed_sweep_by_sweep(every):
+    assert list(every) == [
+        *(f"kappa_{x}" for x in ("1", "0.5", "0", "-0.25", "-0.5", "-0.75", "-1")),
+        *(f"rcond_{x}" for x in ("0.01", "0.0001", "1e-06", "1e-08")),
+        *(f"batch_{x}" for x in (8, 16, 64, 128, 256)),
+        *(f"width_{x}" for x in (5, 10, 40, 80)),
+        *("adam", "levenberg_marquardt", "spring"),
+        *(f"levenberg_marquardt_damping_{x}" for x in ("1e-07", "1e-05", 0.001, 0.1)),
+        *(f"spring_damping_{x}" for x in ("1e-05", 0.001, 0.1, 1)),
+        *(f"spring_decay_{x}" for x in (0, 0.5, 0.99)),
+    ]
+
+
 @pytest.mark.parametrize("problem", choices.PROBLEMS)
 def test_every_sweep_passes_through_the_same_setting(problem):
-    every = choices.rows(Settings(problem=problem))
+    every = sweeps.rows(Settings(problem=problem))
     half = every["kappa_-0.5"]
     assert {"kappa", "rcond", "batch"} <= set(half.at)
     for row in every.values():
@@ -76,7 +90,7 @@ def test_every_sweep_passes_through_the_same_setting(problem):
 
 
 def test_a_batch_size_asked_for_is_that_of_all_but_its_sweep():
-    every = choices.rows(Settings(), RunOptions(batch_size=16))
+    every = sweeps.rows(Settings(), RunOptions(batch_size=16))
     for row in every.values():
         own = set(row.at) == {"batch"}
         assert (row.choice.batch_size == 16) != own
@@ -86,7 +100,7 @@ def test_a_batch_size_asked_for_is_that_of_all_but_its_sweep():
 
 
 def test_the_name_of_a_sweep_is_all_of_its_settings(every):
-    assert choices.chosen(("decay", "adam"), every) == (
+    assert ablations.chosen(("decay", "adam"), every) == (
         "spring",
         "spring_decay_0",
         "spring_decay_0.5",
@@ -94,12 +108,12 @@ def test_the_name_of_a_sweep_is_all_of_its_settings(every):
         "adam",
     )
     with pytest.raises(ValueError, match="Did you mean 'kappa'"):
-        choices.chosen(("kapa",), every)
+        ablations.chosen(("kapa",), every)
 
 
 def test_a_rate_of_one_is_the_true_step_of_gauss_newton(every):
-    assert ablations.rate_unit(every["kappa_-1"].choice, 10.0) == 16.0
-    assert ablations.rate_unit(every["kappa_1"].choice, 10.0) == 0.16
+    assert rates.rate_unit(every["kappa_-1"].choice, 10.0) == 16.0
+    assert rates.rate_unit(every["kappa_1"].choice, 10.0) == 0.16
 
 
 def test_the_best_rate_did_not_diverge():
@@ -108,8 +122,8 @@ def test_the_best_rate_did_not_diverge():
         {"status": "finished", "train_loss": 0.3},
         {"status": "finished", "train_loss": 0.2},
     ]
-    assert ablations.best_of(ends) == 2
-    assert ablations.best_of(ends[:1]) == 0
+    assert rates.best_of(ends) == 2
+    assert rates.best_of(ends[:1]) == 0
 
 
 EXPONENTS = {"powers": (1.0, -1.0), "rates": (0.3, 1.0)}
@@ -180,7 +194,7 @@ def test_every_setting_runs(tmp_path):
     for entry in methods.values():
         assert np.isfinite(entry["final"]["test_loss"])
     asked = Settings(problem="poisson", **settings)
-    assert set(methods) == set(choices.rows(asked, RunOptions(batch_size=2)))
+    assert set(methods) == set(sweeps.rows(asked, RunOptions(batch_size=2)))
 
 
 @pytest.mark.parametrize(

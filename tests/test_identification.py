@@ -219,7 +219,7 @@ def test_a_run_leaves_what_it_found_in_results_table_and_figures(tmp_path, capsy
         ({"noise": np.nan}, {}, "noise is nan"),
         ({"duration": 0.0}, {}, "duration is 0.0"),
         ({"motions": 0}, {}, "motions is 0"),
-        ({"times": 0}, {}, "times 0"),
+        ({"times": 0}, {}, "times is 0"),
         ({"torque": np.inf}, {}, "amplitude is inf"),
         ({"start_error": 1.0}, {}, "relative_error is 1.0"),
         ({}, {"method": ("adams",)}, "Did you mean 'adam'"),

@@ -24,8 +24,7 @@ import optax
 
 from jaxphys import models, optim, plots, problems
 from jaxphys.experiments.control.rows import Steering, row, steering
-from jaxphys.experiments.experiment import Row, Run, RunOptions, Trained
-from jaxphys.learning import Recipe
+from jaxphys.experiments.experiment import Run, RunOptions, Trained
 from jaxphys.types import Array, Problem, PyTree
 
 __all__ = ["EXPERIMENT", "ROWS", "Settings", "build", "equation", "true_solution"]
@@ -133,27 +132,14 @@ def _measures(trained: Trained) -> dict[str, float]:
     }
 
 
-def _growing(batches: Row, *sizes: int) -> Row:
-    """The same row with smaller batches to begin with."""
-
-    def recipe(settings: Settings) -> Recipe:
-        return dataclasses.replace(batches.recipe(settings), batch_growth=sizes)
-
-    return dataclasses.replace(batches, recipe=recipe)
-
-
 ROWS = {
     "adam": row(build, "adam", 256, lambda b: optax.adam(1e-3)),
-    "levenberg_marquardt": _growing(
-        row(
-            build,
-            "levenberg_marquardt",
-            2048,
-            lambda b: optim.levenberg_marquardt(min_damping=1e-15, method="gram"),
-        ),
-        256,
-        512,
-        1024,
+    "levenberg_marquardt": row(
+        build,
+        "levenberg_marquardt",
+        2048,
+        lambda b: optim.levenberg_marquardt(min_damping=1e-15, method="gram"),
+        batch_growth=(256, 512, 1024),
     ),
 }
 
@@ -174,7 +160,6 @@ EXPERIMENT = steering(
     build,
     ROWS,
     seconds=600.0,
-    milestones=(1e-4, 1e-6, 1e-8),
     measures=_measures,
     measured=("relative_error", "max_error"),
     published={"levenberg_marquardt": {"relative_error": 8e-14}},

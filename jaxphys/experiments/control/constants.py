@@ -1,14 +1,83 @@
 """Constants that were recovered, beside the truth and what noise lets anyone know."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
+from jaxphys import problems
 from jaxphys.experiments import record
+from jaxphys.experiments.experiment import Run
+from jaxphys.problems.identification import standard_errors
+from jaxphys.types import Array, PyTree
 
-__all__ = ["EXACT", "recovered", "table"]
+__all__ = ["EXACT", "Constant", "recovered", "relative_errors", "report", "table"]
 
 #: Without noise a constant counts as found within this relative error.
 EXACT = 1e-6
+
+
+class Constant(NamedTuple):
+    """How tables and figures name a constant."""
+
+    symbol: str
+    unit: str
+
+
+def relative_errors(true: Mapping[str, float]) -> Callable[[PyTree], dict[str, float]]:
+    """`errors(params) -> {NAME_error: number}`, of weights that begin with logarithms.
+
+    Args:
+      true: the constants as they are, in the order of the weights.
+    """
+
+    def errors(params: PyTree) -> dict[str, float]:
+        values = np.exp(np.asarray(params, float)[: len(true)])
+        return {
+            f"{name}_error": float(x) / actual - 1
+            for (name, actual), x in zip(true.items(), values, strict=True)
+        }
+
+    return errors
+
+
+def _knowable(run: Run, names: Collection[str], actual: Array) -> dict[str, float]:
+    """The relative standard error that the noise leaves each constant.
+
+    Args:
+      run: whose settings have `noise`.
+      names: of the constants.
+      actual: the weights as they are; they begin with the constants' logarithms.
+    """
+    inputs, _ = run.samples.train
+    outputs = problems.outputs(*run.built)
+
+    @jax.jit
+    def errors() -> Array:
+        return standard_errors(outputs, actual, inputs, noise=run.settings.noise)
+
+    # What is not determined at all has an error without bound, or not a number.
+    bounded = np.nan_to_num(np.asarray(errors(), float), nan=1e300, posinf=1e300)
+    return dict(zip(names, bounded[: len(names)].tolist(), strict=True))
+
+
+def report(
+    run: Run, true: Mapping[str, float], actual: Array, unknown: Mapping[str, Constant]
+) -> None:
+    """Add `constants`, which is `recovered`, to results.json, and print its table.
+
+    Args:
+      run: whose settings have `noise`.
+      true: the constants as they are.
+      actual: the weights as they are.
+      unknown: what the constants are called.
+    """
+    left, noisy = _knowable(run, true, actual), run.settings.noise > 0
+    found = recovered(true, run.results["methods"], left, noisy=noisy)
+    run.results["constants"] = found
+    record.write_json(run.out / "results.json", run.results)
+    print("\n" + table(found, unknown))
 
 
 def recovered(
@@ -61,7 +130,7 @@ def recovered(
     return {name: one(entry["history"]) for name, entry in methods.items()}
 
 
-def table(constants: Mapping[str, Any], units: Mapping[str, str]) -> str:
+def table(constants: Mapping[str, Any], unknown: Mapping[str, Constant]) -> str:
     """The closing table of constants; `constants` is from `recovered`."""
     header = ["method", "constant", "true", "start", "recovered", "rel. error"]
     lines = [[*header, "std. error", "ratio", "updates", "seconds"]]
@@ -73,7 +142,7 @@ def table(constants: Mapping[str, Any], units: Mapping[str, str]) -> str:
             lines.append(
                 [
                     "" if number else method,
-                    f"{name} [{units[name]}]",
+                    f"{name} [{unknown[name].unit}]",
                     *(f"{x[key]:.5f}" for key in ("true", "start", "recovered")),
                     f"{error:+.1e}",
                     f"{knowable:.1e}" if knowable < 1 else "∞",

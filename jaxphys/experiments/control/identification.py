@@ -9,35 +9,26 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxphys import optim, plots, problems, systems
-from jaxphys.experiments import record
-from jaxphys.experiments.control import constants
+from jaxphys.checks import check_count, check_positive
+from jaxphys.experiments.control import constant_figures, constants
+from jaxphys.experiments.control.constants import Constant
 from jaxphys.experiments.control.rows import MILESTONES, Steering, row, steering
 from jaxphys.experiments.experiment import Keys, Row, Run, RunOptions
-from jaxphys.problems.identification import guess, standard_errors, truth
-from jaxphys.types import Array, PyTree, System, TangentState
+from jaxphys.problems.identification import guess, truth
+from jaxphys.types import Array, System, TangentState
 
-__all__ = [
-    "CONSTANTS",
-    "EXPERIMENT",
-    "Settings",
-    "build",
-    "pendulum",
-    "release",
-    "rows",
-]
+__all__ = ["CONSTANTS", "EXPERIMENT", "Settings", "build", "pendulum", "release"]
 
-#: What is to be found, gravity being known: its symbol and unit.
+#: What is to be found, gravity being known.
 CONSTANTS = {
-    "mass1": ("m_1", "kg"),
-    "mass2": ("m_2", "kg"),
-    "length1": ("l_1", "m"),
-    "length2": ("l_2", "m"),
+    "mass1": Constant("m_1", "kg"),
+    "mass2": Constant("m_2", "kg"),
+    "length1": Constant("l_1", "m"),
+    "length2": Constant("l_2", "m"),
 }
 
 #: A step of RK4 is at most this long [s]: its error is some 1e-5 rad over a motion.
@@ -80,11 +71,14 @@ class Settings:
         return self.motions
 
 
+def _true(settings: Settings) -> dict[str, float]:
+    """The constants as they are."""
+    return {name: getattr(settings, name) for name in CONSTANTS}
+
+
 def pendulum(settings: Settings) -> System:
     """The pendulum that is measured."""
-    return systems.double_pendulum(
-        **{name: getattr(settings, name) for name in CONSTANTS}
-    )
+    return systems.double_pendulum(**_true(settings))
 
 
 def release() -> TangentState:
@@ -98,19 +92,11 @@ def build(settings: Settings, dtype: jnp.dtype) -> Steering:
     Raises:
       ValueError: for settings that are invalid.
     """
-    if settings.motions < 1 or settings.times < 1:
-        raise ValueError(
-            f"motions is {settings.motions} and times {settings.times}; expected both "
-            "≥ 1."
-        )
-    if not 0 < settings.duration < math.inf:
-        raise ValueError(
-            f"duration is {settings.duration}; expected a finite time above zero."
-        )
-    dt = settings.duration / settings.times
-    system = pendulum(settings)
+    check_count("motions", settings.motions)
+    check_positive("duration", settings.duration)
+    dt = settings.duration / check_count("times", settings.times)
     problem = problems.identification(
-        system,
+        pendulum(settings),
         list(CONSTANTS),
         release(),
         num_steps=settings.times,
@@ -120,26 +106,25 @@ def build(settings: Settings, dtype: jnp.dtype) -> Steering:
         amplitude=settings.torque,
         dtype=dtype,
     )
-    actual = truth(system, list(CONSTANTS), release(), dtype)
+    actual = _unknowns(settings, dtype)
     start = guess(actual, len(CONSTANTS), relative_error=settings.start_error)
     return Steering(problem, start)
 
 
-def _adam(batch_size: int) -> optax.GradientTransformation:
-    del batch_size
-    return optax.adam(5e-2)
+def _unknowns(settings: Settings, dtype: jnp.dtype) -> Array:
+    """All that is to be found, as it is: logarithms of constants, and the release."""
+    return truth(pendulum(settings), list(CONSTANTS), release(), dtype)
 
 
-def _damped(batch_size: int) -> optax.GradientTransformation:
-    del batch_size
-    return optim.levenberg_marquardt()
-
-
-def rows(settings: Settings) -> dict[str, Row]:
+def _rows(settings: Settings) -> dict[str, Row]:
     """Both methods, on all motions at once."""
+    makers = {
+        "adam": lambda b: optax.adam(5e-2),
+        "levenberg_marquardt": lambda b: optim.levenberg_marquardt(),
+    }
     return {
         name: row(build, name, settings.motions, make, model="constants")
-        for name, make in (("adam", _adam), ("levenberg_marquardt", _damped))
+        for name, make in makers.items()
     }
 
 
@@ -152,80 +137,18 @@ def _milestones(settings: Settings) -> tuple[float, ...]:
 def _monitor(settings: Settings, built: Steering, keys: Keys) -> Callable:
     """The relative error of each constant."""
     del built, keys
-
-    def errors(params: PyTree) -> dict[str, float]:
-        values = np.exp(np.asarray(params, float)[: len(CONSTANTS)])
-        return {
-            f"{name}_error": float(x) / getattr(settings, name) - 1
-            for name, x in zip(CONSTANTS, values, strict=True)
-        }
-
-    return errors
-
-
-def _knowable(run: Run) -> dict[str, float]:
-    """The relative standard error that the noise leaves each constant."""
-    settings, (inputs, _) = run.settings, run.samples.train
-    outputs = problems.outputs(*run.built)
-    actual = truth(pendulum(settings), list(CONSTANTS), release(), inputs.dtype)
-
-    @jax.jit
-    def errors() -> Array:
-        return standard_errors(outputs, actual, inputs, noise=settings.noise)
-
-    # What is not determined at all has an error without bound, or not a number.
-    bounded = np.nan_to_num(np.asarray(errors(), float), nan=1e300, posinf=1e300)
-    return dict(zip(CONSTANTS, bounded[: len(CONSTANTS)].tolist(), strict=True))
+    return constants.relative_errors(_true(settings))
 
 
 def _finish(run: Run) -> None:
     """The second table, and `constants` in results.json, which the figures read."""
-    settings, methods = run.settings, run.results["methods"]
-    true = {name: getattr(settings, name) for name in CONSTANTS}
-    noisy = settings.noise > 0
-    found = constants.recovered(true, methods, _knowable(run), noisy=noisy)
-    run.results["constants"] = found
-    record.write_json(run.out / "results.json", run.results)
-    print(
-        "\n"
-        + constants.table(found, {name: unit for name, (_, unit) in CONSTANTS.items()})
-    )
+    actual = _unknowns(run.settings, run.samples.train[0].dtype)
+    constants.report(run, _true(run.settings), actual, CONSTANTS)
 
 
 def _figures(run: Run) -> dict[str, plots.Figure]:
     """The errors of the constants in time, and the motion that was fitted best."""
-    methods = run.results["methods"]
-    first = next(iter(run.results["constants"].values()))["constants"]
-    knowable = {name: first[name]["standard_error"] for name in CONSTANTS}
-    shown = knowable if run.settings.noise and max(knowable.values()) < 1 else None
-    errors = plots.constant_errors(
-        {name: entry["history"] for name, entry in methods.items()},
-        {name: symbol for name, (symbol, _) in CONSTANTS.items()},
-        shown,
-        looks=run.looks,
-    )
-    best = min(run.params, key=lambda name: methods[name]["final"]["train_loss"])
-    return {"constants": errors, "motion": _motion_figure(run, best)}
-
-
-def _motion_figure(run: Run, name: str) -> plots.Figure:
-    """The first two motions: measured, by the first guess, and as a row fitted them."""
-    settings, (problem, model) = run.settings, run.built
-    inputs, targets = (x[:2] for x in run.samples.train)
-    simulate = jax.jit(jax.vmap(problem.simulate, (None, 0)))
-
-    def angles(flat: Array) -> np.ndarray:
-        return np.asarray(flat).reshape(len(inputs), settings.times + 1, -1)
-
-    return plots.identified_motion(
-        np.linspace(0, settings.duration, settings.times + 1),
-        angles(targets),
-        angles(simulate(model.init(run.keys.network), inputs)),
-        angles(simulate(run.params[name], inputs)),
-        inputs,
-        noise=settings.noise,
-        method=run.looks[name].label,
-    )
+    return constant_figures.figures(run, CONSTANTS)
 
 
 EXPERIMENT = steering(
@@ -233,7 +156,7 @@ EXPERIMENT = steering(
     "find a double pendulum's masses and lengths from noisy motion",
     Settings,
     build,
-    rows,
+    _rows,
     figures=_figures,
     finish=_finish,
     milestones=_milestones,

@@ -76,6 +76,7 @@ def row(
     residual: bool = False,
     proxy: _Proxy | None = None,
     starts: int = 1,
+    batch_growth: tuple[int, ...] = (),
 ) -> Row:
     """One method of a comparison.
 
@@ -89,13 +90,20 @@ def row(
       proxy: `proxy(problem, batch_size) -> objective`, of methods that train the
         network on an objective of its own.
       starts: how many networks are trained side by side.
+      batch_growth: smaller batches to begin with.
     """
 
     def target(built: Steering, recipe: Recipe) -> problems.Target:
         own = proxy and proxy(built.problem, recipe.batch_size or batch_size)
         return problems.steered(*built, residual=residual, proxy=own)
 
-    recipe = Recipe(optimizer=make, batch_size=batch_size, skips=0, starts=starts)
+    recipe = Recipe(
+        optimizer=make,
+        batch_size=batch_size,
+        batch_growth=batch_growth,
+        skips=0,
+        starts=starts,
+    )
     return Row(
         model=model,
         optimizer=optimizer,

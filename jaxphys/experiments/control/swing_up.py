@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from jaxphys import integrators, mechanics, models, optim, plots, problems, systems
+from jaxphys.experiments.control.policies import followed
 from jaxphys.experiments.control.rows import Steering, row, steering
 from jaxphys.experiments.experiment import Keys, Run, Trained
 from jaxphys.types import Array, Model, Problem, PyTree, TangentState
@@ -102,21 +103,13 @@ def build(settings: Settings, dtype: jnp.dtype) -> Steering:
 
 def _measures(trained: Trained) -> dict[str, float]:
     """The share of fresh starts whose pole stands at the end, and from t = 2 on."""
-    problem, model = trained.subject.built
-    starts, _ = problem.sample(trained.keys.draw, _JUDGED)
-    path = _paths(problem, model, trained.params, starts)
+    path = followed(trained.subject.built, trained.params, trained.keys, _JUDGED)
     standing = np.cos(np.asarray(path.y.q[..., 1])) > _UPRIGHT
     late = np.asarray(path.t[0]) >= 2.0
     return {
         "upright": float(np.mean(standing[:, -1])),
         "upright_throughout": float(np.mean(np.all(standing[:, late], axis=1))),
     }
-
-
-def _paths(problem: Problem, model: Model, params: PyTree, starts: PyTree):
-    return jax.jit(jax.vmap(problems.closed_loop(problem, model), (None, 0)))(
-        params, starts
-    )
 
 
 ROWS = {
@@ -129,8 +122,7 @@ ROWS = {
 
 def drawn(built: Steering, params: PyTree, keys: Keys) -> plots.Figure:
     """Motions from six fresh starts under a policy."""
-    starts, _ = built.problem.sample(keys.draw, 6)
-    path = _paths(*built, params, starts)
+    path = followed(built, params, keys, 6)
     states = {
         "position of the cart [1]": path.y.q[..., 0],
         "angle of the pole [rad]": path.y.q[..., 1],

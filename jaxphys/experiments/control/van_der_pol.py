@@ -14,24 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxphys import integrators, models, optim, plots, problems, training
+from jaxphys import integrators, models, optim, plots, problems
+from jaxphys.experiments.control.policies import costs, followed, optimal_costs
 from jaxphys.experiments.control.rows import Steering, row, steering
 from jaxphys.experiments.experiment import Keys, Run, Trained
-from jaxphys.types import Array, Model, Problem, PyTree
+from jaxphys.types import Array, Problem, PyTree
 
-__all__ = [
-    "EXPERIMENT",
-    "ROWS",
-    "Settings",
-    "best_controls",
-    "build",
-    "drawn",
-    "optimal_costs",
-    "oscillator",
-]
+__all__ = ["EXPERIMENT", "ROWS", "Settings", "build", "drawn", "oscillator"]
 
-#: Fresh starts for which controls are optimized, and the updates that takes.
-_JUDGED, _UPDATES = 32, 40
+#: Fresh starts for which controls are optimized.
+_JUDGED = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,42 +81,6 @@ def build(settings: Settings, dtype: jnp.dtype) -> Steering:
     return Steering(oscillator(settings, dtype), model)
 
 
-def best_controls(problem: Problem, steps: int) -> Model:
-    """A policy that reads nothing but the time: its weights are the controls."""
-
-    def init(key: Array) -> Array:
-        del key
-        return jnp.zeros(steps, problem.sample(jax.random.key(0), 1)[0].dtype)
-
-    def apply(controls: Array, seen: Array) -> Array:
-        number = jnp.round(seen[-1] * steps).astype(jnp.int32)
-        return controls[number][None]
-
-    return Model(init, apply)
-
-
-def optimal_costs(problem: Problem, steps: int, starts: Array) -> Array:
-    """The least cost from each start, by Levenberg–Marquardt on the controls, (b,)."""
-    outputs = problems.outputs(problem, best_controls(problem, steps))
-    tx = optim.levenberg_marquardt(damping=1e-2)
-    step = training.make_train_step(outputs, problem.objective, tx)
-    first = training.init_state(jnp.zeros(steps, starts.dtype), tx)
-
-    def one(start: Array) -> Array:
-        batch = (start[None], start[None])
-        last, _ = jax.lax.scan(
-            lambda state, _: (step(state, batch)[0], None), first, length=_UPDATES
-        )
-        return jnp.sum(outputs(last.params, start) ** 2)
-
-    return jax.lax.map(one, starts)
-
-
-def _costs(problem: Problem, model: Model, params: PyTree, starts: Array) -> Array:
-    rows = jax.vmap(problems.outputs(problem, model), (None, 0))(params, starts)
-    return jnp.sum(rows**2, axis=1)
-
-
 def _measures(trained: Trained) -> dict[str, float]:
     """How far the policy's costs are above the least ones, relatively."""
     problem, model = trained.subject.built
@@ -133,7 +89,7 @@ def _measures(trained: Trained) -> dict[str, float]:
 
     @jax.jit
     def judged(params: PyTree, starts: Array) -> Array:
-        found = _costs(problem, model, params, starts)
+        found = costs(problem, model, params, starts)
         return found / optimal_costs(problem, steps, starts) - 1
 
     excess = np.asarray(judged(trained.params, starts))
@@ -150,9 +106,7 @@ ROWS = {
 
 def drawn(built: Steering, params: PyTree, keys: Keys) -> plots.Figure:
     """Motions from six fresh starts under a policy."""
-    starts, _ = built.problem.sample(keys.draw, 6)
-    follow = jax.jit(jax.vmap(problems.closed_loop(*built), (None, 0)))
-    path = follow(params, starts)
+    path = followed(built, params, keys, 6)
     states = {"$x$ [1]": path.y[..., 0], "$y$ [1]": path.y[..., 1]}
     return plots.closed_loop(path.t[0], states, path.u[..., 0])
 
