@@ -213,6 +213,27 @@ def test_the_torques_of_the_arm_and_their_parts_are_separate():
     assert np.median(np.abs(step - train.y.v)) < 1e-2
 
 
+def test_figures_of_torques_name_each_part_as_it_is(monkeypatch):
+    """A compiled function returns a dict in alphabetical order, not as it was made."""
+    drawn = {}
+    monkeypatch.setattr(two_link_arm.figures, "mass_figures", lambda *a, **k: {})
+    monkeypatch.setattr(
+        two_link_arm.plots, "torques", lambda t, true, *a, **k: drawn.update(true)
+    )
+    seen = samples(two_link_arm.EXPERIMENT, fast=True)
+    run = types.SimpleNamespace(samples=seen, params={}, subjects={}, looks={})
+    two_link_arm.EXPERIMENT.figures(run)
+    *_, torque = torques.points(seen.clean)
+    count = len(reference_motions.TIMES)
+    gravity = 1.5 * np.cos(torques.points(seen.clean)[0].sum(axis=1))[:count]
+    np.testing.assert_allclose(drawn["gravity part"][:, 1], gravity, atol=1e-9)
+    labels = [name for name in drawn if "part" in name]
+    total = np.sum([drawn[name] for name in labels], axis=0)
+    (whole,) = (x for name, x in drawn.items() if name not in labels)
+    np.testing.assert_allclose(whole, torque[:count], atol=1e-9)
+    np.testing.assert_allclose(total, whole, atol=1e-9)
+
+
 @pytest.mark.long
 def test_the_true_wave_keeps_its_energy():
     truth = of_truth(systems.wave(16))
