@@ -17,7 +17,7 @@ SEEDS = {
     "wave": 5,
     "seed_polar": 5,
     "seed_double_pendulum": 5,
-    "double_pendulum_box": 1,
+    "double_pendulum_box": 3,
     "double_pendulum": 1,
     "pendulum_chain_2": 1,
     "pendulum_chain_3": 1,
