@@ -198,13 +198,17 @@ def _version(arguments: list[str]) -> int:
     return 0
 
 
+def _first(arguments: list[str], needed: str) -> str:
+    """What a command begins with, such as the directory of a run."""
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError(needed)
+    return arguments[0]
+
+
 def _named(arguments: list[str], command: str, what: str, known: Sequence[str]) -> str:
     """The name that a command begins with, such as that of an experiment."""
-    if not arguments or arguments[0].startswith("-"):
-        raise ValueError(
-            f"{command} needs the name of {what}; known: {', '.join(known)}."
-        )
-    return arguments[0]
+    needed = f"{command} needs the name of {what}; known: {', '.join(known)}."
+    return _first(arguments, needed)
 
 
 def _options(command: str, arguments: list[str], kind: Any, default: Any = None) -> Any:
@@ -388,14 +392,12 @@ def _predict(arguments: list[str]) -> int:
     from jaxphys import commands
 
     show = _wants_figures(arguments)
-    if not arguments or arguments[0].startswith("-"):
-        raise ValueError(
-            "predict needs the directory of a fit or of identify, such as runs/fit-…."
-        )
+    needed = "predict needs the directory of a fit or of identify, such as runs/fit-…."
+    run = _first(arguments, needed)
     options = _options("predict RUN", arguments[1:], commands.PredictOptions)
     if show:
         options = dataclasses.replace(options, plot=True)
-    done = commands.predict(arguments[0], options)
+    done = commands.predict(run, options)
     if show:
         commands.show(done.out.with_suffix(".png"))
     return 0
@@ -404,10 +406,9 @@ def _predict(arguments: list[str]) -> int:
 def _export(arguments: list[str]) -> int:
     from jaxphys import commands
 
-    if not arguments or arguments[0].startswith("-"):
-        raise ValueError("export needs the directory of a fit, or of identify.")
+    run = _first(arguments, "export needs the directory of a fit, or of identify.")
     options = _options("export RUN", arguments[1:], commands.ExportOptions)
-    commands.export(arguments[0], options)
+    commands.export(run, options)
     return 0
 
 
@@ -461,10 +462,10 @@ def _plot(arguments: list[str]) -> int:
 def _check(arguments: list[str]) -> int:
     from jaxphys import commands
 
-    if not arguments or arguments[0].startswith("-"):
-        raise ValueError("check needs a function, such as simulator.py:energy.")
+    needed = "check needs a function, such as simulator.py:energy."
+    function = _first(arguments, needed)
     options = _options("check FILE:FUNCTION", arguments[1:], commands.CheckOptions)
-    return 0 if commands.check_function(arguments[0], options).ok else 1
+    return 0 if commands.check_function(function, options).ok else 1
 
 
 if __name__ == "__main__":

@@ -9,23 +9,12 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jaxphys import data, mechanics, plots
-from jaxphys.commands.fitting.pages import data_section
-from jaxphys.commands.fitting.resuming import digest
-from jaxphys.commands.pages import (
-    figures,
-    number,
-    paragraph,
-    section,
-    table,
-    warned,
-    write_page,
-)
-from jaxphys.experiments import record
+from jaxphys.commands.pages import figures, number, paragraph, section, table
 from jaxphys.learning.beside import KnownAndLearned
 from jaxphys.learning.shooting.rollouts import deviations
 from jaxphys.types import Array, TangentState
 
-__all__ = ["beside_page", "draw_learned"]
+__all__ = ["draw_learned", "learned_section"]
 
 #: Measured states at which the learned part is drawn.
 _POINTS = 200
@@ -102,24 +91,12 @@ def _quantity(found: KnownAndLearned) -> str:
     return "force [units of the law]"
 
 
-def beside_page(
-    found: KnownAndLearned,
-    look: data.Look,
-    out: pathlib.Path,
-    *,
-    law: str,
-    file: pathlib.Path,
-    command: str,
-) -> None:
-    """report.html: constants with errors, and what was learned beside them.
+def learned_section(found: KnownAndLearned, out: pathlib.Path) -> str:
+    """What was learned beside the constants, for report.html.
 
     Args:
       found: the law and what was learned.
-      look: what the data are like.
       out: the directory, with motion.png and learned.png.
-      law: as it was named.
-      file: of the measurements.
-      command: the command line.
     """
     numbers = zip(found.known_rms, found.learned_rms, found.share, strict=True)
     shares = [
@@ -128,37 +105,22 @@ def beside_page(
     ]
     over = found.law.law.state._fields[1]
     over = over if found.network.learned == "friction" else "positions"
-    parts = [
-        warned(found.warnings),
-        section(
-            "The constants",
-            paragraph(
-                "With one standard error each, if the noise is independent, and with "
-                "what is learned beside them."
-            ),
-            table([["constant", "value", "error"], *found.rows()]),
+    return section(
+        "What was learned",
+        paragraph(
+            f"Learned is {_WORDS[found.network.learned]}. The data determine "
+            f"{found.determined:.0f} of the {found.weights} weights of its "
+            "network. Below are the accelerations, or the rates of p, by each "
+            "part, root mean square along the data."
         ),
-        section(
-            "What was learned",
-            paragraph(
-                f"Learned is {_WORDS[found.network.learned]}. The data determine "
-                f"{found.determined:.0f} of the {found.weights} weights of its "
-                "network. Below are the accelerations, or the rates of p, by each "
-                "part, root mean square along the data."
-            ),
-            table([["coordinate", "known", "learned", "share"], *shares]),
-            figures(
-                out,
-                {
-                    "learned.png": f"The learned part over {over}, at measured states, "
-                    "with one standard error.",
-                    "motion.png": "The longest motion, and the law's.",
-                },
-            ),
-            paragraph(f"What is left of all columns: {found.rms:.4g}, rms."),
+        table([["coordinate", "known", "learned", "share"], *shares]),
+        figures(
+            out,
+            {
+                "learned.png": f"The learned part over {over}, at measured states, "
+                "with one standard error.",
+                "motion.png": "The longest motion, and the law's.",
+            },
         ),
-        data_section(look, file.name, digest(file)),
-    ]
-    title = f"{law.rpartition(':')[2]} and what it misses, by {file.name}"
-    page = out / "report.html"
-    write_page(page, title, parts, command=command, versions=record.versions())
+        paragraph(f"What is left of all columns: {found.rms:.4g}, rms."),
+    )

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from jaxphys import checkpoint
-from jaxphys.commands.laws import load_law, report_of_law
+from jaxphys.commands.laws import folder_of, load_law, report_of_law
 
 __all__ = ["ExportOptions", "export"]
 
@@ -40,9 +40,7 @@ def export(run: str | pathlib.Path, options: ExportOptions) -> pathlib.Path:
       ValueError: for options that make no sense, and runs that have no motion.
       FileNotFoundError: where there is no such run.
     """
-    run = pathlib.Path(run)
-    beside = run if run.is_dir() else run.parent
-    out = pathlib.Path(options.out or beside / "exported.npz")
+    out = pathlib.Path(options.out or folder_of(run) / "exported.npz")
     about: dict[str, Any]
     if report_of_law(run) is not None:
         law = load_law(run)

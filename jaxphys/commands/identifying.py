@@ -9,11 +9,14 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxphys import data, plots
 from jaxphys.checks import check_count
-from jaxphys.commands.beside import beside_page, draw_learned
+from jaxphys.commands.beside import draw_learned, learned_section
 from jaxphys.commands.fitting import read_measured
-from jaxphys.commands.fitting.pages import data_section
+from jaxphys.commands.fitting.pages import columns_in, data_section
+from jaxphys.commands.fitting.prepare import intersample_of
 from jaxphys.commands.fitting.resuming import digest
 from jaxphys.commands.laws import constants_of, keep_network, known_law, law_facts
 from jaxphys.commands.pages import (
@@ -30,7 +33,7 @@ from jaxphys.experiments import record
 from jaxphys.learning.beside import LEARNED, KnownAndLearned, known_and_learned
 from jaxphys.learning.constants import KINDS, Identified, identify
 from jaxphys.names import check_known
-from jaxphys.types import System, Trajectories
+from jaxphys.types import System
 
 __all__ = ["Identification", "IdentifyOptions", "identify_constants"]
 
@@ -132,13 +135,10 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
         check_count("substeps", options.substeps)
     check_known("inputs", options.inputs, ("auto", *data.INTERSAMPLE))
     _check_learned(options)
-    start, fixed = _values("start", options.start), _values("fixed", options.fixed)
-    bare = [name for name, value in start.items() if value is None]
-    if bare:
-        raise ValueError(f"start has {bare[0]}; expected NAME=VALUE with a number.")
+    given = dict(_value("start", each) for each in options.start)
     # A name alone is fixed at its value in start.
-    known_values = {k: x for k, x in fixed.items() if x is not None}
-    given = {k: x for k, x in (start | known_values).items() if x is not None}
+    fixed = {each.partition("=")[0]: each for each in options.fixed}
+    given |= dict(_value("fixed", each) for each in fixed.values() if "=" in each)
     known = known_law(law)
     # Those of friction and sensors begin where these say.
     names = (*options.friction, *options.sensors)
@@ -156,8 +156,7 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     print(f"{look.text}\n", flush=True)
     begun = _begun_report(law, options, look)
     with _cleared(out), record.said_where_it_ends(out / "report.json", begun):
-        find = _identified if options.learned is None else _with_learned
-        found = find(known, look, constants, tuple(fixed), extras, options)
+        found = _found(known, look, constants, tuple(fixed), extras, options)
         if isinstance(found, KnownAndLearned):
             facts = law_facts(law, options.kind, found.law) | keep_network(found, out)
         else:
@@ -165,14 +164,8 @@ def identify_constants(law: str, options: IdentifyOptions) -> Identification:
     print(found)
     report = begun | {"status": "finished"} | found.report() | {"model": facts}
     record.write_json(out / "report.json", report)
-    _draw(law, look, found.shown, out)
-    if isinstance(found, KnownAndLearned):
-        draw_learned(found, look, out / "learned.png")
-        command = command_line(f"identify {law}", options)
-        file = pathlib.Path(options.data)
-        beside_page(found, look, out, law=law, file=file, command=command)
-    else:
-        _write_page(law, options, look, found, out)
+    _draw(law, look, found, out)
+    _write_page(law, options, look, found, out)
     print(f"report and figure in {out}; to go on: jaxphys predict {out} --state …")
     return Identification(found, look, out)
 
@@ -197,75 +190,55 @@ def _check_learned(options: IdentifyOptions) -> None:
             )
 
 
-def _identified(
-    known: System | Callable,
+def _found(
+    law: System | Callable,
     look: data.Look,
     constants: Any,
     fixed: tuple[str, ...],
     extras: Mapping[str, float],
     options: IdentifyOptions,
-) -> Identified:
-    """The constants of a law alone."""
-    return identify(
-        known,
-        look.trajectories,
-        constants,
-        fixed=fixed,
-        bounds=_bounds(options.bounds),
-        friction=_begun(options.friction, extras),
-        sensors=_begun(options.sensors, extras),
-        kind=options.kind,
-        initial=options.initial,
-        inputs=_intersample(options, look),
-        rows=options.rows,
-        substeps=options.substeps,
-    )
-
-
-def _intersample(options: IdentifyOptions, look: data.Look) -> str:
-    """What inputs do between two times: as asked for, or as the data look."""
-    if options.inputs == "auto":
-        return look.facts.get("intersample", "held")
-    return options.inputs
-
-
-def _with_learned(
-    known: System | Callable,
-    look: data.Look,
-    constants: Any,
-    fixed: tuple[str, ...],
-    extras: Mapping[str, float],
-    options: IdentifyOptions,
-) -> KnownAndLearned:
-    """The constants of a law, and what it misses."""
-    periodic = options.periodic or getattr(known, "periodic", None) or look.periodic
-    between = _intersample(options, look)
+) -> Identified | KnownAndLearned:
+    """The constants of a law, alone or together with what it misses."""
+    shared: dict[str, Any] = {
+        "fixed": fixed,
+        "friction": _begun(options.friction, extras),
+        "kind": options.kind,
+    }
+    between = intersample_of(options.inputs, look)
+    if options.learned is None:
+        return identify(
+            law,
+            look.trajectories,
+            constants,
+            **shared,
+            bounds=_bounds(options.bounds),
+            sensors=_begun(options.sensors, extras),
+            initial=options.initial,
+            inputs=between,
+            rows=options.rows,
+            substeps=options.substeps,
+        )
     return known_and_learned(
-        known,
+        law,
         [data.held_inputs(each, between) for each in look.trajectories],
         constants,
-        learned=options.learned or LEARNED[0],
-        fixed=fixed,
-        friction=_begun(options.friction, extras),
-        kind=options.kind,
-        periodic=periodic,
+        **shared,
+        learned=options.learned,
+        periodic=options.periodic or getattr(law, "periodic", None) or look.periodic,
         hidden=options.hidden,
         told=lambda line: print(line, flush=True),
     )
 
 
-def _values(option: str, asked: Sequence[str]) -> dict[str, float | None]:
-    """NAME=VALUE as a dict; the value of a NAME alone is None."""
-    found: dict[str, float | None] = {}
-    for each in asked:
-        name, equals, text = each.partition("=")
-        try:
-            found[name] = float(text) if equals else None
-        except ValueError:
-            raise ValueError(
-                f"{option} has {each}; expected NAME=VALUE with a number."
-            ) from None
-    return found
+def _value(option: str, asked: str) -> tuple[str, float]:
+    """Name and number of NAME=VALUE."""
+    name, _, text = asked.partition("=")
+    try:
+        return name, float(text)
+    except ValueError:
+        raise ValueError(
+            f"{option} has {asked}; expected NAME=VALUE with a number."
+        ) from None
 
 
 def _bounds(asked: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -329,50 +302,59 @@ def _write_page(
     law: str,
     options: IdentifyOptions,
     look: data.Look,
-    found: Identified,
+    found: Identified | KnownAndLearned,
     out: pathlib.Path,
 ) -> None:
     """report.html: the constants with errors, and all that led to them."""
-    names = look.trajectories[0].y._fields
-    n = look.trajectories[0].y.q.shape[2]
-    columns = [x if n == 1 else f"{x}{i + 1}" for x in names for i in range(n)]
-    numbers = zip(columns, found.rms_of_columns, found.missed, strict=False)
-    rows = [[x, number(rms), number(missed)] for x, rms, missed in numbers]
-    constants = found.rows()
-    file = pathlib.Path(options.data)
+    file, name = pathlib.Path(options.data), law.rpartition(":")[2]
+    title = f"Constants of {name} by {file.name}"
+    errors = "With one standard error each, if the noise is independent."
+    if isinstance(found, KnownAndLearned):
+        title = f"{name} and what it misses, by {file.name}"
+        errors = f"{errors[:-1]}, and with what is learned beside them."
+        how_good = learned_section(found, out)
+    else:
+        how_good = _left_section(look, found, out)
     parts = [
         warned(found.warnings),
         section(
             "The constants",
-            paragraph("With one standard error each, if the noise is independent."),
-            table([["constant", "value", "error"], *constants]),
+            paragraph(errors),
+            table([["constant", "value", "error"], *found.rows()]),
         ),
-        section(
-            "How good the law is",
-            paragraph(
-                "What is left of each column, root mean square, and the same in units "
-                "of the noise that the column has by itself: one is as good as any law "
-                "can be."
-            ),
-            table([["column", "left", "in units of its noise"], *rows]),
-            figures(out, {"motion.png": "The longest motion, and the law's."}),
-        ),
+        how_good,
         data_section(look, file.name, digest(file)),
     ]
-    title = f"Constants of {law.rpartition(':')[2]} by {file.name}"
     command = command_line(f"identify {law}", options)
     versions = record.versions()
     page = out / "report.html"
     write_page(page, title, parts, command=command, versions=versions)
 
 
+def _left_section(look: data.Look, found: Identified, out: pathlib.Path) -> str:
+    """What a law leaves of each column."""
+    columns = columns_in(look.trajectories[0])
+    numbers = zip(columns, found.rms_of_columns, found.missed, strict=False)
+    rows = [[x, number(rms), number(missed)] for x, rms, missed in numbers]
+    return section(
+        "How good the law is",
+        paragraph(
+            "What is left of each column, root mean square, and the same in units "
+            "of the noise that the column has by itself: one is as good as any law "
+            "can be."
+        ),
+        table([["column", "left", "in units of its noise"], *rows]),
+        figures(out, {"motion.png": "The longest motion, and the law's."}),
+    )
+
+
 def _draw(
-    law: str, look: data.Look, shown: Sequence[Trajectories], out: pathlib.Path
+    law: str, look: data.Look, found: Identified | KnownAndLearned, out: pathlib.Path
 ) -> None:
-    """The longest of the measured motions, and the one that was found for it."""
-    lengths = [len(each.t) for each in shown]
-    longest = lengths.index(max(lengths))
-    measured: Trajectories = look.trajectories[longest]
+    """The longest measured motion and the one found for it; what was learned."""
+    longest = int(np.argmax([len(each.t) for each in found.shown]))
     label = law.rpartition(":")[2].replace("_", " ")
-    figure = plots.followed_motion(measured, {label: shown[longest]})
-    plots.save(figure, out / "motion.png")
+    motions = look.trajectories[longest], {label: found.shown[longest]}
+    plots.save(plots.followed_motion(*motions), out / "motion.png")
+    if isinstance(found, KnownAndLearned):
+        draw_learned(found, look, out / "learned.png")

@@ -28,6 +28,7 @@ from jaxphys.types import PhaseState, System, TangentState
 
 __all__ = [
     "constants_of",
+    "folder_of",
     "keep_network",
     "known_law",
     "law_facts",
@@ -145,6 +146,12 @@ def _network_of(
     return network, None if kept is None else np.array(kept, float)
 
 
+def folder_of(run: str | pathlib.Path) -> pathlib.Path:
+    """The directory of a run that is named by itself, or by a file in it."""
+    run = pathlib.Path(run)
+    return run if run.is_dir() else run.parent
+
+
 def report_of_law(run: str | pathlib.Path) -> dict[str, Any] | None:
     """The report.json of an identification; None where a run is something else.
 
@@ -199,8 +206,7 @@ def load_law(run: str | pathlib.Path, law: System | Callable | None = None) -> B
     """
     report = report_of_law(run)
     if report is None:
-        place = pathlib.Path(run)
-        if not place.exists():
+        if not pathlib.Path(run).exists():
             raise FileNotFoundError(f"there is no run {run}.")
         raise ValueError(f"{run} is not what jaxphys identify leaves.")
     facts = report.get("model")
@@ -224,9 +230,7 @@ def load_law(run: str | pathlib.Path, law: System | Callable | None = None) -> B
         ) from error
     network = None
     if beside:
-        folder = pathlib.Path(run)
-        folder = folder if folder.is_dir() else folder.parent
-        network, covariance = _network_of(folder, beside)
+        network, covariance = _network_of(folder_of(run), beside)
     if law is None:
         file = pathlib.Path(place.rpartition(":")[0])
         if written is not None and file.is_file() and digest(file) != written:

@@ -5,23 +5,19 @@ import math
 import pathlib
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxphys import checkpoint, data, plots
-from jaxphys.commands.laws import load_law, report_of_law
-from jaxphys.data import Chunk
-from jaxphys.experiments.measures import dtype_of
+from jaxphys.commands.fitting.judge import Follower
+from jaxphys.commands.laws import folder_of, load_law, report_of_law
 from jaxphys.files import replacing
 from jaxphys.learning.constants import BoundLaw
-from jaxphys.motion import follow, make_stepper
 from jaxphys.types import State, TangentState, Trajectories
 
 __all__ = ["PredictOptions", "Predicted", "predict"]
 
-#: Rows of a table where nothing else is asked for, and steps from one to the next.
-_ROWS, _SUBSTEPS = 1000, 4
+#: Rows of a table where nothing else is asked for.
+_ROWS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +84,7 @@ def predict(run: str | pathlib.Path, options: PredictOptions) -> Predicted:
         found, errors = _followed_law(load_law(run), report, options)
     else:
         found, errors = _followed(checkpoint.load(run), options), None
-    run = pathlib.Path(run)
-    beside = run if run.is_dir() else run.parent
-    out = pathlib.Path(options.out or beside / "prediction.csv")
+    out = pathlib.Path(options.out or folder_of(run) / "prediction.csv")
     _write(found, errors, out)
     print(f"{len(found.t)} rows to t = {found.t[-1]:.6g} in {out}")
     if errors is not None:
@@ -108,29 +102,23 @@ def predict(run: str | pathlib.Path, options: PredictOptions) -> Predicted:
 def _followed(learned: checkpoint.Learned, options: PredictOptions) -> Trajectories:
     """The motion of a fitted model."""
     dynamics = learned.dynamics
+    notes = learned.notes or {}
+    facts = notes.get("look", {})
     n = int(learned.arguments["num_coordinates"])
     _check_state(options, n, dynamics.state)
-    facts = (learned.notes or {}).get("look", {})
     _say_what_is_taken(options, facts, dynamics.state, dynamics.num_controls)
-    step = facts.get("step")
-    between = (learned.notes or {}).get("intersample", facts.get("intersample"))
+    between = notes.get("intersample", facts.get("intersample"))
     linear, what = between == "linear", f"a {learned.kind}"
-    t, u = _times(options, what, step, dynamics.num_controls, linear)
-    dtype = dtype_of(learned.params)
-    q, other = jnp.split(jnp.asarray(options.state, dtype), 2)
-    path = jax.jit(follow(dynamics, make_stepper(dynamics, "rk4"), _SUBSTEPS))
-    held = None
-    if u is not None:
-        held = jnp.asarray((u[:-1] + u[1:]) / 2 if linear else u[:-1], dtype)
-    start = dynamics.state(q, other)
-    later = path(learned.params, Chunk(jnp.asarray(t, dtype), start, held))
-    y = jax.tree.map(lambda a, b: np.concatenate([a[None], b])[None], start, later)
-    found = Trajectories(t, y, u=None if u is None else u[None])
-    found = _finite(found)
+    t, u = _times(options, what, facts.get("step"), dynamics.num_controls, linear)
+    given = np.array(options.state, float).reshape(2, 1, 1, n)
+    start = Trajectories(t, dynamics.state(*given), u=None if u is None else u[None])
+    follower = Follower(dynamics)
+    held = data.held_inputs(start, "linear" if linear else "held")
+    found = _finite(follower.follow(learned.params, held)._replace(u=start.u))
     if dynamics.energy is not None:
-        energy = jax.jit(jax.vmap(dynamics.energy, (None, 0, 0)))
-        states = (jnp.asarray(x[0], dtype) for x in found.y)
-        found = found._replace(energy=np.asarray(energy(learned.params, *states))[None])
+        found = found._replace(
+            energy=np.asarray(follower.energy(learned.params, found.y))
+        )
     return found
 
 
@@ -142,8 +130,8 @@ def _followed_law(
     _check_state(options, measured.num_coordinates, measured.state)
     facts = report["data"]
     _say_what_is_taken(options, facts, measured.state, measured.num_controls)
-    step = facts.get("step")
-    t, u = _times(options, "a law", step, measured.num_controls, law.linear)
+    controls = measured.num_controls
+    t, u = _times(options, "a law", facts.get("step"), controls, law.linear)
     found, errors = law.follow(t, np.array(options.state, float), u)
     found = _finite(found)
     # A covariance of very many unknowns is not kept.
@@ -217,7 +205,12 @@ def _times(
     if options.input is not None:
         if not controls:
             raise ValueError(f"{what} without inputs takes no input file.")
-        given = _read_input(options.input, controls)
+        given = data.read_inputs(options.input)
+        if given[1].shape[1] != controls:
+            raise ValueError(
+                f"{options.input} has {given[1].shape[1]} columns u; the model takes "
+                f"{controls}."
+            )
     if options.duration is None and given is None:
         raise ValueError("duration is missing: say how long to follow the motion.")
     first = 0.0 if given is None else float(given[0][0])
@@ -243,16 +236,6 @@ def _times(
     # The input of a row is the one that was set last.
     rows = np.searchsorted(times, t + 1e-9 * dt, side="right") - 1
     return t, values[np.clip(rows, 0, len(times) - 1)]
-
-
-def _read_input(path: pathlib.Path, controls: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times and inputs (T, m) of a file."""
-    t, u = data.read_inputs(path)
-    if u.shape[1] != controls:
-        raise ValueError(
-            f"{path} has {u.shape[1]} columns u; the model takes {controls}."
-        )
-    return t, u
 
 
 def _write(found: Trajectories, errors: np.ndarray | None, out: pathlib.Path) -> None:

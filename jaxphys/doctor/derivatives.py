@@ -65,7 +65,7 @@ def _single(case: Case) -> bool:
 
 def _suspects(case: Case) -> str:
     """The lines of rules of the user's own, and of stopped gradients."""
-    lines = dict.fromkeys(str(place) for place in places_of(case, _RULES))
+    lines = dict.fromkeys(str(place) for place in places_of(case.closed.jaxpr, _RULES))
     return "; ".join(list(lines)[:3])
 
 

@@ -59,7 +59,7 @@ def derivatives_exist(case: Case) -> list[Finding]:
     try:
         jax.eval_shape(lambda x, w: jax.vjp(case.run, x)[1](w), shape, weights)
     except Exception as error:  # Whatever a rule raises, there is no derivative.
-        loops = places_of(case, ("while",))
+        loops = places_of(case.closed.jaxpr, ("while",))
         cure = (
             "a loop of unknown length keeps no states for the way back: take lax.scan, "
             "or a fori_loop with bounds that are numbers"
@@ -72,10 +72,10 @@ def derivatives_exist(case: Case) -> list[Finding]:
     try:
         pushed = jax.make_jaxpr(lambda x, v: jax.jvp(case.run, (x,), (v,)))
         # What a rule for the way back leaves here fails when it is compiled.
-        if _has(pushed(shape, shape).jaxpr, "custom_lin"):
+        if places_of(pushed(shape, shape).jaxpr, ("custom_lin",)):
             raise TypeError("a jax.custom_vjp has a rule for the way back alone")
     except Exception as error:
-        rules = places_of(case, ("custom_vjp_call",))
+        rules = places_of(case.closed.jaxpr, ("custom_vjp_call",))
         where = str(rules[0]) if rules else ""
         seen = f"there is no forward derivative: {short(error)}"
         cure = (
@@ -172,23 +172,15 @@ def _of(place: Place, known: Trap, loop: bool, step: int, of: str = "") -> str:
     return f": {of}{place.primitive}{when}, {name}."
 
 
-def _has(jaxpr: Any, name: str) -> bool:
-    """Whether a primitive is in a jaxpr, however deep."""
-    return any(
-        eqn.primitive.name == name or any(_has(inner, name) for inner in nested(eqn))
-        for eqn in jaxpr.eqns
-    )
-
-
 def short(error: BaseException) -> str:
     """The first sentence of an error of JAX."""
     return str(error).strip().split("\n")[0].split(". ")[0][:160].rstrip(".") + "."
 
 
-def places_of(case: Case, names: tuple[str, ...]) -> list[Place]:
+def places_of(jaxpr: Any, names: tuple[str, ...]) -> list[Place]:
     """Where equations of some primitives stand, however deep."""
     found: list[Place] = []
-    rest: list[tuple[Any, Place | None]] = [(case.closed.jaxpr, None)]
+    rest: list[tuple[Any, Place | None]] = [(jaxpr, None)]
     while rest:
         jaxpr, outer = rest.pop(0)
         for eqn in jaxpr.eqns:

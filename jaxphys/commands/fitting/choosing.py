@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxphys import checkpoint, files, plots
 from jaxphys.commands.fitting import report as reports
@@ -126,8 +127,7 @@ def _save(found: Ranking, options: FitOptions, out: pathlib.Path) -> None:
 
 def _draw(found: Ranking, out: pathlib.Path) -> None:
     best = found.row(found.recommended)
-    lengths = [len(each.t) for each in best.judged.records]
-    i = lengths.index(max(lengths))
+    i = int(np.argmax([len(each.t) for each in best.judged.records]))
     measured, held_out = best.judged.records[i], best.judged.held_out[i]
     figure = plots.ranking(
         {x.name: (x.judged.misfit, x.judged.misfit_held_out) for x in found.rows},

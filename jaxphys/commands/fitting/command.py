@@ -23,11 +23,12 @@ from jaxphys.commands.fitting.prepare import (
     BEGINNING,
     Prepared,
     arguments_of,
+    is_conservative,
     prepare,
     recipe_of,
 )
 from jaxphys.experiments import record
-from jaxphys.learning import Whole
+from jaxphys.learning import Whole, shooting
 from jaxphys.motion import make_stepper
 from jaxphys.names import check_known
 from jaxphys.training import Fit, Storage
@@ -165,8 +166,16 @@ def _left(
     report = reports.report_of(begun, trained, whole)
     record.write_json(out / "report.json", report)
     if whole is not None:
-        judged = reports.judged_whole(ready, whole)
-        bands = reports.bands_of(judged, whole)
+        # Rollouts along whole records, the part that was held out included.
+        judged = shooting.judge(
+            whole,
+            ready.raw_train,
+            ready.raw,
+            whole.own_noise,
+            by=ready.held_out_by,
+            periodic=ready.periodic,
+        )
+        bands = shooting.coverage(whole, judged, whole.noise)
         report |= {"whole": report["whole"] | reports.numbers_of(judged, bands)}
         reports.draw_whole(model, whole, judged, bands, out)
         if options.refit:
@@ -181,7 +190,8 @@ def _left(
             report["whole"]["refit"] = reports.refitted(ready, whole)
         checkpoint.save_model(path, model, arguments, params, notes)
     follower = Follower(dynamics)
-    held_out = reports.judged(model, options, ready, follower, params)
+    conservative = ready.inputs is None and is_conservative(model, options)
+    held_out = follower.judge(params, ready.followed, conservative=conservative)
     report |= {"held_out": held_out, "baseline": baseline_of(ready, follower, params)}
     record.write_json(out / "report.json", report)
     print(reports.text_of(report))

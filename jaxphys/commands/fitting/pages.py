@@ -26,7 +26,7 @@ from jaxphys.experiments.measures import finite
 from jaxphys.learning.laws import LAWS, Ranking
 from jaxphys.types import PyTree, Trajectories
 
-__all__ = ["baseline_of", "data_section", "fit_page", "ranking_page"]
+__all__ = ["baseline_of", "columns_in", "data_section", "fit_page", "ranking_page"]
 
 _FIGURES = {
     "record.png": "The longest record, and one rollout of the model along all of it; "
@@ -66,16 +66,16 @@ def baseline_of(
         seen = np.concatenate(raw.y, axis=2)[0]
         off.append(np.concatenate(found.y, axis=2)[0] - seen)
         still.append(mean - seen)
-    noise = _noise(ready.measured)
     return {
-        "columns": _columns(ready.measured[0]),
+        "columns": columns_in(ready.measured[0]),
         "rms": [finite(x) for x in _rms(off)],
         "constant": [finite(x) for x in _rms(still)],
-        "noise": noise,
+        "noise": _noise(ready.measured),
     }
 
 
-def _columns(motion: Trajectories) -> list[str]:
+def columns_in(motion: Trajectories) -> list[str]:
+    """The names of the columns of a motion's states: q and v, or q1 … qn, v1 … vn."""
     n = motion.y.q.shape[2]
     return [
         name if n == 1 else f"{name}{i + 1}"

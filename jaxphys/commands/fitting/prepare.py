@@ -31,6 +31,7 @@ __all__ = [
     "Prepared",
     "arguments_of",
     "columns_of",
+    "intersample_of",
     "is_conservative",
     "masses_of",
     "prepare",
@@ -146,9 +147,7 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         elif model not in LAGRANGIANS and window and not given:
             few = sum(2 * each.y.q.size for each in measured) <= _MOST
             mode = "whole" if few else "trajectories"
-    intersample = options.intersample
-    if intersample == "auto":
-        intersample = seen.facts.get("intersample", "held")
+    intersample = intersample_of(options.intersample, seen)
     rated = data.with_rates(measured, window, intersample=intersample)
     measured = [data.held_inputs(each, intersample) for each in measured]
     smooth = [data.smoothed_trajectories(each, window) for each in measured]
@@ -175,6 +174,11 @@ def prepare(model: str, options: FitOptions) -> Prepared:
         inputs,
         intersample,
     )
+
+
+def intersample_of(asked: str, look: data.Look) -> str:
+    """What inputs do between two times: as asked for, or as the data look."""
+    return look.facts.get("intersample", "held") if asked == "auto" else asked
 
 
 def columns_of(asked: Sequence[str]) -> dict[str, str] | None:

@@ -10,23 +10,21 @@ import numpy as np
 from jaxphys import plots
 from jaxphys.commands.fitting.judge import THRESHOLD, Follower
 from jaxphys.commands.fitting.options import MODELS, FitOptions
-from jaxphys.commands.fitting.prepare import Prepared, is_conservative
+from jaxphys.commands.fitting.prepare import Prepared
 from jaxphys.commands.fitting.resuming import digest
+from jaxphys.commands.pages import number
 from jaxphys.experiments import record
 from jaxphys.experiments.measures import dtype_of, finite
 from jaxphys.learning import Whole
-from jaxphys.learning.shooting import NINETY, Judged, coverage, judge, spreads
+from jaxphys.learning.shooting import NINETY, Judged, spreads
 from jaxphys.training import Fit
 from jaxphys.types import PyTree
 
 __all__ = [
     "announced",
-    "bands_of",
     "begun",
     "draw",
     "draw_whole",
-    "judged",
-    "judged_whole",
     "numbers_of",
     "plain",
     "refitted",
@@ -98,10 +96,10 @@ def report_of(
     begun: dict[str, Any], fit: Fit, whole: Whole | None = None
 ) -> dict[str, Any]:
     """The contents of report.json after the training, not judged yet."""
-    status = fit.status if whole is None else whole.status
-    found = {} if whole is None else {"whole": _facts(whole)}
-    return begun | {
-        "status": status,
+    # At the state that was kept: the look with the lowest held-out loss.
+    best = min(fit.history, key=lambda look: look["validation_loss"])
+    report = begun | {
+        "status": fit.status,
         "training": {
             "status": fit.status,
             "message": fit.message,
@@ -111,9 +109,11 @@ def report_of(
             "compile_seconds": fit.compile_seconds,
             "history": fit.history,
         },
-        "losses": _losses(fit),
-        **found,
+        "losses": {name: best[name] for name in ("train_loss", "validation_loss")},
     }
+    if whole is not None:
+        report |= {"status": whole.status, "whole": _facts(whole)}
+    return report
 
 
 def _facts(whole: Whole) -> dict[str, Any]:
@@ -133,23 +133,6 @@ def _facts(whole: Whole) -> dict[str, Any]:
     }
 
 
-def judged_whole(ready: Prepared, whole: Whole) -> Judged:
-    """Rollouts along whole records, the part that was held out included."""
-    return judge(
-        whole,
-        ready.raw_train,
-        ready.raw,
-        whole.own_noise,
-        by=ready.held_out_by,
-        periodic=ready.periodic,
-    )
-
-
-def bands_of(judged: Judged, whole: Whole) -> tuple[float, float] | None:
-    """By how much bands of 90 % are stretched, and what part of the rest is in them."""
-    return coverage(whole, judged, whole.noise)
-
-
 def numbers_of(
     judged: Judged, bands: tuple[float, float] | None
 ) -> dict[str, float | None]:
@@ -164,23 +147,6 @@ def numbers_of(
     if bands is not None:
         found |= {"band_stretch": bands[0], "band_coverage": bands[1]}
     return found
-
-
-def judged(
-    model: str, options: FitOptions, ready: Prepared, follower: Follower, params: PyTree
-) -> dict[str, dict[str, float]]:
-    """What report.json says of rollouts from held-out starts."""
-    return follower.judge(
-        params,
-        ready.followed,
-        conservative=ready.inputs is None and is_conservative(model, options),
-    )
-
-
-def _losses(fit: Fit) -> dict[str, float]:
-    """At the state that was kept: the look with the lowest held-out loss."""
-    best = min(fit.history, key=lambda look: look["validation_loss"])
-    return {name: best[name] for name in ("train_loss", "validation_loss")}
 
 
 def text_of(report: dict[str, Any]) -> str:
@@ -205,14 +171,12 @@ def text_of(report: dict[str, Any]) -> str:
         "measured_energy_spread": "learned energy along the data, spread of its range",
     }
     found = report["held_out"]
-    rows = [["", "median", "quartiles"]]
-    for key, name in names.items():
-        if key in found:
-            x = found[key]
-            rows.append(
-                [name, f"{x['median']:.3g}", f"{x['low']:.2g} to {x['high']:.2g}"]
-            )
-    return "\n".join([*lines, record.aligned(rows)])
+    rows = [
+        [name, f"{x['median']:.3g}", f"{x['low']:.2g} to {x['high']:.2g}"]
+        for key, name in names.items()
+        if (x := found.get(key))
+    ]
+    return "\n".join([*lines, record.aligned([["", "median", "quartiles"], *rows])])
 
 
 def refitted(ready: Prepared, whole: Whole) -> dict[str, Any]:
@@ -242,22 +206,22 @@ def _whole_lines(found: dict[str, Any]) -> list[str]:
         )
     if "rollout_rms" in found:
         lines.append(
-            f"one rollout along all of it: rms {_number(found['rollout_rms'])}, "
-            f"{_number(found['rollout_misfit'])} times the noise; where it was held "
-            f"out {_number(found['rollout_rms_held_out'])}, "
-            f"{_number(found['rollout_misfit_held_out'])} times"
+            f"one rollout along all of it: rms {number(found['rollout_rms'])}, "
+            f"{number(found['rollout_misfit'])} times the noise; where it was held "
+            f"out {number(found['rollout_rms_held_out'])}, "
+            f"{number(found['rollout_misfit_held_out'])} times"
         )
     if "refit" in found:
         lines.append(
             "fitted to all of the data in the end, one rollout along them: rms "
-            f"{_number(found['refit']['rollout_rms'])}"
+            f"{number(found['refit']['rollout_rms'])}"
         )
     change = found.get("measured_energy_change")
     if change is not None and abs(change) < _LARGEST_CHANGE:
         lines.append(
             "energy of the best conservative fit, in kinetic energies: measured "
             f"{change:+.2g}, of the model "
-            f"{_number(found['energy_change'])}"
+            f"{number(found['energy_change'])}"
         )
     if "band_coverage" in found:
         lines.append(
@@ -268,10 +232,6 @@ def _whole_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _number(x: float | None) -> str:
-    return "–" if x is None else f"{x:.4g}"
-
-
 def draw_whole(
     model: str,
     whole: Whole,
@@ -280,8 +240,7 @@ def draw_whole(
     out: pathlib.Path,
 ) -> None:
     """record.png: the longest record and the rollout along all of it."""
-    lengths = [len(each.t) for each in judged.records]
-    i = lengths.index(max(lengths))
+    i = int(np.argmax([len(each.t) for each in judged.records]))
     rollout = {model: judged.rollouts[i]}
     half = None
     found = spreads(whole, judged)
