@@ -8,6 +8,7 @@ joins all that it is given, so that a missing entry costs time and is never wron
 """
 
 from collections.abc import Callable
+from itertools import compress
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxphys._jaxpr import walk
-from jaxphys._jaxpr.entries import MOVES
+from jaxphys._jaxpr.entries import MOVES, of_entries
 from jaxphys._jaxpr.primitives import Kind, of
 from jaxphys.types import PyTree
 
@@ -150,7 +151,7 @@ def _operate(eqn: Any, values: list[_Value], pairs: _Pairs) -> list[_Value]:
     """The labels of one equation's outputs."""
     avals, name = [out.aval for out in eqn.outvars], eqn.primitive.name
     # What is no real number, as a comparison or an index, changes in steps alone.
-    if not any(jnp.issubdtype(aval.dtype, np.inexact) for aval in avals):
+    if not any(map(walk.is_real, avals)):
         return _indices(eqn, values, avals)
     arrays = [value.labels for value in values]
     if name == "stop_gradient" or all(np.all(x == _NONE) for x in arrays):
@@ -170,18 +171,14 @@ def _operate(eqn: Any, values: list[_Value], pairs: _Pairs) -> list[_Value]:
     if name in _LINEAR:
         pattern = _pattern(eqn, values)
         if pattern is not None:
-            where = [k for k, var in enumerate(eqn.invars) if _is_real(var)]
-            given = np.concatenate([arrays[k].ravel() for k in where])
+            real = [walk.is_real(var.aval) for var in eqn.invars]
+            given = np.concatenate([x.ravel() for x in compress(arrays, real)])
             spread = np.where(pattern, given[:, None], _NONE)
             labels = pairs.joined(spread, (0,)).reshape(avals[0].shape)
             return [_Value(labels)]
     every = np.concatenate([x.ravel() for x in arrays])
     label = pairs.joined(every, (0,))
     return [_Value(np.full(aval.shape, label)) for aval in avals]
-
-
-def _is_real(var: Any) -> bool:
-    return jnp.issubdtype(var.aval.dtype, np.inexact)
 
 
 def _indices(eqn: Any, values: list[_Value], avals: list) -> list[_Value]:
@@ -217,24 +214,17 @@ def _product(eqn: Any, arrays: list[np.ndarray], pairs: _Pairs) -> np.ndarray:
 
 def _ruled(eqn: Any, values: list[_Value], pairs: _Pairs) -> list[_Value]:
     """A call with a rule: its tangents say what it depends on, not its function."""
-    real = [_is_real(var) for var in eqn.invars]
+    real = [i for i, var in enumerate(eqn.invars) if walk.is_real(var.aval)]
 
     def slope(point: list, tangents: list) -> list:
         def called(varied: list) -> list:
-            parts = iter(varied)
-            full = [
-                next(parts) if is_real else x
-                for x, is_real in zip(point, real, strict=True)
-            ]
-            return walk.bind(eqn, full)
+            return walk.bind(eqn, walk.placed(point, real, varied))
 
-        varied = [x for x, is_real in zip(point, real, strict=True) if is_real]
-        return jax.jvp(called, (varied,), (tangents,))[1]
+        return jax.jvp(called, ([point[i] for i in real],), (tangents,))[1]
 
     point = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in eqn.invars]
-    tangents = [x for x, is_real in zip(point, real, strict=True) if is_real]
-    closed = jax.make_jaxpr(slope)(point, tangents)
-    moving = [v for v, is_real in zip(values, real, strict=True) if is_real]
+    closed = jax.make_jaxpr(slope)(point, [point[i] for i in real])
+    moving = [values[i] for i in real]
     still = [_constant(var.aval) for var in eqn.invars]
     wanted = [True] * len(closed.jaxpr.outvars)
     return _run(closed.jaxpr, closed.consts, still + moving, wanted, pairs)
@@ -245,25 +235,15 @@ def _pattern(eqn: Any, values: list[_Value]) -> np.ndarray | None:
 
     None where indices are not known, or the matrix would be large.
     """
-    real = [_is_real(var) for var in eqn.invars]
-    rest = [v.known for v, is_real in zip(values, real, strict=True) if not is_real]
-    avals = [var.aval for var, is_real in zip(eqn.invars, real, strict=True) if is_real]
-    size = sum(aval.size for aval in avals)
-    if any(x is None for x in rest) or size * eqn.outvars[0].aval.size > _LARGEST:
+    avals = [var.aval for var in eqn.invars]
+    size = sum(aval.size for aval in avals if walk.is_real(aval))
+    known = [value.known for value in values]
+    unknown = (
+        x is None and not walk.is_real(aval)
+        for x, aval in zip(known, avals, strict=True)
+    )
+    if any(unknown) or size * eqn.outvars[0].aval.size > _LARGEST:
         return None
-    ends = np.cumsum([aval.size for aval in avals])[:-1]
-
-    def flat(point: Any) -> Any:
-        parts, known = iter(jnp.split(point, ends)), iter(rest)
-        shapes = iter(avals)
-        operands = []
-        for is_real in real:
-            if is_real:
-                aval = next(shapes)
-                operands.append(next(parts).reshape(aval.shape).astype(aval.dtype))
-            else:
-                operands.append(next(known))
-        return walk.bind(eqn, operands)[0].ravel()
-
+    flat = of_entries(eqn, known)
     with jax.ensure_compile_time_eval():
         return np.asarray(jax.vmap(flat)(jnp.eye(size))) != 0

@@ -31,9 +31,7 @@ _LINEAR = of(Kind.LINEAR)
 _LINEAR_ALONE = of(Kind.LINEAR_ALONE)
 _LINEAR_FIRST = of(Kind.LINEAR_FIRST)
 _ELEMENTWISE = of(Kind.ELEMENTWISE)
-#: What is not run as one operation of the sweep, nor entered.
-_WHOLE = of(Kind.LOOP) | {"custom_vjp_call"}
-_ENTERED = walk.CALLS - _WHOLE
+_LOOPS = of(Kind.LOOP)
 
 
 class Curvature(NamedTuple):
@@ -121,10 +119,12 @@ def _is_readable(jaxpr: Any) -> bool:
     with cotangents of its own has no tangents. And the sum over operations pairs real
     numbers, which a complex value is not.
     """
-    for eqn in walk.equations(jaxpr, _ENTERED):
-        if eqn.primitive.name in _WHOLE:
-            return False
-        if any(not _has_tangents(inner) for inner in walk.nested(eqn)):
+    if any(
+        eqn.primitive.name == "custom_vjp_call" for eqn in walk.everywhere(jaxpr.eqns)
+    ):
+        return False
+    for eqn in walk.equations(jaxpr):
+        if eqn.primitive.name in _LOOPS:
             return False
         # Only outputs: the point is real, and what is complex and constant meets it in
         # an operation that has a complex output.
@@ -132,15 +132,6 @@ def _is_readable(jaxpr: Any) -> bool:
         if any(jnp.issubdtype(kind, jnp.complexfloating) for kind in kinds):
             return False
     return True
-
-
-def _has_tangents(jaxpr: Any) -> bool:
-    """Whether no function within has cotangents alone, at any depth."""
-    return all(
-        eqn.primitive.name != "custom_vjp_call"
-        and all(map(_has_tangents, walk.nested(eqn)))
-        for eqn in jaxpr.eqns
-    )
 
 
 def _by_linearizing(f: Callable, point: tuple, directions: tuple) -> Curvature:
@@ -184,11 +175,7 @@ def _forward(jaxpr: Any, consts: Any, inputs: list, tape: list) -> list[_Value]:
             return _forward(*inner, values, tape)
         return _operate(eqn, values, tape)
 
-    def lift(value: Any, aval: Any) -> _Value:
-        del aval
-        return _Value(value)
-
-    return walk.run(jaxpr, consts, inputs, lift, apply)
+    return walk.run(jaxpr, consts, inputs, lambda x, aval: _Value(x), apply)
 
 
 def _operate(eqn: Any, values: list[_Value], tape: list) -> list[_Value]:
@@ -199,9 +186,7 @@ def _operate(eqn: Any, values: list[_Value], tape: list) -> list[_Value]:
     real = [jnp.issubdtype(var.aval.dtype, jnp.floating) for var in eqn.outvars]
 
     def bound(*varied: Array) -> list:
-        full = [v.value for v in values]
-        for i, x in zip(varying, varied, strict=True):
-            full[i] = x
+        full = walk.placed([v.value for v in values], varying, varied)
         return walk.bind(eqn, full)
 
     def split(*varied: Array) -> tuple[list, list]:

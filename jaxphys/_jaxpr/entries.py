@@ -28,6 +28,7 @@ __all__ = [
     "is_apart",
     "is_small",
     "is_traced",
+    "of_entries",
     "product",
     "sums",
     "whole",
@@ -164,42 +165,52 @@ def product(eqn, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return result.reshape(eqn.outvars[0].aval.shape)
 
 
+def of_entries(eqn: Any, known: list) -> Callable[[Array], Array]:
+    """A linear equation as a function of all entries of its real operands, in a row.
+
+    `known` has the other operands, at their places.
+    """
+    where = [i for i, var in enumerate(eqn.invars) if walk.is_real(var.aval)]
+    kinds = [eqn.invars[i].aval for i in where]
+    ends = np.cumsum([kind.size for kind in kinds])[:-1]
+
+    def flat(point: Array) -> Array:
+        parts = [
+            part.reshape(kind.shape).astype(kind.dtype)
+            for part, kind in zip(jnp.split(point, ends), kinds, strict=True)
+        ]
+        return walk.bind(eqn, walk.placed(known, where, parts))[0].ravel()
+
+    return flat
+
+
 def sums(eqn: Any, values: list) -> np.ndarray | None:
     """A linear equation's entries, as sums of those of its real operands.
 
     None where the other operands, which say what is summed, are not known.
     """
-    kinds = [var.aval for var in (*eqn.invars, *eqn.outvars)]
-    real = [jnp.issubdtype(kind.dtype, np.inexact) for kind in kinds]
-    given = [i for i, value in enumerate(values) if real[i]]
-    rest = [x for i, v in enumerate(values) if not real[i] for x in v.ravel()]
-    if not real[-1] or any(map(is_traced, rest)):
+    made, real = eqn.outvars[0].aval, [walk.is_real(var.aval) for var in eqn.invars]
+    rest = [v for v, is_real in zip(values, real, strict=True) if not is_real]
+    if not walk.is_real(made) or any(is_traced(x) for v in rest for x in v.ravel()):
         return None
-    entries = np.concatenate([values[i].ravel() for i in given])
-    ends = np.cumsum([kinds[i].size for i in given])[:-1]
-
-    def flat(point: Array) -> Array:
-        parts = iter(jnp.split(point, ends))
-        operands = [
-            next(parts).reshape(kind.shape).astype(kind.dtype)
-            if is_real
-            else whole(value, kind.dtype)
-            for is_real, kind, value in zip(real, kinds, values, strict=False)
-        ]
-        return walk.bind(eqn, operands)[0].ravel()
-
+    entries = np.concatenate([v.ravel() for v in itertools.compress(values, real)])
     # Compiled functions are found again by what they are, and this one is new.
     with jax.ensure_compile_time_eval():
+        known = [
+            None if is_real else whole(v, var.aval.dtype)
+            for v, is_real, var in zip(values, real, eqn.invars, strict=True)
+        ]
+        flat = of_entries(eqn, known)
         offset = np.asarray(flat(jnp.zeros(len(entries))))
         weights = [np.asarray(flat(x)) for x in jnp.eye(len(entries))]
     if np.any(offset != 0):
         return None
-    result = np.empty(kinds[-1].size, dtype=object)
-    zero = kinds[-1].dtype.type(0)
+    result = np.empty(made.size, dtype=object)
+    zero = made.dtype.type(0)
     for j, column in enumerate(np.transpose(weights)):
         terms = [_multiply(w, x) for w, x in zip(column, entries, strict=True)]
         result[j] = functools.reduce(_add, terms, zero)
-    return result.reshape(kinds[-1].shape)
+    return result.reshape(made.shape)
 
 
 def counted(params: dict) -> np.ndarray:

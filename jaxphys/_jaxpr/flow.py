@@ -4,17 +4,18 @@ Read off the jaxpr alone. An input that reaches an output only through `floor`, 
 a comparison, or as a whole number changes the value, and no derivative tells of it.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 from jax.extend import core
 
 from jaxphys._jaxpr import walk
 from jaxphys._jaxpr.places import Place, place
 from jaxphys._jaxpr.primitives import Kind, of
 
-_STEPS = of(Kind.STEP) | {"stop_gradient"}
+_STEPS = of(Kind.STEP)
 _RULED = of(Kind.RULED)
 
 
@@ -59,12 +60,8 @@ def flow(closed: core.ClosedJaxpr) -> tuple[list[Reach], list[Cut]]:
     inputs = []
     for number, var in enumerate(closed.jaxpr.invars):
         bit = 1 << number
-        inputs.append(Reach(bit, bit if _is_real(var.aval) else 0))
+        inputs.append(Reach(bit, bit if walk.is_real(var.aval) else 0))
     return _through(closed.jaxpr, inputs, cuts, None), cuts
-
-
-def _is_real(aval: Any) -> bool:
-    return jnp.issubdtype(getattr(aval, "dtype", jnp.int32), jnp.inexact)
 
 
 def _through(
@@ -76,7 +73,7 @@ def _through(
         found = _of_equation(eqn, values, cuts, place(eqn, outer))
         # A whole number has no derivative, whatever made it.
         return [
-            reach if _is_real(var.aval) else Reach(reach.any)
+            reach if walk.is_real(var.aval) else Reach(reach.any)
             for reach, var in zip(found, eqn.outvars, strict=True)
         ]
 
@@ -103,8 +100,7 @@ def _of_equation(
         _note_cut(where, values[:1], cuts)
         return [Reach(values[0].any) | _union(values[1:])]
     whole = _union(values)
-    ends = name in _STEPS or not any(_is_real(var.aval) for var in eqn.outvars)
-    if ends:
+    if name in _STEPS or not any(walk.is_real(var.aval) for var in eqn.outvars):
         _note_cut(where, values, cuts)
         whole = Reach(whole.any)
     return [whole] * len(eqn.outvars)
@@ -117,10 +113,7 @@ def _note_cut(where: Place, values: list[Reach], cuts: list[Cut]) -> None:
 
 
 def _union(values: list[Reach]) -> Reach:
-    found = Reach()
-    for each in values:
-        found = found | each
-    return found
+    return functools.reduce(operator.or_, values, Reach())
 
 
 def _scan(eqn: Any, values: list[Reach], cuts: list[Cut], where: Place) -> list[Reach]:

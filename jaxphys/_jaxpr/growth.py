@@ -85,17 +85,7 @@ def _run(
                 found.append(stretched)
         return walk.bind(eqn, values)
 
-    lift = _as_it_is
-    return walk.run(called.jaxpr, called.consts, values, lift, apply)
-
-
-def _as_it_is(array: Any, aval: Any) -> Any:
-    del aval
-    return array
-
-
-def _is_real(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+    return walk.run(called.jaxpr, called.consts, values, lambda x, aval: x, apply)
 
 
 def _stretched(eqn: Any, values: list, tangents: int) -> tuple | None:
@@ -105,14 +95,12 @@ def _stretched(eqn: Any, values: list, tangents: int) -> tuple | None:
     first, end = walk.carried(eqn)
     consts, carry = values[:first], values[first:end]
     xs = tuple(values[end:])
-    real = [number for number, x in enumerate(carry) if _is_real(x)]
+    real = [number for number, x in enumerate(carry) if walk.is_real(x)]
     if not real:
         return None
 
     def advance(state: list, rest: list, xs: tuple) -> tuple[list, list]:
-        whole = list(rest)
-        for number, x in zip(real, state, strict=True):
-            whole[number] = x
+        whole = walk.placed(rest, real, state)
         done = jax.core.eval_jaxpr(body.jaxpr, body.consts, *consts, *whole, *xs)
         return [done[number] for number in real], done[: end - first]
 

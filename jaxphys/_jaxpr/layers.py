@@ -159,11 +159,7 @@ def _evaluate(
                     on_other(leaf)
         return [_Value(result) for result in results]
 
-    def lift(value, aval) -> _Value:
-        del aval
-        return _Value(value)
-
-    return walk.run(jaxpr, consts, args, lift, apply)
+    return walk.run(jaxpr, consts, args, lambda x, aval: _Value(x), apply)
 
 
 def trace(

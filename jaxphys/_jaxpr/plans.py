@@ -277,18 +277,6 @@ def _work(eqn: Any) -> float:
     return inside * eqn.params.get("length", 1)
 
 
-def _finds(eqns: Sequence[Any], name: str) -> bool:
-    """Whether a primitive is among equations, rules of their own left out."""
-    return any(
-        eqn.primitive.name == name
-        or (
-            eqn.primitive.name not in _RULED
-            and any(_finds(jaxpr.eqns, name) for jaxpr in walk.nested(eqn))
-        )
-        for eqn in eqns
-    )
-
-
 def _ways(part: Part) -> tuple[bool, bool]:
     """Whether a part has forward and reverse derivatives.
 
@@ -298,7 +286,8 @@ def _ways(part: Part) -> tuple[bool, bool]:
     kinds = (var.aval.dtype for var in (*variables, *part.inputs))
     if any(jnp.issubdtype(kind, jnp.complexfloating) for kind in kinds):
         return False, False
-    return not _finds(part.eqns, "custom_vjp_call"), not _finds(part.eqns, "while")
+    names = {eqn.primitive.name for eqn in walk.everywhere(part.eqns, _RULED)}
+    return "custom_vjp_call" not in names, "while" not in names
 
 
 def _cheapest(part: Part, columns: _Columns) -> Part:

@@ -25,7 +25,8 @@ class Kind(enum.Flag):
       KEPT: a call that changes which values are kept for the way back.
       RULED: a call that brings derivatives of its own.
       LOOP: runs inner functions an unknown number of times, or one of several.
-      STEP: constant between jumps, so that its derivative is zero wherever it exists.
+      STEP: constant between jumps, or held to be constant, so that its derivative is
+        zero wherever it exists.
     """
 
     ELEMENTWISE = enum.auto()
@@ -126,7 +127,7 @@ KINDS: dict[str, Kind] = {
     "square": _E,
     "squeeze": _M | _L,
     "stack": _M | _L,
-    "stop_gradient": _E,
+    "stop_gradient": _E | _S,
     "sub": _E | _L,
     "tan": _E,
     "tanh": _E,

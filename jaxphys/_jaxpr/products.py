@@ -27,9 +27,7 @@ def inexact(jaxpr: Any) -> list[str]:
       []
     """
     found: list[str] = []
-    for eqn in jaxpr.eqns:
-        for part in walk.nested(eqn):
-            found += inexact(part)
+    for eqn in walk.everywhere(jaxpr.eqns):
         if eqn.primitive.name not in _PRODUCTS:
             continue
         left, right = (var.aval for var in eqn.invars)

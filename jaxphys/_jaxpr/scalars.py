@@ -105,12 +105,6 @@ def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
     known = [None if entries.is_traced(c) else c for c in closed.consts]
     del closed
 
-    def consts_with(outer: list) -> list:
-        consts = list(known)
-        for i, value in zip(traced, outer, strict=True):
-            consts[i] = value
-        return consts
-
     # What is rewritten has lost its calls, and with them their own derivatives, which
     # derivatives of the derivative would miss.
     exact = not _has_rules(jaxpr)
@@ -118,7 +112,7 @@ def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
     # The rule is the derivative of the function itself, rewritten in the same way.
     @walk.exact_jvp
     def numbers(outer: list, leaves: list) -> list[Array]:
-        return _rewritten(jaxpr, consts_with(outer), leaves, largest)
+        return _rewritten(jaxpr, walk.placed(known, traced, outer), leaves, largest)
 
     def derivative(values: tuple, changed: tuple) -> tuple[list, list]:
         count = len(values[0])
@@ -128,10 +122,8 @@ def _by_numbers(closed: Any, leaves: list, largest: int) -> list[Array]:
 
         def changes(points: list, rates: list) -> list:
             def plain(*moved: Array) -> list:
-                at = list(points)
-                for i, value in zip(moving, moved, strict=True):
-                    at[i] = value
-                consts = consts_with(at[:count])
+                at = walk.placed(points, moving, moved)
+                consts = walk.placed(known, traced, at[:count])
                 return jax.core.eval_jaxpr(jaxpr, consts, *at[count:])
 
             _, changes = jax.jvp(plain, [points[i] for i in moving], rates)
@@ -222,9 +214,8 @@ def _count(jaxpr: Any, largest: int, varying: Iterable[bool] | None = None) -> f
 def _has_rules(jaxpr: Any) -> bool:
     """Whether a function brings derivatives that may be other than its own."""
     return any(
-        (eqn.primitive.name in _RULED and not walk.is_exact(eqn))
-        or any(map(_has_rules, walk.nested(eqn)))
-        for eqn in jaxpr.eqns
+        eqn.primitive.name in _RULED and not walk.is_exact(eqn)
+        for eqn in walk.everywhere(jaxpr.eqns)
     )
 
 

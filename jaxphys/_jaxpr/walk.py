@@ -4,10 +4,11 @@
 kind. What they do with an equation is theirs to say; the walk is here.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
 
 from jaxphys._jaxpr.primitives import Kind, of
@@ -104,6 +105,22 @@ def nested(eqn: Any) -> list:
     return [getattr(part, "jaxpr", part) for part in parts if isinstance(part, kinds)]
 
 
+def everywhere(eqns: Iterable, closed: Collection[str] = ()) -> Iterator[Any]:
+    """Equations, and all within them at any depth, but not within those named closed.
+
+    Example:
+      >>> traced = jax.make_jaxpr(lambda x: jax.lax.map(lambda y: y + 1, x))
+      >>> eqns = traced(jax.numpy.ones(3)).jaxpr.eqns
+      >>> [eqn.primitive.name for eqn in everywhere(eqns)]
+      ['scan', 'add']
+    """
+    for eqn in eqns:
+        yield eqn
+        if eqn.primitive.name not in closed:
+            for jaxpr in nested(eqn):
+                yield from everywhere(jaxpr.eqns, closed)
+
+
 def carried(eqn: Any) -> tuple[int, int]:
     """Where among a scan's operands its carry begins, and where it ends.
 
@@ -136,6 +153,29 @@ def bind(eqn: Any, values: Collection[Any]) -> list:
             *values, **eqn.primitive.get_bind_params(eqn.params)
         )
     return list(result) if eqn.primitive.multiple_results else [result]
+
+
+def is_real(x: Any) -> bool:
+    """Whether an array, or a type of arrays, is of numbers that can have derivatives.
+
+    Example:
+      >>> is_real(1.0), is_real(1), is_real(1j)
+      (True, False, True)
+    """
+    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+
+
+def placed(values: Iterable, where: Iterable[int], new: Iterable) -> list:
+    """The values, with new ones at some places.
+
+    Example:
+      >>> placed("abc", [0, 2], [1, 2])
+      [1, 'b', 2]
+    """
+    found = list(values)
+    for place, value in zip(where, new, strict=True):
+        found[place] = value
+    return found
 
 
 def exact_jvp(function: Callable) -> Any:

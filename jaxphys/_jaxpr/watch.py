@@ -19,7 +19,7 @@ from jaxphys._jaxpr.places import Place, place
 from jaxphys._jaxpr.primitives import Kind, of
 from jaxphys.types import Array
 
-_STEPS = of(Kind.STEP) | {"stop_gradient"}
+_STEPS = of(Kind.STEP)
 _LINEAR = of(Kind.LINEAR | Kind.STEP | Kind.FOLD)
 _RULED = of(Kind.RULED)
 #: What each equation tells: it made a NaN, an infinity, or has no finite derivative.
@@ -105,7 +105,7 @@ def watch(
 
     def instrumented(*arrays: Any) -> tuple[list, Array]:
         notes.clear()
-        values = [_Value(x, derivatives and _is_real(x)) for x in arrays]
+        values = [_Value(x, derivatives and walk.is_real(x)) for x in arrays]
         outputs, flags = _run(closed.jaxpr, closed.consts, values, notes)
         return [each.array for each in outputs], _stacked(flags)
 
@@ -118,10 +118,6 @@ def watch(
 
 def _stacked(flags: list[Array]) -> Array:
     return jnp.concatenate(flags) if flags else jnp.zeros((0, _COUNT), jnp.int32)
-
-
-def _is_real(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
 
 
 def _run(
@@ -149,11 +145,7 @@ def _run(
         arrays = walk.bind(eqn, [each.array for each in values])
         return _noted(eqn, values, arrays, log)
 
-    def lift(array: Any, aval: Any) -> _Value:
-        del aval
-        return _Value(array)
-
-    return walk.run(jaxpr, consts, values, lift, apply), flags
+    return walk.run(jaxpr, consts, values, lambda x, aval: _Value(x), apply), flags
 
 
 def _noted(eqn: Any, values: list[_Value], arrays: list, log: _Log) -> list[_Value]:
@@ -164,8 +156,8 @@ def _noted(eqn: Any, values: list[_Value], arrays: list, log: _Log) -> list[_Val
     log.notes.append(note)
     ends = eqn.primitive.name in _STEPS
     active = not ends and any(v.active for v in values)
-    before = [v.array for v in values if _is_real(v.array)]
-    after = [x for x in arrays if _is_real(x)]
+    before = [v.array for v in values if walk.is_real(v.array)]
+    after = [x for x in arrays if walk.is_real(x)]
     finite = _none(jnp.isinf, before) & _none(jnp.isnan, before)
     nan = _none(jnp.isnan, before) & ~_none(jnp.isnan, after)
     inf = finite & ~_none(jnp.isinf, after)
@@ -173,7 +165,7 @@ def _noted(eqn: Any, values: list[_Value], arrays: list, log: _Log) -> list[_Val
     if active and after and eqn.primitive.name not in _LINEAR:
         steep = finite & ~_finite_derivative(eqn, values)
     log.flags.append(jnp.stack([nan, inf, steep]).astype(jnp.int32)[None])
-    return [_Value(x, active and _is_real(x), note) for x in arrays]
+    return [_Value(x, active and walk.is_real(x), note) for x in arrays]
 
 
 def _none(test: Callable, arrays: list) -> Array:
@@ -187,14 +179,14 @@ def _finite_derivative(eqn: Any, values: list[_Value]) -> Array:
     def alone(*active: Any) -> list:
         rest = iter(active)
         arrays = [next(rest) if v.active else v.array for v in values]
-        return [x for x in walk.bind(eqn, arrays) if _is_real(x)]
+        return [x for x in walk.bind(eqn, arrays) if walk.is_real(x)]
 
     try:
         outputs, pull = jax.vjp(alone, *[v.array for v in values if v.active])
         rates = pull([jnp.ones_like(x) for x in outputs])
     except Exception:  # It has no such derivative; that is for others to say.
         return jnp.array(True)
-    real = [x for x in rates if _is_real(x)]
+    real = [x for x in rates if walk.is_real(x)]
     return _none(lambda x: ~jnp.isfinite(x), real)
 
 
@@ -217,7 +209,7 @@ def _scan(eqn: Any, values: list[_Value], log: _Log) -> list[_Value]:
     def step(carry: tuple, xs: tuple) -> tuple:
         local.clear()
         arrays = [*(v.array for v in values[:first]), *carry, *xs]
-        inner = [_Value(x, active and _is_real(x)) for x in arrays]
+        inner = [_Value(x, active and walk.is_real(x)) for x in arrays]
         outputs, told = _run(body.jaxpr, body.consts, inner, local, log.where)
         found = [v.array for v in outputs]
         return tuple(found[: end - first]), (found[end - first :], _stacked(told))
@@ -243,7 +235,7 @@ def _left(
     for note in local:
         note.loop = True
     notes += local
-    return [_Value(x, active and _is_real(x)) for x in arrays]
+    return [_Value(x, active and walk.is_real(x)) for x in arrays]
 
 
 def _while(eqn: Any, values: list[_Value], log: _Log) -> list[_Value]:
@@ -257,7 +249,7 @@ def _while(eqn: Any, values: list[_Value], log: _Log) -> list[_Value]:
     def once(carry: tuple) -> tuple:
         local.clear()
         inner = [
-            _Value(x, active and _is_real(x))
+            _Value(x, active and walk.is_real(x))
             for x in (*arrays[tested : tested + own], *carry)
         ]
         outputs, told = _run(body.jaxpr, body.consts, inner, local, log.where)
@@ -318,7 +310,7 @@ def _cond(eqn: Any, values: list[_Value], log: _Log) -> list[_Value]:
     active = any(v.active for v in operands)
     for local in locals_:
         log.notes.extend(local)
-    return [_Value(x, active and _is_real(x)) for x in outputs]
+    return [_Value(x, active and walk.is_real(x)) for x in outputs]
 
 
 _LOOPS = {"scan": _scan, "while": _while, "cond": _cond}

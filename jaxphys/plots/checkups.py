@@ -16,6 +16,7 @@ __all__ = ["checkup"]
 _COLOR = "#1f3f8f"
 
 
+@mpl.rc_context(STYLE)
 def checkup(title: str, curves: Mapping[str, Any]) -> Figure:
     """The curves of a `jaxphys.check`, a panel each.
 
@@ -25,16 +26,15 @@ def checkup(title: str, curves: Mapping[str, Any]) -> Figure:
         `horizon`, with `logs`; `spectrum`, with `singular_values`; and `updates`, name
         → seconds. What is missing or empty has no panel.
     """
-    drawn = {name: _PANELS[name] for name in _PANELS if curves.get(name)}
-    with mpl.rc_context(STYLE):
-        count = max(len(drawn), 1)
-        figure, grid = panels(1, count, (0.4 + 3.4 * count, 3.2))
-        if not drawn:
-            grid[0, 0].set_axis_off()
-            grid[0, 0].text(0.5, 0.5, "nothing to draw", ha="center")
-        for axes, (name, draw) in zip(grid[0], drawn.items(), strict=False):
-            draw(axes, curves[name])
-        figure.suptitle(title)
+    drawn = {name: draw for name, draw in _PANELS.items() if curves.get(name)}
+    count = max(len(drawn), 1)
+    figure, grid = panels(1, count, (0.4 + 3.4 * count, 3.2))
+    if not drawn:
+        grid[0, 0].set_axis_off()
+        grid[0, 0].text(0.5, 0.5, "nothing to draw", ha="center")
+    for axes, (name, draw) in zip(grid[0], drawn.items(), strict=False):
+        draw(axes, curves[name])
+    figure.suptitle(title)
     return figure
 
 

@@ -157,8 +157,7 @@ def energy_errors(
             error = error / np.abs(motion.energy[:, :1]) if relative else error
         low, middle, high = _panels.quartiles(error[:, 1:])
         axes.plot(motion.t[1:], middle, color=color, label=label)
-        shade = {"color": color, "alpha": 0.15, "linewidth": 0}
-        axes.fill_between(motion.t[1:], low, high, **shade)
+        axes.fill_between(motion.t[1:], low, high, color=color, alpha=0.15, lw=0)
     axes.set_yscale("log")
     axes.set_xlabel(time)
     size = "/|E(0)|$ [1]" if relative else f"$ [{unit}]"

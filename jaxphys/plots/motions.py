@@ -290,8 +290,8 @@ def motion(trajectories: Trajectories, *, bands: np.ndarray | None = None) -> Fi
         time_series(panel, trajectories, int(i))
         if bands is not None:
             q, half = trajectories.y.q[0, :, i], bands[:, i]
-            shade = {"color": panel.lines[0].get_color(), "alpha": 0.25, "linewidth": 0}
-            panel.fill_between(trajectories.t, q - half, q + half, **shade)
+            color, low, high = panel.lines[0].get_color(), q - half, q + half
+            panel.fill_between(trajectories.t, low, high, color=color, alpha=0.25, lw=0)
         panel.label_outer()
     figure.align_ylabels()
     return _titled(figure, trajectories)
@@ -302,6 +302,5 @@ def energy_figure(trajectories: Trajectories) -> Figure:
     """How well energy is conserved; energy itself of what is driven or damped."""
     figure, ((axes,),) = _panels.panels(1, 1, (7.6, 3.8))
     conserved = trajectories.meta.get("conservative", True)
-    draw = energy_error if conserved else energy
-    draw(axes, trajectories)
+    (energy_error if conserved else energy)(axes, trajectories)
     return _titled(figure, trajectories)

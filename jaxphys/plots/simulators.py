@@ -24,6 +24,9 @@ __all__ = [
     "solutions",
 ]
 
+#: How the control of one motion looks.
+_CONTROL: Any = {"color": "#d62728", "linewidth": 1.4}
+
 
 @mpl.rc_context(STYLE)
 def closed_loop(
@@ -42,18 +45,15 @@ def closed_loop(
     """
     times, control = np.asarray(times), np.asarray(control)
     count = len(states) + 1
-    figure = Figure(figsize=(7.0, 1.9 * count), layout="constrained")
-    panels = figure.subplots(count, 1, sharex=True)
-    for color, *rows in zip(
+    figure, grid = _panels.panels(count, 1, (7.0, 1.9 * count), sharex=True)
+    panels = grid[:, 0]
+    for color, pushed, *values in zip(
         shades(len(control)), control, *map(np.asarray, states.values()), strict=True
     ):
-        pushed, *values = rows
         for panel, row in zip(panels, values, strict=False):
             panel.plot(times, row, color=color)
             panel.plot(times[:1], row[:1], color=color, marker="o", mfc="white")
-        edges = np.linspace(times[0], times[-1], len(pushed) + 1)
-        panels[-1].stairs(pushed, edges)
-        panels[-1].patches[-1].set_edgecolor(color)
+        _held(panels[-1], times, pushed, color=color)
     for panel, label in zip(panels, [*states, name], strict=True):
         panel.axhline(0, color="black", lw=0.6)
         panel.set_ylabel(label)
@@ -99,7 +99,7 @@ def controlled_motion(
         position.plot([], [], color=color, label=f"mass {i + 1}")
     position.set_ylabel("position $x_i$ [1]")
     position.tick_params(labelbottom=False)
-    _held(force, times, control)
+    _held(force, times, control, **_CONTROL)
     force.axhline(0, color="black", lw=0.6)
     force.set_xlabel("time $t$ [1]")
     force.set_ylabel("force $u$ on the last mass [1]")
@@ -119,11 +119,11 @@ def controlled_motion(
     return figure
 
 
-def _held(axes: Axes, times: np.ndarray, control: ArrayLike) -> None:
+def _held(axes: Axes, times: np.ndarray, control: ArrayLike, **style) -> None:
     """A control, each value held for an equal part of the time."""
     values = np.asarray(control)
     edges = np.linspace(times[0], times[-1], len(values) + 1)
-    axes.stairs(values, edges, color="#d62728", linewidth=1.4, baseline=0)
+    axes.stairs(values, edges, **style)
 
 
 @mpl.rc_context(STYLE)
@@ -163,7 +163,7 @@ def controlled_state(
     # Above the panel: beside it, it would push the color bar away from its own.
     above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
     level.legend(fontsize=8, ncols=levels.shape[1] + 1, **above)
-    _held(field, times, control)
+    _held(field, times, control, **_CONTROL)
     field.set_ylabel("field $u$ [1]")
     field.set_xlabel("time $t$ [1]")
     return figure
@@ -287,8 +287,7 @@ def solutions(
     """
     x, true = np.asarray(x), np.asarray(true)
     own = _panels.completed(found, looks)
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True)
+    figure, ((above,), (below,)) = _panels.panels(2, 1, (7.0, 4.2), sharex=True)
     for name, values in found.items():
         look = own[name]
         above.plot(x, np.asarray(values), color=look.color, label=look.label)

@@ -136,8 +136,6 @@ def heat(
     """
     if size < 4:
         raise ValueError(f"size is {size}; expected 4 or more nodes per side.")
-    if not (0 < amount < np.inf and 0 < floor < np.inf):
-        raise ValueError(f"got amount {amount}, floor {floor}; expected both above 0.")
     shape = (size, size)
 
     def sample(key: Array, num_samples: int) -> tuple[Array, Array]:

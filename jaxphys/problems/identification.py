@@ -178,13 +178,6 @@ def identification(
     if not isinstance(unknown, Sequence):
         raise TypeError(f"unknown is {unknown!r}; expected names of constants.")
     actual = truth(system, unknown, release, dtype)
-    if not 0 <= noise < jnp.inf:
-        raise ValueError(f"noise is {noise}; expected a standard deviation ≥ 0.")
-    integrators.check_time_step(dt, num_steps, substeps)
-    if not dt > 0:
-        raise ValueError(f"dt is {dt}; expected a time step above zero.")
-    if not abs(amplitude) < jnp.inf:
-        raise ValueError(f"amplitude is {amplitude}; expected a finite force.")
     n, k = len(system.periodic), len(unknown)
     step = integrators.rk4(_driven_field(system))
     momentum = mechanics.momentum(required(system, "lagrangian"))

@@ -129,9 +129,6 @@ def oscillator_control(
       ((5, 6), (6,))
     """
     system = chain(num_oscillators, coupling)
-    integrators.check_time_step(dt, num_steps)
-    if dt < 0:
-        raise ValueError(f"dt is {dt}; expected a time step above zero.")
     limit = _limit(num_oscillators, coupling)
     if dt > limit:
         raise ValueError(

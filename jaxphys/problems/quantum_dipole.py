@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from jaxphys import integrators, losses
+from jaxphys import losses
 from jaxphys.checks import check_count, check_positive, checked
 from jaxphys.precision import exact
 from jaxphys.trees import check_dtype
@@ -244,9 +244,6 @@ def quantum_dipole(
     """
     if num_points < 3:
         raise ValueError(f"num_points is {num_points}; expected 3 or more.")
-    integrators.check_time_step(dt, num_steps)
-    if dt < 0:
-        raise ValueError(f"dt is {dt}; expected a time step above zero.")
     held = steps_held(num_steps, num_controls)
     ground = superposition([1.0], num_points)
     second, third = eigenstates(num_points)[1][1:3]
