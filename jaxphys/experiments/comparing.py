@@ -23,7 +23,14 @@ from jaxphys.checks import check_count, check_function, checked
 from jaxphys.experiments import engine
 from jaxphys.experiments.comparison import Comparison
 from jaxphys.experiments.control.rows import searched
-from jaxphys.experiments.experiment import Experiment, Keys, Row, RunOptions, Samples
+from jaxphys.experiments.experiment import (
+    Experiment,
+    Keys,
+    Row,
+    RunOptions,
+    Samples,
+    in_precision,
+)
 from jaxphys.learning import Recipe
 from jaxphys.models.adapters import as_model
 from jaxphys.names import check_known
@@ -142,13 +149,14 @@ def compare(
         raise ValueError(f"outputs has no objective; {_PASS_ONE}")
     task = _task(problem if outputs is None else outputs, model, objective)
     chosen = _chosen(methods, task)
+    weights = jax.eval_shape(task.init, jax.random.key(0))
     options = RunOptions(
         seconds=_SECONDS if seconds is None and steps is None else seconds,
         steps=steps,
         seeds=seeds,
         out=None if out is None else pathlib.Path(out),
         progress=progress,
-        dtype=_dtype(task),
+        dtype=str(trees.check_one_dtype(weights)),
     ).check()
     sample = functools.partial(_sample, task, data)
     size = batch_size or _usual_batch(task, sample, options)
@@ -254,15 +262,11 @@ def _parameters(network: Any) -> Model:
     return as_model(network, what="the network")
 
 
-def _dtype(task: _Task) -> str:
-    return str(trees.check_one_dtype(jax.eval_shape(task.init, jax.random.key(0))))
-
-
 class _Method(NamedTuple):
     """A method: its name in `METHODS`, or a transformation of one's own."""
 
     kind: str
-    make: Callable[[], optax.GradientTransformation]
+    transformation: optax.GradientTransformation
 
 
 def _chosen(methods: Any, task: _Task) -> dict[str, _Method]:
@@ -270,7 +274,7 @@ def _chosen(methods: Any, task: _Task) -> dict[str, _Method]:
     # What SIP inverts is a control that is given once.
     once = task.problem is not None and task.problem.follow is None
     known = [name for name in METHODS if name != "sip" or once]
-    if isinstance(methods, str) or _is_transformation(methods):
+    if isinstance(methods, str | optax.GradientTransformation):
         methods = (methods,)
     if isinstance(methods, Mapping):
         named = dict(methods)
@@ -285,23 +289,15 @@ def _chosen(methods: Any, task: _Task) -> dict[str, _Method]:
     for name, method in named.items():
         if isinstance(method, str):
             check_known("method", method, known)
-            found[name] = _Method(method, METHODS[method])
-        elif _is_transformation(method):
-            found[name] = _Method(name, functools.partial(_the, method))
+            found[name] = _Method(method, METHODS[method]())
+        elif isinstance(method, optax.GradientTransformation):
+            found[name] = _Method(name, method)
         else:
             raise TypeError(
                 f"the method {name} is a {type(method).__name__}; expected one of "
                 f"{', '.join(known)}, or an optax transformation."
             )
     return found
-
-
-def _the(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
-    return transformation
-
-
-def _is_transformation(thing: Any) -> bool:
-    return isinstance(thing, optax.GradientTransformation)
 
 
 def _name_of(method: Any, number: int, taken: Mapping[str, Any]) -> str:
@@ -335,7 +331,8 @@ def _sample(
     else:
         train, test = data, None
     for each in (train, test):
-        if task.paired and each is not None and not _is_pair(each):
+        is_pair = isinstance(each, tuple | list) and len(each) == 2
+        if task.paired and each is not None and not is_pair:
             raise ValueError(
                 f"data are a {type(each).__name__}; expected a pair (inputs, targets), "
                 "each with a leading sample axis."
@@ -345,17 +342,11 @@ def _sample(
     return Samples(train, test, test)
 
 
-def _is_pair(data: Any) -> bool:
-    return isinstance(data, tuple | list) and len(data) == 2
-
-
 def _usual_batch(task: _Task, sample: Callable, options: RunOptions) -> int:
     """As many samples as have `_OUTPUTS` outputs; checks what one sample gives."""
     keys = Keys.folded(options.seed)
     train = sample(None, keys, None).train
-    # Lists are of trajectories.
-    cast = datasets.cast if isinstance(train, list) else trees.cast
-    train = cast(train, options.dtype)
+    train = in_precision(train, options.dtype)
     target = task.target("adam", _FEWEST)
     pair = target.judged_samples(train, 0)
     total = datasets.num_samples(pair)
@@ -407,7 +398,7 @@ def _shape_of_outputs(task: _Task, target: Target, params: PyTree, one: PyTree) 
 
 def _row(task: _Task, name: str, method: _Method, batch_size: int) -> Row:
     recipe = Recipe(
-        optimizer=lambda b: method.make(),
+        optimizer=lambda b: method.transformation,
         batch_size=batch_size,
         seconds=1.0,
         skips=_SKIPS,

@@ -10,6 +10,7 @@ prints one table, and leaves results, checkpoints and figures in one directory.
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -207,12 +208,10 @@ def train_rows(
     names = chosen_rows(options.method, list(rows))
     subjects = subjects_of(experiment, settings, options, names)
     dtype = trees.real_dtype(options.dtype)
-    samples: dict[int, Samples] = {}
 
+    @functools.cache
     def samples_of(seed: int) -> Samples:
-        if seed not in samples:
-            samples[seed] = experiment.sample(settings, experiment.keys(seed), dtype)
-        return samples[seed]
+        return experiment.sample(settings, experiment.keys(seed), dtype)
 
     title = experiment.of("title", settings)
     config = dataclasses.asdict(settings) | dataclasses.asdict(options)

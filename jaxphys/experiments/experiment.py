@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxphys import data as datasets
 from jaxphys import devices, plots, trees
@@ -29,6 +30,7 @@ __all__ = [
     "Samples",
     "Subject",
     "Trained",
+    "in_precision",
 ]
 
 #: Training seconds of a row that is to have another's time, where that was not run.
@@ -138,6 +140,13 @@ class Samples(NamedTuple):
     clean: Any
 
 
+def in_precision(data: Any, dtype: DTypeLike) -> Any:
+    """A training or test set in a precision."""
+    # Lists are of trajectories, whose notes no cast of arrays should meet.
+    cast = datasets.cast if isinstance(data, list) else trees.cast
+    return cast(data, dtype)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
     """A model and an optimizer, two names in two fields, and how it is trained.
@@ -183,15 +192,7 @@ class Subject(NamedTuple):
 
     def sees(self, samples: Samples) -> Samples:
         """The data in this row's precision, as this row sees them."""
-        # Lists are of trajectories, whose notes no cast of arrays should meet.
-        seen = Samples(
-            *(
-                datasets.cast(x, self.dtype)
-                if isinstance(x, list)
-                else trees.cast(x, self.dtype)
-                for x in samples
-            )
-        )
+        seen = Samples(*(in_precision(x, self.dtype) for x in samples))
         return seen if self.row.view is None else Samples(*map(self.row.view, seen))
 
 
@@ -245,18 +246,6 @@ class Run(NamedTuple):
         return min(self.params, key=lambda row: methods[row]["final"]["test_loss"])
 
 
-def _no_figures(run: Run) -> dict[str, plots.Figure]:
-    """For an experiment that draws none of its own."""
-    del run
-    return {}
-
-
-def _no_measures(trained: Trained) -> dict[str, Any]:
-    """For an experiment whose losses say all."""
-    del trained
-    return {}
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """What is one experiment's own. Where it says "of settings" a plain value will do.
@@ -295,11 +284,11 @@ class Experiment:
     sample: Callable[[Any, Keys, jnp.dtype], Samples]
     rows: Any
     columns: Mapping[str, str]
-    measures: Callable[[Trained], dict[str, Any]] = _no_measures
+    measures: Callable[[Trained], dict[str, Any]] = lambda trained: {}
     monitor: Callable[[Any, Any, Keys], Callable] | None = None
     milestones: Any = ()
     published: Any = dataclasses.field(default_factory=dict)
-    figures: Callable[[Run], dict[str, plots.Figure]] = _no_figures
+    figures: Callable[[Run], dict[str, plots.Figure]] = lambda run: {}
     finish: Callable[[Run], None] | None = None
     compared: Callable[[Run], plots.Figure] | None = None
     check: Callable[[Samples, Recipe], None] | None = None

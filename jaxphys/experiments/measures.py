@@ -4,6 +4,7 @@ A motion is one of (q, p) or of (q, v); whichever it is, its states, rates and e
 are compared with those of the system itself.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -64,10 +65,11 @@ class Rollouts(NamedTuple):
     true: State
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Judge:
     """Judges motions of one system by rollouts; what it compiles serves every row.
 
-    Args:
+    Attributes:
       system: what was learned.
       duration, times: how long a rollout is, and its number of times.
       longest: the longest time step of RK4.
@@ -76,30 +78,17 @@ class Judge:
         trajectories.
     """
 
-    def __init__(
-        self,
-        system: System,
-        duration: float,
-        times: int,
-        longest: float,
-        rollouts: int,
-        sample: Callable[[Array], PyTree] | None = None,
-    ):
-        self.system = system
-        self.duration, self.times, self.longest = duration, times, longest
-        self.rollouts, self.sample = rollouts, sample
-        self._true: dict[type, Motion] = {}
+    system: System
+    duration: float
+    times: int
+    longest: float
+    rollouts: int
+    sample: Callable[[Array], PyTree] | None = None
+    _true: dict[type, Motion] = dataclasses.field(default_factory=dict, repr=False)
 
     def shorter(self, **changes: Any) -> "Judge":
-        """The same judge of fewer or shorter rollouts."""
-        given = {"duration": self.duration, "times": self.times} | {
-            "longest": self.longest,
-            "rollouts": self.rollouts,
-            "sample": self.sample,
-        }
-        made = Judge(self.system, **(given | changes))
-        made._true = self._true
-        return made
+        """The same judge of fewer or shorter rollouts; it shares what is compiled."""
+        return dataclasses.replace(self, **changes)
 
     @property
     def ts(self) -> np.ndarray:
@@ -155,12 +144,8 @@ class Judge:
 
     def measure(self, trained: Trained) -> dict[str, float]:
         """Energies, rates and rollouts of a motion: means, of errors medians too."""
-        found = self.rollouts_of(trained)
-        motion, params, samples = (
-            trained.subject.built.dynamics,
-            trained.params,
-            trained.samples,
-        )
+        found, samples = self.rollouts_of(trained), trained.samples
+        motion, params = trained.subject.built.dynamics, trained.params
         drifts = jax.vmap(metrics.energy_drift)(self.energies(found.found))
         noisy, clean = (
             field_error(motion, params, x) for x in (samples.test, samples.clean)
@@ -313,14 +298,8 @@ def field_grid(
     Returns:
       Two arrays (l, k).
     """
-
-    def state(q: Array, p: Array, base: tuple[Array, Array]) -> State:
-        return motion.state(base[0].at[0].set(q), base[1].at[0].set(p))
-
-    def rates(rate: State) -> tuple[Array, Array]:
-        return rate[0][0], rate[1][0]
-
-    return _on_grid(motion, params, axes, base, u, state, rates)
+    both = ((0, 0), (1, 0))
+    return _on_grid(motion, params, axes, base, u, both, both)
 
 
 def acceleration_grid(
@@ -330,25 +309,34 @@ def acceleration_grid(
     base: Any = ((0.0, 0.0), (0.0, 0.0)),
 ) -> Axes:
     """The accelerations of the first two coordinates on a grid of these; see above."""
-
-    def state(first: Array, other: Array, base: tuple[Array, Array]) -> State:
-        q = base[0].at[0].set(first).at[1].set(other)
-        return motion.state(q, base[1])
-
-    def rates(rate: State) -> tuple[Array, Array]:
-        return rate[1][0], rate[1][1]
-
-    return _on_grid(motion, params, axes, base, None, state, rates)
+    return _on_grid(
+        motion, params, axes, base, None, ((0, 0), (0, 1)), ((1, 0), (1, 1))
+    )
 
 
-def _on_grid(motion, params, axes, base, u, state, rates) -> Axes:
+#: Which of two numbers of a state or a rate: its half, and its coordinate.
+_Two = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _on_grid(
+    motion: Dynamics,
+    params: PyTree,
+    axes: Axes,
+    base: Any,
+    u: Array | None,
+    varied: _Two,
+    shown: _Two,
+) -> Axes:
+    """Two numbers of the rate, where two of the state have the values of the axes."""
     x, y = np.meshgrid(*axes)
     dtype = dtype_of(params) if jax.tree.leaves(params) else float
-    fixed = tuple(jnp.asarray(each, dtype) for each in base)
+    fixed = jnp.asarray(base, dtype)
 
     def rate(x: Array, y: Array) -> tuple[Array, Array]:
-        at = state(x, y, fixed)
-        return rates(motion.vector_field(0.0, at, arguments(params, u)))
+        first, other = varied
+        state = motion.state(*fixed.at[first].set(x).at[other].set(y))
+        rates = motion.vector_field(0.0, state, arguments(params, u))
+        return tuple(rates[half][number] for half, number in shown)
 
     flat = (jnp.asarray(each.ravel(), dtype) for each in (x, y))
     found = jax.jit(jax.vmap(rate))(*flat)

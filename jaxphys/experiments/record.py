@@ -8,6 +8,7 @@
 
 import contextlib
 import datetime
+import functools
 import importlib.metadata
 import json
 import math
@@ -205,9 +206,7 @@ def said_where_it_ends(path: pathlib.Path, begun: dict[str, Any]) -> Iterator[No
       begun: its contents at the start.
     """
 
-    def interrupted() -> None:
-        mark(path, "interrupted")
-
+    interrupted = functools.partial(mark, path, "interrupted")
     with stopping.last_words(interrupted):
         try:
             write_json(path, begun)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxphys import models, optim, plots, problems
+from jaxphys import optim, plots, problems
 from jaxphys.experiments.control.rows import Steering, row, steering
 from jaxphys.experiments.experiment import Run, RunOptions, Trained
 from jaxphys.types import Array, Problem, PyTree
@@ -75,9 +75,8 @@ def equation(settings: Settings, dtype: jnp.dtype) -> Problem:
 
 def build(settings: Settings, dtype: jnp.dtype) -> Steering:
     """The equation, and the network that solves it."""
-    sizes = (2, *settings.hidden, 1)
-    model = models.mlp(sizes, activation="sin", dtype=dtype)
-    return Steering(equation(settings, dtype), model)
+    problem = equation(settings, dtype)
+    return Steering.perceptron(problem, settings, dtype, activation="sin")
 
 
 def true_solution(

@@ -12,7 +12,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jaxphys import models, plots, problems
+from jaxphys import plots, problems
 from jaxphys.experiments.control.rows import (
     Steering,
     control_error,
@@ -20,7 +20,6 @@ from jaxphys.experiments.control.rows import (
     usual_rows,
 )
 from jaxphys.experiments.experiment import Run
-from jaxphys.types import Array
 
 __all__ = ["EXPERIMENT", "ROWS", "Settings", "build"]
 
@@ -45,17 +44,10 @@ class Settings:
 def build(settings: Settings, dtype: jnp.dtype) -> Steering:
     """The exponential, and the network that inverts it."""
     problem = problems.exponential(settings.low, dtype=dtype)
-    sizes = (1, *settings.hidden, 1)
-    return Steering(
-        problem, models.mlp(sizes, activation=settings.activation, dtype=dtype)
-    )
+    return Steering.perceptron(problem, settings, dtype, activation=settings.activation)
 
 
 ROWS = usual_rows(build, (100, 1e-3), (100, 1.0, 1e-6), 100, curvature=1.0)
-
-
-def _size(error: Array) -> Array:
-    return jnp.sum(jnp.abs(error))
 
 
 def _figures(run: Run) -> dict[str, plots.Figure]:
@@ -84,6 +76,6 @@ EXPERIMENT = steering(
     ROWS,
     figures=_figures,
     milestones=(1e-3, 1e-5, 1e-7),
-    monitor=control_error(_size),
+    monitor=control_error(lambda error: jnp.sum(jnp.abs(error))),
     measured=("control_error",),
 )

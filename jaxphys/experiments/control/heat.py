@@ -76,17 +76,15 @@ def _fields(
     return cooled(key, count, settings.size, amount=settings.amount, dtype=dtype)
 
 
-def _missed(control: Array, first: Array) -> Array:
-    return jnp.sum(jnp.abs(control - first))
-
-
 def _monitor(settings: Settings, built: Steering, keys: Keys) -> Callable:
     """The published measure: Σ |x − x*| of fresh fields, whose x* is known."""
     weights = jax.eval_shape(built.model.init, keys.network)
     dtype = jnp.result_type(*jax.tree.leaves(weights))
     key = jax.random.fold_in(jax.random.key(keys.seed), 5)
     first, last = _fields(settings, key, _JUDGED, dtype)
-    evaluate = training.make_evaluate(built.model.apply, _missed)
+    evaluate = training.make_evaluate(
+        built.model.apply, lambda control, first: jnp.sum(jnp.abs(control - first))
+    )
     return lambda params: evaluate(params, {"control_error": (last, first)})
 
 

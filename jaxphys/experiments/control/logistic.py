@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxphys import models, optim, plots, problems
+from jaxphys import optim, plots, problems
 from jaxphys.experiments.control.rows import Steering, row, steering
 from jaxphys.experiments.experiment import Run, RunOptions, Trained
 from jaxphys.types import Array, Problem
@@ -64,9 +64,8 @@ def equation(settings: Settings, dtype: jnp.dtype) -> Problem:
 
 def build(settings: Settings, dtype: jnp.dtype) -> Steering:
     """The equation, and the network that solves it."""
-    sizes = (1, *settings.hidden, 1)
-    model = models.mlp(sizes, activation="tanh", dtype=dtype)
-    return Steering(equation(settings, dtype), model)
+    problem = equation(settings, dtype)
+    return Steering.perceptron(problem, settings, dtype, activation="tanh")
 
 
 def true_solution(settings: Settings, t: Array) -> Array:

@@ -15,7 +15,7 @@ import dataclasses
 import jax.numpy as jnp
 import optax
 
-from jaxphys import models, optim, plots, problems
+from jaxphys import optim, plots, problems
 from jaxphys.experiments.control.oscillators import steered_chain
 from jaxphys.experiments.control.rows import Steering, row, steering, usual_rows
 from jaxphys.experiments.experiment import Run
@@ -62,10 +62,7 @@ def build(settings: Settings, dtype: jnp.dtype) -> Steering:
         gain=settings.gain,
         dtype=dtype,
     )
-    sizes = (problem.num_inputs, *settings.hidden, problem.num_controls)
-    return Steering(
-        problem, models.mlp(sizes, activation=settings.activation, dtype=dtype)
-    )
+    return Steering.perceptron(problem, settings, dtype, activation=settings.activation)
 
 
 def _large_steps(batch_size: int) -> optax.GradientTransformation:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxphys import models, optim, plots, problems
+from jaxphys import optim, plots, problems
 from jaxphys.experiments.control.rows import Steering, row, steering, stepped
 from jaxphys.experiments.experiment import Run
 from jaxphys.problems.oscillator_control import chain, motion
@@ -57,8 +57,7 @@ def build(settings: Settings, dtype: jnp.dtype) -> Steering:
         dt=settings.dt,
         dtype=dtype,
     )
-    sizes = (problem.num_inputs, *settings.hidden, problem.num_controls)
-    return Steering(problem, models.mlp(sizes, dtype=dtype))
+    return Steering.perceptron(problem, settings, dtype)
 
 
 def _adam(batch_size: int) -> optax.GradientTransformation:

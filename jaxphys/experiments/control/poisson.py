@@ -10,7 +10,7 @@ import dataclasses
 import jax.numpy as jnp
 import optax
 
-from jaxphys import models, optim, plots, problems
+from jaxphys import optim, plots, problems
 from jaxphys.experiments.control.rows import Steering, row, steering, usual_rows
 from jaxphys.experiments.experiment import Run
 from jaxphys.problems.poisson import solve
@@ -36,8 +36,7 @@ class Settings:
 def build(settings: Settings, dtype: jnp.dtype) -> Steering:
     """The Laplacian, and the network that inverts it."""
     problem = problems.poisson(settings.size, dtype=dtype)
-    sizes = (problem.num_inputs, *settings.hidden, problem.num_controls)
-    return Steering(problem, models.mlp(sizes, dtype=dtype))
+    return Steering.perceptron(problem, settings, dtype)
 
 
 def _layerwise(batch_size: int) -> optax.GradientTransformation:
@@ -50,17 +49,18 @@ def _layerwise(batch_size: int) -> optax.GradientTransformation:
     )
 
 
-def _by_products(batch_size: int) -> optax.GradientTransformation:
-    """Levenberg–Marquardt for more outputs than a matrix of them can have."""
-    del batch_size
-    return optim.levenberg_marquardt(method="lanczos", iterations=30, tolerance=0.1)
-
-
 ROWS = usual_rows(build, (64, 3e-4), (64, 0.64, 1e-5), 8, curvature=1.0) | {
     "hig_kronecker": row(build, "hig_kronecker", 64, _layerwise),
-    # 256 samples ask more than the weights can give, products tell it fast enough.
+    # 256 samples ask more than the weights can give and have more outputs than a matrix
+    # of them can hold; products tell it fast enough.
     "levenberg_marquardt": row(
-        build, "levenberg_marquardt", 256, _by_products, residual=True
+        build,
+        "levenberg_marquardt",
+        256,
+        lambda b: optim.levenberg_marquardt(
+            method="lanczos", iterations=30, tolerance=0.1
+        ),
+        residual=True,
     ),
 }
 

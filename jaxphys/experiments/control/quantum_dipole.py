@@ -11,7 +11,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jaxphys import models, plots, problems
+from jaxphys import plots, problems
 from jaxphys.experiments.control.rows import Steering, steering, usual_rows
 from jaxphys.experiments.experiment import Run
 from jaxphys.problems.quantum_dipole import (
@@ -54,8 +54,7 @@ def build(settings: Settings, dtype: jnp.dtype) -> Steering:
         dt=settings.dt,
         dtype=dtype,
     )
-    sizes = (problem.num_inputs, *settings.hidden, problem.num_controls)
-    return Steering(problem, models.mlp(sizes, dtype=dtype))
+    return Steering.perceptron(problem, settings, dtype)
 
 
 # Those left out stay at the fidelity of no field at all.

@@ -14,7 +14,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jaxphys import models, plots, problems
+from jaxphys import plots, problems
 from jaxphys.experiments.control.rows import (
     Steering,
     control_error,
@@ -49,10 +49,7 @@ class Settings:
 def build(settings: Settings, dtype: jnp.dtype) -> Steering:
     """The sine, and the network that inverts it."""
     problem = problems.rotated_sine(settings.conditioning, settings.angle, dtype=dtype)
-    sizes = (2, *settings.hidden, 2)
-    return Steering(
-        problem, models.mlp(sizes, activation=settings.activation, dtype=dtype)
-    )
+    return Steering.perceptron(problem, settings, dtype, activation=settings.activation)
 
 
 # The true step, which has no damping, ends worse here than it began.

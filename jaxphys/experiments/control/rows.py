@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxphys import data, optim, problems, training
+from jaxphys import data, models, optim, problems, training
 from jaxphys.experiments.experiment import Experiment, Keys, Row, Samples
 from jaxphys.learning import Recipe
-from jaxphys.types import Array, Model, Problem, PyTree, required
+from jaxphys.types import Array, Model, Problem, required
 
 __all__ = [
     "MILESTONES",
@@ -40,6 +40,21 @@ class Steering(NamedTuple):
 
     problem: Problem
     model: Model
+
+    @classmethod
+    def perceptron(
+        cls, problem: Problem, settings: Any, dtype: jnp.dtype, **options: Any
+    ) -> "Steering":
+        """The perceptron that reads a simulator's inputs and gives its controls.
+
+        Args:
+          problem: the simulator.
+          settings: with `hidden`, the units of each hidden layer.
+          dtype: of the weights.
+          options: of `models.mlp`.
+        """
+        sizes = (problem.num_inputs, *settings.hidden, problem.num_controls)
+        return cls(problem, models.mlp(sizes, dtype=dtype, **options))
 
 
 _Build = Callable[[Any, jnp.dtype], Steering]
@@ -252,11 +267,6 @@ def control_error(size: Callable[[Array], Array]) -> Callable:
         key = jax.random.fold_in(jax.random.key(keys.seed), 5)
         both = problem.sample(key, _JUDGED)
         evaluate = training.make_evaluate(model.apply, missed)
-        sets = {"control_error": (both[0], both)}
-
-        def judged(params: PyTree) -> dict[str, Array]:
-            return evaluate(params, sets)
-
-        return judged
+        return lambda params: evaluate(params, {"control_error": (both[0], both)})
 
     return monitor

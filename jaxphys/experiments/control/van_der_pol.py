@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxphys import integrators, models, optim, plots, problems
+from jaxphys import integrators, optim, plots, problems
 from jaxphys.experiments.control.policies import costs, followed, optimal_costs
 from jaxphys.experiments.control.rows import Steering, row, steering
 from jaxphys.experiments.experiment import Keys, Run, Trained
@@ -76,9 +76,8 @@ def oscillator(settings: Settings, dtype: jnp.dtype) -> Problem:
 
 def build(settings: Settings, dtype: jnp.dtype) -> Steering:
     """The oscillator, and a network that reads state and time."""
-    sizes = (3, *settings.hidden, 1)
-    model = models.mlp(sizes, activation="tanh", dtype=dtype)
-    return Steering(oscillator(settings, dtype), model)
+    problem = oscillator(settings, dtype)
+    return Steering.perceptron(problem, settings, dtype, activation="tanh")
 
 
 def _measures(trained: Trained) -> dict[str, float]:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxphys import models, optim, plots, problems
+from jaxphys import optim, plots, problems
 from jaxphys.experiments.control.rows import (
     Steering,
     control_error,
@@ -47,7 +47,7 @@ class Settings:
 def build(settings: Settings, dtype: jnp.dtype) -> Steering:
     """The physics, and the network that gives both waves."""
     problem = problems.scaled_waves(settings.scale, dtype=dtype)
-    return Steering(problem, models.mlp((1, *settings.hidden, 2), dtype=dtype))
+    return Steering.perceptron(problem, settings, dtype)
 
 
 def half_square(error: Array) -> Array:

@@ -4,8 +4,6 @@ Errors are of Cartesian positions and velocities, relative, from the first state
 test motions. Figures show the first pendulum's angle.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,26 +13,23 @@ from jaxphys.experiments import figures, measures
 from jaxphys.experiments.experiment import Run, Samples, Trained
 from jaxphys.experiments.motion.chain_pieces import DT, chain
 from jaxphys.motion import Motion, of_system
-from jaxphys.types import Array, PyTree, State, System, TangentState, required
+from jaxphys.types import Array, PyTree, State, TangentState, required
 
 __all__ = ["draw", "errors"]
-
-
-def _masses_at(system: System, q: Array) -> Array:
-    """The places of all masses, (2 links,)."""
-    return required(system, "points")(system.params, q)[1:].ravel()
-
-
-def _cartesian(system: System, y: State) -> Array:
-    """Positions and velocities of all masses, (4 links,)."""
-    return jnp.concatenate(jax.jvp(partial(_masses_at, system), (y[0],), (y[1],)))
 
 
 def errors(trained: Trained) -> dict[str, float]:
     """Geometric means over T = 3, and their geometric mean over trajectories."""
     (true,) = trained.samples.test
     found = measures.predicted(trained.subject.built, trained.params, true, DT / 3)
-    cartesian = jax.vmap(partial(_cartesian, chain(trained.settings.links)))
+    system = chain(trained.settings.links)
+    place = required(system, "points")
+
+    @jax.vmap
+    def cartesian(y: State) -> Array:
+        """Positions and velocities of all masses, (4 links,)."""
+        at = lambda q: place(system.params, q)[1:].ravel()  # noqa: E731
+        return jnp.concatenate(jax.jvp(at, (y[0],), (y[1],)))
 
     @jax.jit
     def error(found: State, true: State) -> Array:

@@ -16,23 +16,19 @@ __all__ = ["DAMPING", "SIDE", "TRUE", "grid"]
 SIDE, DAMPING = 1.2, 2.0
 
 
-def _damping(key: Array) -> Array:
-    del key
-    return jnp.asarray(DAMPING)
-
-
 def _rate(t: Array, y: PhaseState, damping: PyTree) -> PhaseState:
     del t
     return PhaseState(2 * y.p - damping * y.q, -2 * y.q)
 
 
-def _energy(damping: PyTree, q: Array, p: Array) -> Array:
-    del damping
-    return q @ q + p @ p
-
-
 #: The spring itself; its constant is the damping.
-TRUE = Motion(Dynamics(_damping, _rate, energy=_energy))
+TRUE = Motion(
+    Dynamics(
+        lambda key: jnp.asarray(DAMPING),
+        _rate,
+        energy=lambda damping, q, p: q @ q + p @ p,
+    )
+)
 
 
 def grid(points: int, damping: float, seed: int) -> Samples:

@@ -152,13 +152,14 @@ def experiment(
         return judged.measure(trained)
 
     def draw(run: Run) -> figures.Figures:
-        return figures.rollout_figures(judge, run) | figures.field_figures(
-            judge, run, extent
-        )
+        fields = figures.field_figures(judge, run, extent)
+        return figures.rollout_figures(judge, run) | fields
 
-    made: dict[str, Any] = {
-        "measures": measures,
-        "columns": COLUMNS,
-        "figures": draw,
-    } | fields
-    return Experiment(sample=sample, rows=rows, **made)
+    return Experiment(
+        sample=sample,
+        rows=rows,
+        measures=measures,
+        columns=COLUMNS,
+        figures=draw,
+        **fields,
+    )

@@ -19,7 +19,7 @@ from jaxphys.experiments.motion import hamiltonian
 from jaxphys.experiments.motion.rows import damped, damped_row, network, row
 from jaxphys.learning import Recipe
 from jaxphys.systems.record import ring
-from jaxphys.types import Array, Dynamics, PhaseState, PyTree
+from jaxphys.types import Dynamics, PyTree
 
 __all__ = ["EXPERIMENT", "Settings", "derivatives"]
 
@@ -32,12 +32,10 @@ class Settings(hamiltonian.Settings):
     hidden: tuple[int, ...] = (128, 128, 128)
 
 
-def _wide(key: Array) -> PhaseState:
-    """States over the whole of what the table asks for."""
-    return ring(key, 0.05, 1.6)
-
-
-_SYSTEM = systems.mass_spring(1.0, 1.0)._replace(sample=_wide)
+#: States over the whole of what the table asks for.
+_SYSTEM = systems.mass_spring(1.0, 1.0)._replace(
+    sample=lambda key: ring(key, 0.05, 1.6)
+)
 
 #: Of data that fill a disk of radius 1.6: their root mean squares.
 _UNITS = models.Normalization(*(np.array([x]) for x in (0.0, 0.65, 0.65, 0.65, 0.65)))

@@ -54,23 +54,16 @@ _TIMES = np.linspace(0.0, 1.0, 8)
 
 
 @functools.cache
-def _judge(nodes: int) -> Judge:
-    """Ten periods of the longest wave, in steps that RK4 is stable with."""
-    return Judge(systems.wave(nodes), 10.0, 401, 0.004, 8)
-
-
-def _judge_of(settings: Settings) -> Judge:
-    """How motions of a ring of so many nodes are judged."""
-    judge = _judge(settings.nodes)
-    if settings.fast:
-        return judge.shorter(duration=1.0, times=41, rollouts=2)
-    return judge
+def _judge(nodes: int, fast: bool) -> Judge:
+    """Ten periods of the longest wave, or one, in steps that RK4 is stable with."""
+    duration, times, rollouts = (1.0, 41, 2) if fast else (10.0, 401, 8)
+    return Judge(systems.wave(nodes), duration, times, 0.004, rollouts)
 
 
 def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
     """Motions for training and for the test, in velocities and accelerations."""
     del dtype
-    system = _judge_of(settings).system
+    system = _judge(settings.nodes, settings.fast).system
     simulator, spacing = Simulator(system), float(system.params.spacing)
 
     def seen(key: Array, count: int) -> Trajectories:
@@ -88,7 +81,7 @@ def sample(settings: Settings, keys: Keys, dtype: jnp.dtype) -> Samples:
 
 def _measured(trained: Trained) -> dict[str, float]:
     """Accelerations, and the energy's largest error over ten periods."""
-    judge = _judge_of(trained.settings)
+    judge = _judge(trained.settings.nodes, trained.settings.fast)
     found = judge.rollouts_of(trained)
     drifts = jax.vmap(metrics.energy_drift)(judge.energies(found.found))
     drift = finite(metrics.quartiles(drifts.relative).median)
@@ -97,7 +90,7 @@ def _measured(trained: Trained) -> dict[str, float]:
 
 def _draw(run: Run) -> dict[str, plots.Figure]:
     """A wave over space and time, its errors, and the energies of several."""
-    judge = _judge_of(run.settings)
+    judge = _judge(run.settings.nodes, run.settings.fast)
     first = judge.starts(run.samples, run.keys, float, TangentState)
     true, learned = figures.followed(judge, run, first)
     shown = true.t <= 3.0
