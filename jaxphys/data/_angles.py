@@ -12,18 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxphys.data._layout import Stored
-from jaxphys.data._record import listed
+from jaxphys.data._record import listed, velocities_derived, velocity_of
 from jaxphys.data.smoothing import derivatives, suggest_window
 from jaxphys.types import TangentState, Trajectories
 
 __all__ = [
+    "check_one_each",
     "continuous",
     "coordinate_names",
     "is_seen_to",
+    "jumps_in_words",
     "jumps_of",
     "unwrapped",
     "unwrapped_files",
-    "velocity_of",
 ]
 
 _TURN = 2 * np.pi
@@ -73,7 +74,7 @@ def unwrapped(
     n = found[0].y.q.shape[2]
     known: list[Any] = _known(found[0].meta, n)
     if periodic is not None:
-        known = _asked(periodic, n)
+        known = check_one_each(periodic, n)
         found = [x._replace(meta=_meta_as_asked(x.meta, known)) for x in found]
     tracks = [_Track(x.t, x.y.q, velocity_of(x)) for x in found]
     shifts, jumps = _whole_turns(tracks, known)
@@ -101,7 +102,8 @@ def unwrapped_files(
             return list(files)
         known: list[Any] = _known(files[0].meta, n)
     else:
-        known = _asked([periodic] * n if isinstance(periodic, bool) else periodic, n)
+        every = [periodic] * n if isinstance(periodic, bool) else periodic
+        known = check_one_each(every, n)
         files = [x._replace(meta=_meta_as_asked(x.meta, known)) for x in files]
     if not all(_fits(x.arrays) for x in files):
         return list(files)
@@ -109,8 +111,9 @@ def unwrapped_files(
     shifts, jumps = _whole_turns(tracks, known)
     if not any(jumps):
         return list(files)
+    said = " and ".join(jumps_in_words(jumps))
     warnings.warn(
-        f"{_said(jumps)} and is unwrapped, so that it goes on past half a turn; "
+        f"{said} and is unwrapped, so that it goes on past half a turn; "
         "periodic=False reads it as it is, --periodic False on the command line.",
         UserWarning,
         stacklevel=level + 1,
@@ -139,8 +142,9 @@ def continuous(name: str, trajectories: Sequence[Trajectories]) -> list[Trajecto
         return given
     found, jumps = unwrapped(given)
     if any(jumps):
+        said = " and ".join(jumps_in_words(jumps))
         warnings.warn(
-            f"{_said(jumps)}, which {name} unwraps, as it follows motions over time; "
+            f"{said}, which {name} unwraps, as it follows motions over time; "
             "unwrap them once by jaxphys.data.unwrapped, whose measurements are then "
             "those that are followed.",
             UserWarning,
@@ -162,8 +166,12 @@ def is_seen_to(meta: Mapping[str, Any], n: int) -> bool:
 def jumps_of(trajectories: Sequence[Trajectories]) -> list[int]:
     """How often each coordinate jumped before it was unwrapped, by `meta`."""
     n = trajectories[0].y.q.shape[2]
-    every = [x.meta["unwrapped"] for x in trajectories if is_seen_to(x.meta, n)]
-    return np.max([[0] * n, *every], axis=0).tolist()
+    return np.max([_jumps(x.meta, n) for x in trajectories], axis=0).tolist()
+
+
+def _jumps(meta: Mapping[str, Any], n: int) -> list[int]:
+    """How often each coordinate jumped, as far as it is known."""
+    return meta["unwrapped"] if is_seen_to(meta, n) else [0] * n
 
 
 def coordinate_names(n: int, field: str) -> list[str]:
@@ -176,27 +184,23 @@ def coordinate_names(n: int, field: str) -> list[str]:
     return [field] if n == 1 else [f"{field}{i + 1}" for i in range(n)]
 
 
-def velocity_of(each: Trajectories) -> np.ndarray | None:
-    """(N, T, n), where they are measured."""
-    if "v" in each.meta.get("derived", ()):
-        return None
-    if isinstance(each.y, TangentState):
-        return each.y.v
-    return None if each.rate is None else each.rate.q
+def jumps_in_words(jumps: Sequence[int]) -> list[str]:
+    """Which coordinates jump, and how often.
 
-
-def _said(jumps: Sequence[int]) -> str:
-    """In words, which coordinates jump."""
+    Example:
+      >>> jumps_in_words([0, 2])
+      ['q2 jumps by whole turns 2 times']
+    """
     names = coordinate_names(len(jumps), "q")
-    return " and ".join(
+    return [
         f"{name} jumps by whole turns {count} time{'s' * (count > 1)}"
         for name, count in zip(names, jumps, strict=True)
         if count
-    )
+    ]
 
 
-def _asked(periodic: Sequence[bool], n: int) -> list[bool]:
-    """One bool for each coordinate, as they were given."""
+def check_one_each(periodic: Sequence[bool], n: int) -> list[bool]:
+    """One bool for each coordinate, as they were given; a ValueError for others."""
     if len(periodic) != n:
         raise ValueError(
             f"periodic has {len(periodic)} entries; the data have {n} coordinates."
@@ -271,20 +275,17 @@ def _is_wrapped(
 
 def _meta_as_asked(meta: Mapping[str, Any], known: Sequence[bool]) -> dict[str, Any]:
     """What is known, with the angles that were given."""
-    n = len(known)
-    before = meta["unwrapped"] if is_seen_to(meta, n) else [0] * n
-    return {**meta, "periodic": list(known), "unwrapped": before}
+    return {**meta, "periodic": list(known), "unwrapped": _jumps(meta, len(known))}
 
 
 def _meta_with(meta: Mapping[str, Any], jumps: Sequence[int]) -> dict[str, Any]:
     """What is known, with the angles that were found."""
     n = len(jumps)
     angles = meta.get("periodic") or [False] * n
-    before = meta["unwrapped"] if is_seen_to(meta, n) else [0] * n
     return {
         **meta,
         "periodic": [bool(a or j) for a, j in zip(angles, jumps, strict=False)],
-        "unwrapped": [a + j for a, j in zip(before, jumps, strict=True)],
+        "unwrapped": [a + j for a, j in zip(_jumps(meta, n), jumps, strict=True)],
     }
 
 
@@ -293,7 +294,7 @@ def _shifted(
 ) -> Trajectories:
     q = each.y.q - shift
     y, rate = each.y._replace(q=q), each.rate
-    if isinstance(y, TangentState) and "v" in each.meta.get("derived", ()):
+    if isinstance(y, TangentState) and velocities_derived(each):
         # These velocities were differences across the jumps.
         window = suggest_window(each.t, q) if len(each.t) >= 3 else None
         v = derivatives(each.t, q, window=window)

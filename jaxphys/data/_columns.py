@@ -71,12 +71,13 @@ _WORDS = {
 }
 _ALIASES = {word: role for role, words in _WORDS.items() for word in words.split()}
 _POSITIONS = "|".join(
-    sorted(
-        (word for word, role in _ALIASES.items() if role[0] == "q"),
-        key=len,
-        reverse=True,
-    )
+    sorted((word for word, (role, _) in _ALIASES.items() if role == "q"), key=len)[::-1]
 )
+#: Names of a derivative of a position.
+_DOTTED = {
+    "dv": rf"({_POSITIONS}|q)_?ddot|dd_?({_POSITIONS}|q)",
+    "v": rf"({_POSITIONS}|q)_?dot|d_?({_POSITIONS})",
+}
 _GREEK = {"θ": "theta", "ϑ": "theta", "φ": "phi", "ϕ": "phi", "ψ": "psi"}
 _GREEK |= {"ω": "omega", "τ": "tau", "α": "alpha", "\u0307": "dot", "\u0308": "ddot"}
 _GREEK |= {"ẋ": "xdot", "ẏ": "ydot", "ż": "zdot"}
@@ -123,19 +124,21 @@ def find_roles(
             guesses[index] = guess
     has = {role for role, _ in own.values()}
     guesses = {i: guess for i, guess in guesses.items() if guess[0] not in has}
-    _one_of(guesses, "t", plain)
-    _one_of(guesses, "trajectory", plain)
+    _one_of(guesses, "t")
+    _one_of(guesses, "trajectory")
     columns: dict[str, list[int]] = {}
-    groups = ((chosen, _chosen_order), (own, _chosen_order))
-    for group, order in groups:
+    for group in (chosen, own):
         for role in dict.fromkeys(role for role, _ in group.values()):
             if role != "-":
-                columns[role] = order(role, group, plain)
+                columns[role] = _in_order(role, group)
     _guessed_columns(columns, guesses)
     known = {i for indices in columns.values() for i in indices}
     known |= {i for i, (role, _) in chosen.items() if role == "-"}
+    # A number is that of its place, and no name.
     unknown = [
-        plain[i] for i in range(len(plain)) if i not in known and _named(plain[i])
+        name
+        for i, name in enumerate(plain)
+        if i not in known and name and not name.isdigit()
     ]
     _check(columns, plain, unknown, needed)
     _check_numbering(own, len(columns.get("q", ())), plain)
@@ -151,11 +154,6 @@ def find_roles(
     new = set(guesses) & {i for indices in columns.values() for i in indices}
     guessed = any(parts[i][0] != "time" for i in new)
     return Roles(columns, units, angles, unknown, guessed)
-
-
-def _named(name: str) -> bool:
-    """Whether a column has a name of its own, and not the number of its place."""
-    return bool(name) and not name.isdigit()
 
 
 def _parted(name: str) -> tuple[str, str]:
@@ -192,18 +190,14 @@ def _guess(word: str) -> tuple[str, str, int] | None:
     count = int(number[0]) if number else 0
     base = re.sub(r"_*\d+_*", "_", word).strip("_")
     flat = base.replace("_", "")
-    if match := re.fullmatch(rf"({_POSITIONS}|q)_?ddot|dd_?({_POSITIONS}|q)", base):
-        return "dv", _kind(match[1] or match[2]), count or _axis(match[1] or match[2])
-    if match := re.fullmatch(rf"({_POSITIONS}|q)_?dot|d_?({_POSITIONS})", base):
-        return "v", _kind(match[1] or match[2]), count or _axis(match[1] or match[2])
+    for role, shape in _DOTTED.items():
+        if match := re.fullmatch(shape, base):
+            what = match[1] or match[2]
+            return role, _ALIASES.get(what, ("q", ""))[1], count or _axis(what)
     if flat in _ALIASES:
         role, kind = _ALIASES[flat]
         return role, kind, count or _axis(flat)
     return None
-
-
-def _kind(word: str) -> str:
-    return _ALIASES.get(word, ("q", ""))[1]
 
 
 def _axis(word: str) -> int:
@@ -239,9 +233,7 @@ def _asked(
     return found
 
 
-def _chosen_order(
-    role: str, group: Mapping[int, tuple[str, int]], names: Sequence[str]
-) -> list[int]:
+def _in_order(role: str, group: Mapping[int, tuple[str, int]]) -> list[int]:
     """The columns of a role by their numbers, without numbers as they come."""
     own = {i: number for i, (which, number) in group.items() if which == role}
     numbers = [n for n in own.values() if n]
@@ -251,9 +243,7 @@ def _chosen_order(
     return sorted(own, key=lambda i: (own[i], i))
 
 
-def _one_of(
-    guesses: dict[int, tuple[str, str, int]], role: str, names: Sequence[str]
-) -> None:
+def _one_of(guesses: dict[int, tuple[str, str, int]], role: str) -> None:
     """Of several guesses for one column the first stays."""
     found = [i for i, guess in guesses.items() if guess[0] == role]
     for i in found[1:]:

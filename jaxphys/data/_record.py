@@ -23,9 +23,13 @@ __all__ = [
     "listed",
     "map_arrays",
     "named_arrays",
+    "one_finite",
     "pieces_of_rows",
-    "separate_rows",
+    "runs",
     "series",
+    "velocities_derived",
+    "velocity_of",
+    "window_within",
 ]
 
 
@@ -147,14 +151,13 @@ def _check_real(name: str, x: np.ndarray) -> None:
         raise ValueError(f"{name} has dtype {x.dtype}; expected real numbers.")
 
 
-def separate_rows(whole: Trajectories, times: np.ndarray) -> list[Trajectories]:
-    """`separate`, where each trajectory has its own times, (N, T)."""
-    return [_cut(whole, t, number) for number, t in enumerate(times)]
+def one_finite(whole: Trajectories, number: int) -> Trajectories:
+    """One of the trajectories up to its last finite row, as N = 1.
 
-
-def _cut(whole: Trajectories, t: np.ndarray, number: int) -> Trajectories:
-    """One of the trajectories up to its last finite row, as N = 1."""
-    one = map_arrays(lambda x: x[number], whole)
+    Raises:
+      ValueError: where it has other rows before its end, or no finite one.
+    """
+    t, one = whole.t, map_arrays(operator.itemgetter(number), whole)
     good = _finite_rows(one, t)
     if not good.any():
         raise ValueError(
@@ -168,8 +171,24 @@ def _cut(whole: Trajectories, t: np.ndarray, number: int) -> Trajectories:
             " (counted from 0), and goes on after them; drop these rows with their "
             "times, or divide the trajectory there."
         )
-    check_times(t[:end])
-    return map_arrays(lambda x: x[None, :end], one)._replace(t=t[:end])
+    return _rows(one, t, slice(end))
+
+
+def _rows(one: Trajectories, t: np.ndarray, rows: slice) -> Trajectories:
+    """Some rows of one trajectory with these times, as N = 1."""
+    check_times(t[rows])
+    return map_arrays(operator.itemgetter((None, rows)), one)._replace(t=t[rows])
+
+
+def runs(good: np.ndarray) -> list[slice]:
+    """Where a row of bools is true without a break, one slice each.
+
+    Example:
+      >>> runs(np.array([True, True, False, True]))
+      [slice(0, 2, None), slice(3, 4, None)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]])))
+    return [slice(*pair) for pair in edges.reshape(-1, 2).tolist()]
 
 
 def pieces_of_rows(whole: Trajectories, times: np.ndarray) -> list[Trajectories]:
@@ -181,21 +200,14 @@ def pieces_of_rows(whole: Trajectories, times: np.ndarray) -> list[Trajectories]
     found = []
     for number, t in enumerate(times):
         one = map_arrays(operator.itemgetter(number), whole)
-        good = _finite_rows(one, t)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]])))
-        parts = list(zip(edges[::2], edges[1::2], strict=True))
-        if len(t) > 1:
-            parts = [(first, end) for first, end in parts if end - first > 1]
+        least = min(len(t), 2)
+        parts = [x for x in runs(_finite_rows(one, t)) if x.stop - x.start >= least]
         if not parts:
             raise ValueError(
                 f"trajectory {number} has no two finite rows in succession; leave this "
                 "trajectory out."
             )
-        for first, end in parts:
-            rows = slice(first, end)
-            check_times(t[rows])
-            piece = map_arrays(operator.itemgetter((None, rows)), one)
-            found.append(piece._replace(t=t[rows]))
+        found += [_rows(one, t, rows) for rows in parts]
     return found
 
 
@@ -288,7 +300,26 @@ def series(
     return t.astype(float), x.astype(float), dtype
 
 
+def window_within(times: int, window: int | None) -> int | None:
+    """A smoothing window, made narrower where there are fewer times; None below 5."""
+    width = min(window or 0, times - (1 - times % 2))
+    return width if width >= 5 else None
+
+
+def velocities_derived(each: Trajectories) -> bool:
+    """Whether velocities are derivatives of the positions, and no measurements."""
+    return "v" in each.meta.get("derived", ())
+
+
 def has_velocities(each: Trajectories) -> bool:
-    """Whether velocities were measured, and are no derivatives of the positions."""
-    derived = "v" in each.meta.get("derived", ())
-    return type(each.y) is TangentState and not derived
+    """Whether the state has velocities, and these were measured."""
+    return type(each.y) is TangentState and not velocities_derived(each)
+
+
+def velocity_of(each: Trajectories) -> np.ndarray | None:
+    """(N, T, n), of the state or of its rate, where they were measured."""
+    if velocities_derived(each):
+        return None
+    if isinstance(each.y, TangentState):
+        return each.y.v
+    return None if each.rate is None else each.rate.q

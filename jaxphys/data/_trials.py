@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxphys.data._columns import Roles, Table, find_roles, unit_factor, without_unit
 from jaxphys.data._layout import Stored
-from jaxphys.data._record import first_few
+from jaxphys.data._record import first_few, runs, window_within
 from jaxphys.data._tables import MISSING, numbers
 from jaxphys.data.smoothing import derivatives, suggest_window
 
@@ -246,9 +246,7 @@ def _pieces(rows: np.ndarray, good: np.ndarray) -> list[np.ndarray]:
     keep = good[rows]
     if keep.all():
         return [rows]
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], keep, [False]])))
-    parts = [rows[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    return [part for part in parts if len(part) >= _LEAST]
+    return [rows[x] for x in runs(keep) if x.stop - x.start >= _LEAST]
 
 
 def with_velocities(
@@ -280,6 +278,5 @@ def with_velocities(
 
 def _derived(stored: Stored, window: int) -> Stored:
     t, q = stored.arrays["t"], stored.arrays["q"]
-    width = min(window, len(t) - (1 - len(t) % 2))
-    v = derivatives(t, q, window=width if width >= 5 else None)
+    v = derivatives(t, q, window=window_within(len(t), window))
     return Stored(stored.arrays | {"v": v}, {**stored.meta, "derived": ["v"]})

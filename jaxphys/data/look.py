@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxphys.data._angles import (
+    check_one_each,
     coordinate_names,
     is_seen_to,
+    jumps_in_words,
     jumps_of,
     unwrapped,
-    velocity_of,
 )
 from jaxphys.data._energies import energy_course
-from jaxphys.data._record import listed
+from jaxphys.data._record import listed, velocities_derived, velocity_of
 from jaxphys.data.rates import intersample_of
 from jaxphys.data.smoothing import noise_levels
 from jaxphys.types import Trajectories
@@ -103,43 +104,39 @@ def look(
     found = listed("look", trajectories)
     n = found[0].y.q.shape[2]
     given = tuple(map(bool, periodic or found[0].meta.get("periodic") or ()))
-    if given and len(given) != n:
-        raise ValueError(
-            f"periodic has {len(given)} entries; the data have {n} coordinates."
-        )
+    if given:
+        check_one_each(given, n)
     if periodic or not all(is_seen_to(each.meta, n) for each in found):
         found, _ = unwrapped(found, given if periodic else None)
     jumps = jumps_of(found)
     angles = given or (False,) * n
     if not periodic:
         angles = tuple(a or bool(j) for a, j in zip(angles, jumps, strict=True))
-    facts: dict[str, Any] = {"trajectories": len(found), "periodic": list(angles)}
-    lines: list[str] = []
-    warned: list[tuple[str, str]] = []
-    said = found[0].meta.get("columns")
-    if said:
-        lines.append(f"columns: {said} (--columns says it otherwise)")
-    _counted(found, facts, lines, warned)
-    _angles(found, jumps, angles, facts, lines)
-    _noise(found, facts, lines, warned)
-    _agreement(found, facts, lines, warned)
-    _energy(found, angles, conservative, facts, lines, warned)
-    _enough(found, weights, facts, lines, warned)
-    return Look(found, angles, facts, lines, warned)
+    facts = {"trajectories": len(found), "periodic": list(angles)}
+    seen = Look(found, angles, facts, [], [])
+    if said := found[0].meta.get("columns"):
+        seen.lines.append(f"columns: {said} (--columns says it otherwise)")
+    _counted(seen)
+    _angles(seen, jumps)
+    _noise(seen)
+    _agreement(seen)
+    _energy(seen, conservative)
+    if weights is not None:
+        _enough(seen, weights)
+    return seen
+
+
+def _warn(seen: Look, what: str, cure: str) -> None:
+    seen.warnings.append((what, cure))
 
 
 def _names(found: Sequence[Trajectories], field: str) -> list[str]:
     return coordinate_names(found[0].y.q.shape[2], field)
 
 
-def _velocity(each: Trajectories) -> np.ndarray | None:
-    """(T, n), where they are measured."""
-    v = velocity_of(each)
-    return None if v is None else v[0]
-
-
-def _counted(found, facts, lines, warned) -> None:
+def _counted(seen: Look) -> None:
     """How many trajectories and points, their steps, and gaps in them."""
+    found, facts = seen.trajectories, seen.facts
     points = sum(each.y.q.shape[0] * len(each.t) for each in found)
     steps = np.concatenate([np.diff(each.t) for each in found])
     facts |= {"points": points, "coordinates": found[0].y.q.shape[2]}
@@ -163,42 +160,38 @@ def _counted(found, facts, lines, warned) -> None:
         text += f"; steps of {usual:.4g}{spread}; the longest lasts {longest:.5g}"
         if gaps:
             many = "1 step is" if gaps == 1 else f"{gaps} steps are"
-            warned.append(
-                (
-                    f"{many} more than {_GAP:g} times the usual {usual:.4g}",
-                    "derivatives are poor there: match trajectories, or leave a row "
-                    "of empty cells there, which divides them",
-                )
+            _warn(
+                seen,
+                f"{many} more than {_GAP:g} times the usual {usual:.4g}",
+                "derivatives are poor there: match trajectories, or leave a row "
+                "of empty cells there, which divides them",
             )
     if found[0].u is not None:
         m = found[0].u.shape[2]
         between = intersample_of(found)
         facts |= {"inputs": m, "intersample": between}
         text += f"; {m} input{'s' * (m > 1)}, {_BETWEEN[between]}"
-    lines.append(text)
+    seen.lines.append(text)
 
 
-def _angles(found, jumps, angles, facts, lines) -> None:
-    names = _names(found, "q")
-    said = [
-        f"{name} jumps by whole turns {count} time{'s' * (count > 1)}; unwrapped"
-        for name, count in zip(names, jumps, strict=True)
-        if count
-    ]
-    facts["unwrapped"] = list(jumps)
+def _angles(seen: Look, jumps: Sequence[int]) -> None:
+    names = _names(seen.trajectories, "q")
+    said = [f"{words}; unwrapped" for words in jumps_in_words(jumps)]
+    seen.facts["unwrapped"] = list(jumps)
     still = [
         name
-        for name, angle, count in zip(names, angles, jumps, strict=True)
+        for name, angle, count in zip(names, seen.periodic, jumps, strict=True)
         if angle and not count
     ]
     if said:
         said[-1] += " (--periodic says otherwise)"
     if said or still:
-        lines.append(f"angles: {', '.join([*said, *still])}")
+        seen.lines.append(f"angles: {', '.join([*said, *still])}")
 
 
-def _noise(found, facts, lines, warned) -> None:
+def _noise(seen: Look) -> None:
     """The noise of each column, in units of its own."""
+    found = seen.trajectories
     whole = [each for each in found if len(each.t) >= 11]
     if not whole:
         return
@@ -218,23 +211,23 @@ def _noise(found, facts, lines, warned) -> None:
             part = x / s if s > 0 else 0.0
             said.append(f"{name} {x:.3g} ({100 * part:.2g} %)")
             if part > _MOST_NOISE:
-                warned.append(
-                    (
-                        f"{100 * part:.2g} % of {name} changes without order from one "
-                        "time to the next: noise, or times too far apart to see the "
-                        "motion between them",
-                        "measure more often; where the numbers themselves are good, "
-                        "follow the motion through them: --window 0 --mode "
-                        "trajectories --growth 1 2 4 8 --substeps 8",
-                    )
+                _warn(
+                    seen,
+                    f"{100 * part:.2g} % of {name} changes without order from one "
+                    "time to the next: noise, or times too far apart to see the "
+                    "motion between them",
+                    "measure more often; where the numbers themselves are good, "
+                    "follow the motion through them: --window 0 --mode "
+                    "trajectories --growth 1 2 4 8 --substeps 8",
                 )
-    facts["noise"] = levels
-    lines.append(f"noise, and its part of the spread: {', '.join(said)}")
+    seen.facts["noise"] = levels
+    seen.lines.append(f"noise, and its part of the spread: {', '.join(said)}")
 
 
-def _agreement(found, facts, lines, warned) -> None:
+def _agreement(seen: Look) -> None:
     """Whether velocities are the derivatives of the positions."""
-    if all(_velocity(each) is None for each in found):
+    found = seen.trajectories
+    if all(velocity_of(each) is None for each in found):
         return
     n = found[0].y.q.shape[2]
     ratios, good = [], []
@@ -243,25 +236,23 @@ def _agreement(found, facts, lines, warned) -> None:
         ratios.append(ratio)
         off = abs(ratio - 1) > max(_AGREE, _SIGNIFICANT * error)
         if alike < 0.8:
-            warned.append(
-                (
-                    f"the velocity of {name} is not its derivative (correlation "
-                    f"{alike:.2f})",
-                    "check which column is which by --columns, and their order",
-                )
+            _warn(
+                seen,
+                f"the velocity of {name} is not its derivative (correlation "
+                f"{alike:.2f})",
+                "check which column is which by --columns, and their order",
             )
         elif off:
-            warned.append(
-                (
-                    f"{name} changes by {ratio:.4g} ± {error:.1g} times its velocity",
-                    _cure_of_ratio(ratio),
-                )
+            _warn(
+                seen,
+                f"{name} changes by {ratio:.4g} ± {error:.1g} times its velocity",
+                _cure_of_ratio(ratio),
             )
         else:
             good.append(name)
-    facts["position_by_velocity"] = ratios
+    seen.facts["position_by_velocity"] = ratios
     if len(good) == n:
-        lines.append("velocities are the derivatives of the positions")
+        seen.lines.append("velocities are the derivatives of the positions")
 
 
 def _cure_of_ratio(ratio: float) -> str:
@@ -277,10 +268,10 @@ def _ratio(found: Sequence[Trajectories], i: int) -> tuple[float, float, float]:
     """dq by ∫v dt: their ratio, its standard error, and how alike they are."""
     moved, expected = [], []
     for each in found:
-        v = _velocity(each)
+        v = velocity_of(each)
         if v is None or len(each.t) < 3:
             continue
-        x, y = _displacements(each.t, each.y.q[0, :, i], v[:, i])
+        x, y = _displacements(each.t, each.y.q[0, :, i], v[0, :, i])
         expected.append(x)
         moved.append(y)
     if not moved:
@@ -309,12 +300,13 @@ def _displacements(
     return place[lag:] - place[:-lag], q[lag:] - q[:-lag]
 
 
-def _energy(found, angles, conservative, facts, lines, warned) -> None:
+def _energy(seen: Look, conservative: bool) -> None:
     """Whether the energy of the best conservative fit stays, falls or wanders."""
-    course = energy_course(found, angles)
+    found = seen.trajectories
+    course = energy_course(found, seen.periodic)
     if course is None:
         return
-    facts["energy"] = course._asdict()
+    seen.facts["energy"] = course._asdict()
     change = f"{100 * abs(course.change):.2g} % of the kinetic energy"
     if course.change < -_FALL and -course.change > _SIGNIFICANT * course.error:
         text = f"the energy of the best conservative fit falls by {change}"
@@ -329,9 +321,9 @@ def _energy(found, angles, conservative, facts, lines, warned) -> None:
                     "there is friction, or u has another sign, unit or delay: fit lnn "
                     "or delan with --dissipation, or port_hamiltonian"
                 )
-            warned.append((text, cure))
+            _warn(seen, text, cure)
         else:
-            lines.append(text)
+            seen.lines.append(text)
     elif course.wander > _WANDER and course.wander > 2 * _SIGNIFICANT * course.error:
         cure = "it may be driven: give the drive as a column u, and fit lnn or delan"
         if found[0].u is not None:
@@ -339,31 +331,28 @@ def _energy(found, angles, conservative, facts, lines, warned) -> None:
                 "the inputs u do not account for it: check their sign and units, and "
                 "whether they are late or something else pushes"
             )
-        warned.append(
-            (
-                "the energy of the best conservative fit wanders by "
-                f"{100 * course.wander:.2g} % of the kinetic energy",
-                cure,
-            )
+        _warn(
+            seen,
+            "the energy of the best conservative fit wanders by "
+            f"{100 * course.wander:.2g} % of the kinetic energy",
+            cure,
         )
     else:
-        lines.append("the energy of the best conservative fit stays")
+        seen.lines.append("the energy of the best conservative fit stays")
 
 
-def _enough(found, weights, facts, lines, warned) -> None:
+def _enough(seen: Look, weights: int) -> None:
     """Whether there are as many numbers as a model has weights."""
-    if weights is None:
-        return
+    found, facts = seen.trajectories, seen.facts
     n = found[0].y.q.shape[2]
-    measured = 1 if "v" in found[0].meta.get("derived", ()) else 2
+    measured = 1 if velocities_derived(found[0]) else 2
     numbers = measured * n * facts["points"]
     facts |= {"numbers": numbers, "weights": weights}
-    lines.append(f"{numbers} numbers for {weights} weights")
+    seen.lines.append(f"{numbers} numbers for {weights} weights")
     if numbers < weights:
-        warned.append(
-            (
-                f"there are {numbers} numbers and {weights} weights",
-                "the held-out loss ends the training; a smaller network (--hidden 8 "
-                "8) or more data are safer, and jaxphys identify needs least",
-            )
+        _warn(
+            seen,
+            f"there are {numbers} numbers and {weights} weights",
+            "the held-out loss ends the training; a smaller network (--hidden 8 "
+            "8) or more data are safer, and jaxphys identify needs least",
         )

@@ -5,8 +5,9 @@ derivatives are matched, and a `Chunk` where trajectories are.
 """
 
 import math
+import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -83,8 +84,6 @@ def num_batches(data: PyTree, batch_size: int) -> int:
       2
     """
     total = num_samples(data)
-    if int(batch_size) != batch_size or batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected a whole number ≥ 1.")
     if batch_size > total:
         raise ValueError(
             f"batch_size {batch_size} is larger than the data, {total} samples."
@@ -189,11 +188,10 @@ def moments(trajectories: Sequence[Trajectories]) -> tuple[Moment, PyTree]:
                 f"moments needs rates, which trajectory {number} of the list does not "
                 "have; fill them in with with_derivatives."
             )
-        fields = each.y._fields
-        names = [*fields, *(f"d{name}" for name in fields)]
-        _check_states("moments", each, number, names)
+        _check_states("moments", each, number)
     t = np.concatenate([np.tile(each.t, len(each.y.q)) for each in found])
-    rows = [(each.y, each.rate, each.u) for each in _same_inputs("moments", found)]
+    _check_inputs("moments", found)
+    rows = [(each.y, each.rate, each.u) for each in found]
 
     def joined(*parts: np.ndarray) -> Array:
         flat = [x.reshape(-1, x.shape[2]) for x in parts]
@@ -203,15 +201,14 @@ def moments(trajectories: Sequence[Trajectories]) -> tuple[Moment, PyTree]:
     return Moment(jnp.asarray(t), y, u), rates
 
 
-def _same_inputs(caller: str, found: list[Trajectories]) -> list[Trajectories]:
-    """The same, or a ValueError where only some have inputs, or of another size."""
+def _check_inputs(caller: str, found: list[Trajectories]) -> None:
+    """A ValueError where only some have inputs, or of another size."""
     sizes = {None if each.u is None else each.u.shape[2] for each in found}
     if len(sizes) > 1:
         raise ValueError(
             f"{caller} got inputs u of sizes {sizes}; expected the same size in all "
             "trajectories, or no inputs."
         )
-    return found
 
 
 @checked(length=check_count, stride=check_count)
@@ -247,11 +244,8 @@ def chunks(
       ((3, 4), (3, 1), (3, 3, 1))
     """
     found = listed("chunks", trajectories)
-    for name, value in (("length", length), ("stride", stride)):
-        if int(value) != value or value < 1:
-            raise ValueError(f"{name} is {value}; expected a whole number ≥ 1.")
     for number, each in enumerate(found):
-        _check_states("chunks", each, number, each.y._fields)
+        _check_states("chunks", each._replace(rate=None), number)
         if even:
             _check_even(each.t, number)
     longest = max(len(each.t) for each in found)
@@ -260,9 +254,10 @@ def chunks(
             f"the longest trajectory has {longest} times; a chunk of length {length} "
             f"needs {length + 1}. Lower the length to {longest - 1} or less."
         )
+    _check_inputs("chunks", found)
     rows = [
         (np.tile(each.t, (len(each.y.q), 1))[..., None], each.y, each.u)
-        for each in _same_inputs("chunks", found)
+        for each in found
         if len(each.t) > length
     ]
 
@@ -270,12 +265,9 @@ def chunks(
         return np.concatenate([_windows(x, length + 1, stride) for x in parts])
 
     t, y, u = jax.tree.map(pieces, *rows)
-    first, others = (
-        jax.tree.map(lambda x, part=part: jnp.asarray(x[:, part]), y)
-        for part in (0, slice(1, None))
-    )
-    u = None if u is None else jnp.asarray(u[:, :-1])
-    return Chunk(jnp.asarray(t[..., 0]), first, u), others
+    first, others = (type(y)(*(x[:, part] for x in y)) for part in (0, slice(1, None)))
+    u = None if u is None else u[:, :-1]
+    return jax.tree.map(jnp.asarray, (Chunk(t[..., 0], first, u), others))
 
 
 def _windows(x: np.ndarray, width: int, stride: int) -> np.ndarray:
@@ -298,12 +290,9 @@ def _check_even(t: np.ndarray, number: int) -> None:
         )
 
 
-def _check_states(
-    caller: str, each: Trajectories, number: int, names: Sequence[str]
-) -> None:
-    arrays = named_arrays(each)
-    for name in names:
-        if not np.all(np.isfinite(arrays[name])):
+def _check_states(caller: str, each: Trajectories, number: int) -> None:
+    for name, x in named_arrays(each._replace(u=None, energy=None)).items():
+        if not np.all(np.isfinite(x)):
             raise ValueError(
                 f"{caller} needs finite numbers, and {name} of trajectory {number} of "
                 "the list has others; drop the end of motions that could not be "
@@ -376,7 +365,7 @@ def _split_trajectories(found: list[Trajectories], fraction: float, key: Array |
     parts = np.split(held, np.cumsum([len(each.y.q) for each in found])[:-1])
     train, held_out = (
         [
-            _select(each, part == kept)
+            map_arrays(operator.itemgetter(part == kept), each)
             for each, part in zip(found, parts, strict=True)
             if np.any(part == kept)
         ]
@@ -385,7 +374,7 @@ def _split_trajectories(found: list[Trajectories], fraction: float, key: Array |
     return train, held_out
 
 
-def _split_times(each: Trajectories, fraction: float, number: int):
+def _split_times(each: Trajectories, fraction: float, number: int) -> tuple:
     total = len(each.t)
     if total < 4:
         raise ValueError(
@@ -396,14 +385,11 @@ def _split_times(each: Trajectories, fraction: float, number: int):
     # Points of one interval stay together.
     start -= start % each.meta.get("points", 1)
     return tuple(
-        _select(each._replace(t=each.t[part]), (slice(None), part))
+        map_arrays(operator.itemgetter((slice(None), part)), each)._replace(
+            t=each.t[part]
+        )
         for part in (slice(0, start), slice(start, None))
     )
-
-
-def _select(each: Trajectories, index: Any) -> Trajectories:
-    """The same entries of every array that has an axis of trajectories."""
-    return map_arrays(lambda x: x[index], each)
 
 
 #: The number that is folded into the key of each field's noise. They stay as they are:

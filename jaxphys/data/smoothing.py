@@ -10,7 +10,12 @@ import jax
 import numpy as np
 
 from jaxphys.checks import check_count, check_numbers, checked
-from jaxphys.data._record import check_kind, check_trajectories, series
+from jaxphys.data._record import (
+    check_kind,
+    check_trajectories,
+    series,
+    window_within,
+)
 from jaxphys.types import Trajectories
 
 __all__ = [
@@ -65,7 +70,7 @@ def derivatives(
     """
     t, x, dtype = series("derivatives", t, x, least=3)
     if window is not None:
-        return _fitted(t, x, window, _degree(window, order, len(t)), 1).astype(dtype)
+        return _fitted(t, x, window, order, slope=True)[0].astype(dtype)
     if order is not None:
         raise ValueError(
             f"order is {order} and window is None; give a window, or leave out order."
@@ -98,7 +103,7 @@ def smoothed(
       array([0.486])
     """
     t, x, dtype = series("smoothed", t, x, least=1)
-    return _fitted(t, x, window, _degree(window, order, len(t)), 0).astype(dtype)
+    return _fitted(t, x, window, order)[0].astype(dtype)
 
 
 def _degree(window: int, order: int | None, total: int) -> int:
@@ -122,7 +127,7 @@ def _degree(window: int, order: int | None, total: int) -> int:
 
 
 def _weights(
-    t: np.ndarray, rows: np.ndarray, window: int, order: int, slope: int
+    t: np.ndarray, rows: np.ndarray, window: int, order: int, slope: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each of these times, the start of its window and the weights in it.
 
@@ -146,15 +151,10 @@ def _weights(
 
 
 def _fitted(
-    t: np.ndarray, x: np.ndarray, window: int, order: int, slope: int
-) -> np.ndarray:
-    return _fitted_and_trace(t, x, window, order, slope)[0]
-
-
-def _fitted_and_trace(
-    t: np.ndarray, x: np.ndarray, window: int, order: int, slope: int
+    t: np.ndarray, x: np.ndarray, window: int, order: int | None, slope: bool = False
 ) -> tuple[np.ndarray, float]:
-    """The fit S x, and tr S, in blocks of times small enough for memory."""
+    """The fit S x, or its slope, and tr S, in blocks of times that memory can hold."""
+    order = _degree(window, order, len(t))
     out, trace = np.empty_like(x), 0.0
     near = np.lib.stride_tricks.sliding_window_view(x, window, axis=-2)
     lines = max(x.size // len(t), order + 1)
@@ -217,8 +217,7 @@ def suggest_window(t: np.ndarray, x: np.ndarray) -> int | None:
     t, x, dtype = series("suggest_window", t, x, least=1)
     if len(t) < 11:
         return None
-    t = t[: _MOST[1]]
-    x = x[..., : len(t), :].reshape(-1, len(t), x.shape[-1])[: _MOST[0]]
+    t, x = _some(t, x)
     windows, scores, best, sigma = _scored(t, x)
     slope = np.array(
         [
@@ -261,9 +260,13 @@ def noise_levels(t: np.ndarray, x: np.ndarray) -> np.ndarray:
       array([0.02])
     """
     t, x, _ = series("noise_levels", t, x, least=11)
+    return _scored(*_some(t, x))[3]
+
+
+def _some(t: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The times and trajectories that are read to choose a window."""
     t = t[: _MOST[1]]
-    x = x[..., : len(t), :].reshape(-1, len(t), x.shape[-1])[: _MOST[0]]
-    return _scored(t, x)[3]
+    return t, x[..., : len(t), :].reshape(-1, len(t), x.shape[-1])[: _MOST[0]]
 
 
 def _scored(t: np.ndarray, x: np.ndarray):
@@ -285,8 +288,7 @@ def _candidates(total: int) -> list[int]:
 
 def _score(t: np.ndarray, x: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Cross-validation score and noise, (n,) each, of one window."""
-    order = _degree(window, None, len(t))
-    fit, trace = _fitted_and_trace(t, x, window, order, 0)
+    fit, trace = _fitted(t, x, window, None)
     freedom = trace / len(t)
     left = np.mean((x - fit) ** 2, axis=(0, 1))
     return left / (1 - min(1.4 * freedom, 0.99)) ** 2, np.sqrt(left / (1 - freedom))
@@ -319,19 +321,18 @@ def with_derivatives(
       >>> with_derivatives(fall).rate.v[0, :, 0].round(3)
       array([-9.8, -9.8, -9.8, -9.8, -9.8])
     """
-    checked = check_trajectories(trajectories)
-    t, y = checked.t, checked.y
-    if isinstance(window, str):
-        if window != "auto":
+    seen = check_trajectories(trajectories)
+    width = window
+    if isinstance(width, str):
+        if width != "auto":
             raise ValueError(
                 f'window is {window!r}; expected a number, None or "auto".'
             )
-        window = suggest_window(t, np.concatenate(y, axis=-1))
-    if checked.rate is not None:
-        return checked
-    width = window
-    rate = jax.tree.map(lambda x: derivatives(t, x, window=width, order=order), y)
-    return checked._replace(rate=rate)
+        width = suggest_window(seen.t, np.concatenate(seen.y, axis=-1))
+    if seen.rate is not None:
+        return seen
+    rate = [derivatives(seen.t, x, window=width, order=order) for x in seen.y]
+    return seen._replace(rate=type(seen.y)(*rate))
 
 
 def smoothed_trajectories(
@@ -360,7 +361,7 @@ def smoothed_trajectories(
       array([0.486])
     """
     times = len(trajectories.t)
-    width = _window_within(times, window)
+    width = window_within(times, window)
     if width is None:
         through_five = trajectories.u is None and times >= 5
         degree = {"window": 5, "order": 4} if through_five else {}
@@ -396,11 +397,5 @@ def averaged_inputs(trajectories: Trajectories, window: int | None) -> Trajector
         return trajectories
     given = u[:, :-1] * np.diff(t)[:, None]
     total = np.concatenate([np.zeros_like(u[:, :1]), np.cumsum(given, 1)], axis=1)
-    width = _window_within(len(t), window)
+    width = window_within(len(t), window)
     return trajectories._replace(u=derivatives(t, total, window=width))
-
-
-def _window_within(times: int, window: int | None) -> int | None:
-    """The window, made narrower where there are fewer times; None below 5."""
-    width = min(window or 0, times - (1 - times % 2))
-    return width if width >= 5 else None

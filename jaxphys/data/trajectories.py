@@ -12,7 +12,7 @@ from jaxphys.data._record import (
     check_trajectories,
     listed,
     map_arrays,
-    separate_rows,
+    one_finite,
 )
 from jaxphys.trees import check_dtype
 from jaxphys.types import PhaseState, Trajectories
@@ -63,8 +63,7 @@ def separate(trajectories: Trajectories) -> list[Trajectories]:
       [3, 2]
     """
     whole = check_trajectories(trajectories)
-    times = np.broadcast_to(whole.t, whole.y.q.shape[:2])
-    return separate_rows(whole, times)
+    return [one_finite(whole, number) for number in range(len(whole.y.q))]
 
 
 #: No angle in radians spans more than `_SPAN` in steps above `_JUMP`.
