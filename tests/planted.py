@@ -165,6 +165,10 @@ def out_of_jax(x):
     return jnp.sum(np.sin(x))  # fault
 
 
+def of_positive_entries(x):
+    return jnp.sum(x[x > 0])  # fault
+
+
 def at_a_kink(x):
     return jnp.sum(jax.nn.relu(x)) + jnp.sum(x**2)
 
@@ -274,6 +278,9 @@ PLANTED = {
     ),
     "NumPy in place of JAX": Plant(
         out_of_jax, one(1.0), "not_traceable", ("cannot trace", HERE)
+    ),
+    "a mask as an index": Plant(
+        of_positive_entries, one(1.0), "not_traceable", ("cannot trace", HERE)
     ),
     "a kink": Plant(at_a_kink, jnp.array([0.0, 1.0]), "kink", ("kink",)),
     "whole numbers come out": Plant(

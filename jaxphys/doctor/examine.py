@@ -52,11 +52,8 @@ def check(
     with jax.enable_x64(True):
         try:
             case = make_case(f, example, seed)
-        except (TypeError, ValueError) as error:
-            refused = _not_traceable(f, error)
-            if refused is None:
-                raise
-            return refused
+        except NOT_TRACEABLE as error:
+            return _not_traceable(f, error)
         return _examined(case, time_updates)
 
 
@@ -120,10 +117,8 @@ def _of_derivatives(case: Case, forward: bool, curves: dict[str, Any]) -> list[F
     return found
 
 
-def _not_traceable(f: Callable, error: Exception) -> Report | None:
-    """A report on a function that JAX cannot trace; None for other errors."""
-    if not isinstance(error, NOT_TRACEABLE):
-        return None
+def _not_traceable(f: Callable, error: Exception) -> Report:
+    """A report on a function that JAX cannot trace."""
     seen = f"JAX cannot trace it: {values.short(error)}"
     cure = (
         "use jnp in place of np, lax.cond or jnp.where in place of if, and no float() "
