@@ -3,8 +3,8 @@
 m = l = 1, g = 9.8; states θ ~ U[−π/2, π/2), ω ~ U[−2, 2), 8192 for training, with their
 exact accelerations; an LNN has fewer than 5000 parameters. Adam has a cosine schedule
 over all of its time; Levenberg–Marquardt has as much time, and batches that grow to all
-of the data: most of the squared error is in a few states near the corners θ1 − θ2 = ±π,
-which smaller batches seldom meet.
+of the data: most of a DeLaN's squared error is in a few states near θ1 − θ2 = ±π, the
+corners of the box, which smaller batches seldom meet.
 """
 
 import dataclasses

@@ -36,8 +36,8 @@ class Settings:
 
     Attributes:
       trajectories: initial states for training, each under five torques.
-      hidden: units of each hidden layer, of the rows that see cos q and sin q.
-      plain_hidden: of those that see q, with sine units.
+      hidden: units of each hidden layer.
+      plain_hidden: of the energy that sees q, not its cosine and sine.
       chunk: steps followed from one start.
       fast: a twentieth of the time, and fewer trajectories.
     """
