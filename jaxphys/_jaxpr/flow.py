@@ -50,7 +50,7 @@ def flow(closed: core.ClosedJaxpr) -> tuple[list[Reach], list[Cut]]:
     """What reaches each output of a jaxpr, input i being bit i, and where it is cut.
 
     Example:
-      >>> import jax
+      >>> import jax, jax.numpy as jnp
       >>> traced = jax.make_jaxpr(lambda x, y: x * jnp.floor(y))(1.0, 1.0)
       >>> (reach,), cuts = flow(traced)
       >>> reach.any, reach.smooth, cuts[0].place.primitive, cuts[0].lost
