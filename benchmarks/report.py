@@ -331,8 +331,11 @@ def _oscillators(results: dict[str, Any]) -> list[str]:
         damping = "–" if row["damping"] is None else f"{row['damping']:.0e}"
         best = f"{row['best_test_loss']:.1e}"
         reached = _seconds(row["seconds_to_1e-9"])
-        rows.append([row["method"], row["dtype"], *cells, best, reached, damping])
-    header = ["method", "dtype", "after 20 s", "at the end", "best test loss"]
+        # Records of before had one seed.
+        seed = str(row.get("seed", 0))
+        named = [row["method"], row["dtype"], seed]
+        rows.append([*named, *cells, best, reached, damping])
+    header = ["method", "dtype", "seed", "after 20 s", "at the end", "best test loss"]
     header += ["s to 1e-9", "last λ"]
     return lines + _table(header, rows)
 

@@ -25,11 +25,14 @@ def errors(trained: Trained) -> dict[str, float]:
     system = chain(trained.settings.links)
     place = required(system, "points")
 
+    def masses(q: Array) -> Array:
+        """The places of all masses, (2 links,)."""
+        return place(system.params, q)[1:].ravel()
+
     @jax.vmap
     def cartesian(y: State) -> Array:
         """Positions and velocities of all masses, (4 links,)."""
-        at = lambda q: place(system.params, q)[1:].ravel()  # noqa: E731
-        return jnp.concatenate(jax.jvp(at, (y[0],), (y[1],)))
+        return jnp.concatenate(jax.jvp(masses, (y[0],), (y[1],)))
 
     @jax.jit
     def error(found: State, true: State) -> Array:
