@@ -72,7 +72,7 @@ def _arm(smoke: bool, scratch: pathlib.Path) -> dict[str, Any]:
         },
     }
     if smoke:
-        del files["held"]
+        files = {"held": {"positions and velocities": held}}
     rows: list[dict[str, Any]] = []
     for drive, kinds in files.items():
         for kind, found in kinds.items():

@@ -30,24 +30,35 @@ _LAST_DIGITS = row(
     batch_growth=(64,),
 )
 
+#: Method, precision and seed of each run to the last digits.
+_PRECISE = (
+    ("levenberg_marquardt", "float32", 0),
+    ("levenberg_marquardt", "float64", 0),
+    ("spring", "float32", 0),
+    ("spring", "float64", 0),
+    *(("last_digits", "float64", seed) for seed in range(3)),
+)
+
 
 def run(*, smoke: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure; returns (config, results)."""
     seconds, seeds = (0.3, 2) if smoke else (15.0, 3)
+    methods = ("adam", "spring") if smoke else ("all",)
     precision_seconds = (0.3, 0.5) if smoke else (20.0, 60.0)
-    damped = ("spring",) if smoke else ("levenberg_marquardt", "spring")
+    runs = _PRECISE[-1:] if smoke else _PRECISE
     config = {"seconds": seconds, "seeds": seeds, "precision": precision_seconds}
     results = {
-        "methods": _methods(seconds, seeds),
+        "methods": _methods(methods, seconds, seeds),
         "hig_epochs": _hig_epochs(range(1 if smoke else 5)),
-        "precision": _precision(damped, *precision_seconds),
+        "precision": _precision(runs, *precision_seconds),
     }
     return config, results
 
 
-def _methods(seconds: float, seeds: int) -> dict[str, Any]:
+def _methods(methods: tuple[str, ...], seconds: float, seeds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         options = RunOptions(
+            method=methods,
             seconds=seconds,
             seeds=seeds,
             out=pathlib.Path(directory) / "run",
@@ -82,17 +93,12 @@ def _hig_epochs(seeds) -> list[dict[str, Any]]:
 
 
 def _precision(
-    damped: tuple[str, ...], short: float, long: float
+    runs: tuple[tuple[str, str, int], ...], short: float, long: float
 ) -> list[dict[str, Any]]:
     """The damped methods, `short` seconds in float32 and `long` in float64."""
-    runs = [
-        (method, dtype, seconds, 0)
-        for method in damped
-        for dtype, seconds in (("float32", short), ("float64", long))
-    ]
-    runs += [("last_digits", "float64", long, seed) for seed in range(3)]
     rows = []
-    for method, dtype, seconds, seed in runs:
+    for method, dtype, seed in runs:
+        seconds = short if dtype == "float32" else long
         fit = _train(method, seed, seconds=seconds, dtype=dtype)
         damping = optim.step_info(fit.state.opt_state).damping
         rows.append(

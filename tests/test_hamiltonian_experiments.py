@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fast_sizes import fast_size
 from PIL import Image
 
 from jaxphys import data, experiments, learning, metrics, models, systems, trees
@@ -193,8 +194,9 @@ def test_every_experiment_runs_in_its_fast_size(name, tmp_path, capsys):
     experiment = experiments.get(name)
     rows = list(experiment.of("rows", experiment.settings()))
     # The first and the last: a network without an energy, and one by second order.
-    options = {"settings": {"fast": True}, "method": (rows[0], rows[-1]), "steps": 20}
-    done = run(name, tmp_path / "run", **options)
+    options = {"method": (rows[0], rows[-1]), "steps": 20}
+    settings = fast_size(experiment)
+    done = run(name, tmp_path / "run", settings=settings, **options)
     for row, final in finals(done).items():
         assert row in rows
         for metric in experiment.columns:

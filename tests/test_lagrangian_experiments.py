@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fast_sizes import fast_size
 
 from jaxphys import experiments, learning, mechanics, metrics, models, motion, systems
 from jaxphys.experiments import RunOptions, figures, measures
@@ -349,7 +350,7 @@ def test_every_experiment_runs_in_its_fast_size(name, settings, tmp_path, capsys
     rows = list(experiment.of("rows", experiment.settings()))
     # The first and the last: a network without structure, and one by second order.
     options = {"method": (rows[0], rows[-1]), "steps": 20}
-    asked = {"fast": True, **settings}
+    asked = fast_size(experiment) | settings
     done = run(name, tmp_path / "run", settings=asked, **options)
     for row, final in finals(done).items():
         assert row in rows

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from jaxphys._jaxpr.once import traced_once
 from jaxphys.checks import check_count, check_function, check_positive, checked
 from jaxphys.names import check_known
 from jaxphys.precision import exact
@@ -70,6 +71,7 @@ def _implicit_runge_kutta(
         start, unravel = ravel_pytree(y)
         a, b, c = (jnp.asarray(x, start.dtype) for x in (matrix, weights, nodes))
 
+        @traced_once
         def slope(t: Array, y: Array) -> Array:
             return ravel_pytree(f(t, unravel(y), args))[0]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxphys._jaxpr import scalars
+from jaxphys._jaxpr import once, scalars
 from jaxphys.checks import (
     check_count,
     check_function,
@@ -256,7 +256,7 @@ class _Form(NamedTuple):
 
 
 def _in_numbers(form: _Form, t: Array, dt: Array) -> _Form:
-    """The same with each number on its own if that is faster, or as it is.
+    """The same with each number on its own if that is faster, or as it was traced.
 
     A batch of small states is then arithmetic on long vectors, one for each number,
     from the first step to the last; see `jaxphys/_jaxpr/scalars.py`.
@@ -281,8 +281,15 @@ def _in_numbers(form: _Form, t: Array, dt: Array) -> _Form:
     given = (t, form.start, unknown, first)
     traced, result = jax.make_jaxpr(natural, return_shape=True)(*given)
     # A step that changes its state's shape is left to the loop, which refuses it.
-    if _kind(result) != _kind(form.start) or not scalars.pays(traced.jaxpr):
+    if _kind(result) != _kind(form.start):
         return form
+    if not scalars.pays(traced.jaxpr):
+        again = once.replayed(traced, result)
+
+        def as_traced(t: Array, y: PyTree, dt: Array, held: Any) -> PyTree:
+            return again(t, y, *(held if form.controls is not None else (held, None)))
+
+        return form._replace(step=as_traced, args=unknown)
     shapes = jax.eval_shape(lambda *x: x, *given)
 
     @scalars.scalarize

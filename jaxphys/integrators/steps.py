@@ -7,6 +7,7 @@ enough over short times.
 import jax
 import jax.numpy as jnp
 
+from jaxphys._jaxpr.once import traced_once
 from jaxphys.checks import check_function, checked
 from jaxphys.integrators._states import shifted
 from jaxphys.trees import time_dtype
@@ -51,10 +52,11 @@ def rk4(f: VectorField, *, rolled: bool = False) -> Step:
     """
 
     def step(t: Array, y: PyTree, dt: Array, args: PyTree) -> PyTree:
-        k1 = f(t, y, args)
-        k2 = f(t + dt / 2, shifted(y, dt / 2, k1), args)
-        k3 = f(t + dt / 2, shifted(y, dt / 2, k2), args)
-        k4 = f(t + dt, shifted(y, dt, k3), args)
+        slope = traced_once(lambda t, y: f(t, y, args))
+        k1 = slope(t, y)
+        k2 = slope(t + dt / 2, shifted(y, dt / 2, k1))
+        k3 = slope(t + dt / 2, shifted(y, dt / 2, k2))
+        k4 = slope(t + dt, shifted(y, dt, k3))
         return jax.tree.map(
             lambda y0, a, b, c, d: y0 + dt / 6 * (a + 2 * b + 2 * c + d),
             y,

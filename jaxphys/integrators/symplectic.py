@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from jaxphys._jaxpr.once import traced_once
 from jaxphys.checks import check_function, checked
 from jaxphys.types import Array, Hamiltonian, PhaseState, PyTree, Step, check_state
 
@@ -67,19 +68,19 @@ def splitting(
         def step(t: Array, y: PhaseState, dt: Array, args: PyTree) -> PhaseState:
             check_state("a symplectic step", y, PhaseState)
             q, p = y
+            velocity = traced_once(lambda *z: jax.grad(hamiltonian, 2)(args, *z))
+            slope = traced_once(lambda *z: jax.grad(hamiltonian, 1)(args, *z))
             # T is taken at the time of the kicks and V at that of the drifts: each is
             # constant while it acts, and the composition keeps its order.
             drifted = kicked = t
             for drift, kick in pairs:
                 if drift:
                     time = (kicked,) if time_dependent else ()
-                    v = jax.grad(hamiltonian, 2)(args, q, p, *time)
-                    q = q + drift * dt * v
+                    q = q + drift * dt * velocity(q, p, *time)
                     drifted = drifted + drift * dt
                 if kick:
                     time = (drifted,) if time_dependent else ()
-                    slope = jax.grad(hamiltonian, 1)(args, q, p, *time)
-                    p = p - kick * dt * slope
+                    p = p - kick * dt * slope(q, p, *time)
                     kicked = kicked + kick * dt
             return PhaseState(q, p)
 

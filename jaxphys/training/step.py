@@ -15,6 +15,7 @@ import optax
 
 from jaxphys import data as datasets
 from jaxphys import devices, losses, optim, trees
+from jaxphys._jaxpr.once import traced_once
 from jaxphys._jaxpr.products import warn_of_inexact
 from jaxphys.checks import check_function, check_some, checked
 from jaxphys.linalg import Blocks
@@ -142,21 +143,20 @@ def make_train_step(
         devices.check_batch(datasets.num_samples(batch))
         inputs, targets = devices.split(batch)
         params = state.params
-        warn_of_inexact(exact(jax.vmap(outputs, in_axes=(None, 0))), params, inputs)
-        batched = linearise(
-            outputs, params, inputs, block_bytes=block_bytes(memory_limit)
-        )
+        one = traced_once(outputs)
+        every = jax.vmap(one, in_axes=(None, 0))
+        warn_of_inexact(exact(every), params, inputs)
+        batched = linearise(one, params, inputs, block_bytes=block_bytes(memory_limit))
         loss, cotangent = jax.value_and_grad(mean_objective)(batched.values, targets)
 
         # Both are functions, as most transformations never call them.
         def curvature_fn() -> Blocks:
-            one = functools.partial(losses.hessian, objective)
-            found = jax.vmap(one)(batched.values, targets)
+            hessian = functools.partial(losses.hessian, objective)
+            found = jax.vmap(hessian)(batched.values, targets)
             return jax.tree.map(lambda x: x / batched.values.shape[0], found)
 
         def value_fn(params: PyTree) -> Array:
-            values = jax.vmap(outputs, in_axes=(None, 0))(params, inputs)
-            return mean_objective(values, targets)
+            return mean_objective(every(params, inputs), targets)
 
         updates, opt_state = tx.update(
             batched.vjp(cotangent),
