@@ -113,7 +113,8 @@ def test_a_revision_beside_itself_takes_as_long():
     [
         "oscillators",
         "million",
-        "startup",
+        # So does a test of the command line.
+        pytest.param("startup", marks=pytest.mark.measured),
         "double_pendulum",
         "acceleration",
         "hnn_step",

@@ -92,7 +92,7 @@ def several_points_at_once():
 
 def under_second_derivatives():
     """An acceleration, as a learned Lagrangian has it."""
-    model = models.mlp((4, 8, 8, 1), activation="softplus")
+    model = models.mlp((4, 6, 1), activation="softplus")
 
     def outputs(params, x):
         def energy(q, v):
