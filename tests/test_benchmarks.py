@@ -113,7 +113,7 @@ def test_a_revision_beside_itself_takes_as_long():
     [
         "oscillators",
         "million",
-        # So does a test of the command line.
+        # A test of the command line starts the same run twice.
         pytest.param("startup", marks=pytest.mark.measured),
         "double_pendulum",
         "acceleration",
